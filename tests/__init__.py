@@ -1,0 +1,1 @@
+"""Tests mirror the rooms: unit, ui and e2e; helpers shared by several of them lie here."""
