@@ -1,0 +1,275 @@
+"""Rows of posts from a CSV, JSONL or Parquet file, one at a time and in order, whatever is wrong with some of them.
+
+A row that cannot be read comes out with the sentence that says why, so the rows after it keep their places. Only the
+columns of a post are taken; counts such as views or likes are never looked at.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.errors import DataError, PostError
+
+COLUMNS = ("post_id", "title", "tags", "description", "image")
+NEEDED = ("title", "image")
+INPUT_ENDINGS = (".csv", ".jsonl", ".ndjson", ".parquet")
+MAX_LINE = 16_000_000
+MAX_CELL = 1_000_000
+MALFORMED_JSON = "This line is not a JSON object; write one object a line."
+LONG_LINE = f"This line has more than {MAX_LINE // 1_000_000} million characters; shorten it."
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the input: the parts of a post, its picture still a path or bytes, or the `error` of the row."""
+
+    post_id: str
+    title: str = ""
+    tags: tuple[str, ...] = ()
+    description: str = ""
+    image: bytes | str | None = None
+    error: str = ""
+
+
+def count_rows(source: Path) -> int | None:
+    """Number of rows where the file says it (Parquet), else None. Raises DataError."""
+    if source.suffix.lower() != ".parquet":
+        return None
+    with _open_parquet(source) as file:
+        return int(file.metadata.num_rows)
+
+
+def read_rows(source: Path, batch_size: int = 32) -> Iterator[Row]:
+    """Rows of `source`, read as they are asked for, `batch_size` at a time from Parquet.
+
+    Raises DataError, with the first row asked for, when the file as a whole is of no use.
+    """
+    ending = source.suffix.lower()
+    if not source.exists():
+        raise DataError(f"{source} does not exist; check its name.")
+    if not source.is_file():
+        raise DataError(f"{source} is no file; give a file that ends in {', '.join(INPUT_ENDINGS)}.")
+    if ending == ".csv":
+        return _read_csv(source)
+    if ending in (".jsonl", ".ndjson"):
+        return _read_jsonl(source)
+    if ending == ".parquet":
+        return _read_parquet(source, batch_size)
+    raise DataError(f"{source} has an ending that is not read; give a file that ends in {', '.join(INPUT_ENDINGS)}.")
+
+
+def make_row(cells: Mapping[str, object], number: int) -> Row:
+    """The row made of raw cells; `number`, counted from 1, stands in for a missing post_id."""
+    post_id = str(number)
+    try:
+        post_id = _text(cells, "post_id") or post_id
+        return Row(
+            post_id=post_id,
+            title=_text(cells, "title"),
+            tags=_tags(cells.get("tags")),
+            description=_text(cells, "description"),
+            image=_image(cells.get("image")),
+        )
+    except PostError as error:
+        return Row(post_id, error=str(error))
+
+
+class _Lines:
+    """Lines of a text file, none above MAX_LINE: a longer one raises ValueError, and the next call goes on after it."""
+
+    def __init__(self, handle: IO[str]) -> None:
+        self.handle = handle
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self.handle.readline(MAX_LINE)
+        if not line:
+            raise StopIteration
+        if len(line) == MAX_LINE and not line.endswith(("\n", "\r")):
+            while (rest := self.handle.readline(MAX_LINE)) and not rest.endswith(("\n", "\r")):
+                pass
+            raise ValueError(LONG_LINE)
+        return line.replace("\0", "")
+
+
+def _open_text(source: Path) -> IO[str]:
+    """Text that is UTF-8 as it should be; other bytes survive as surrogates, which `_valid` refuses row by row."""
+    with source.open("rb") as file:
+        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            raise DataError(f"{source} is encoded as UTF-16; save it as UTF-8.")
+    return source.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _require_usable(source: Path, columns: Sequence[str]) -> None:
+    if not any(name in columns for name in NEEDED):
+        found = ", ".join(columns[:10]) or "none"
+        raise DataError(f"{source} has no column named title or image (found: {found}); name at least one of them so.")
+
+
+def _read_csv(source: Path) -> Iterator[Row]:
+    csv.field_size_limit(max(MAX_CELL, csv.field_size_limit()))
+    with _open_text(source) as handle:
+        lines = _Lines(handle)
+        try:
+            delimiter, names = _header(next(lines, ""))
+        except (csv.Error, ValueError) as error:
+            raise DataError(f"{source} does not begin with a header line; write the columns' names first.") from error
+        _require_usable(source, names)
+        reader = csv.reader(lines, delimiter=delimiter)
+        number = 0
+        while True:
+            number += 1
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:
+                yield Row(str(number), error="This line cannot be read as CSV; check its quotes.")
+                continue
+            except ValueError as error:
+                yield Row(str(number), error=str(error))
+                continue
+            if not fields:
+                number -= 1
+            elif len(fields) != len(names):
+                sentence = f"This line has {len(fields)} fields where the header has {len(names)}; check its quotes."
+                yield Row(str(number), error=sentence)
+            else:
+                # Reversed, so that of two columns with one name the first counts.
+                yield make_row(dict(zip(reversed(names), reversed(fields), strict=True)), number)
+
+
+def _header(line: str) -> tuple[str, list[str]]:
+    """The delimiter under which the header names most columns of a post, and the columns' names."""
+    readings = []
+    for delimiter in (",", ";", "\t"):
+        names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        readings.append((len(set(names) & set(COLUMNS)), delimiter, names))
+    _, delimiter, names = max(readings, key=lambda reading: reading[0])
+    return delimiter, names
+
+
+def _read_jsonl(source: Path) -> Iterator[Row]:
+    with _open_text(source) as handle:
+        lines = _Lines(handle)
+        number, usable, named = 0, False, None
+        while True:
+            number += 1
+            try:
+                line = next(lines).strip()
+                if not line:
+                    number -= 1
+                    continue
+                cells = json.loads(line)
+            except StopIteration:
+                break
+            # RecursionError: brackets nested by the thousand.
+            except (ValueError, RecursionError) as error:
+                yield Row(str(number), error=LONG_LINE if str(error) == LONG_LINE else MALFORMED_JSON)
+                continue
+            if not isinstance(cells, dict):
+                yield Row(str(number), error=MALFORMED_JSON)
+                continue
+            named = named or list(cells)
+            usable = usable or any(name in cells for name in NEEDED)
+            yield make_row(cells, number)
+        if named is not None and not usable:
+            _require_usable(source, named)
+
+
+def _open_parquet(source: Path) -> pq.ParquetFile:
+    try:
+        # Without pre-buffering, a column of pictures is read page by page instead of a row group at once.
+        return pq.ParquetFile(source, buffer_size=1 << 20, pre_buffer=False)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{source} cannot be read as Parquet; write it again.") from error
+
+
+def _read_parquet(source: Path, batch_size: int) -> Iterator[Row]:
+    with _open_parquet(source) as file:
+        names = file.schema_arrow.names
+        _require_usable(source, names)
+        columns = [name for name in COLUMNS if name in names]
+        number = 0
+        try:
+            for batch in file.iter_batches(batch_size=batch_size, columns=columns, use_threads=False):
+                for index in range(batch.num_rows):
+                    number += 1
+                    yield _parquet_row(batch, index, number)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{source} cannot be read as Parquet after row {number}; write it again.") from error
+
+
+def _parquet_row(batch: pa.RecordBatch, index: int, number: int) -> Row:
+    try:
+        cells = {name: batch.column(name)[index].as_py() for name in batch.schema.names}
+    except (ValueError, KeyError, pa.ArrowException):
+        # A text column may hold bytes that are not UTF-8; Arrow notices only when the cell is taken out.
+        return Row(str(number), error="This row holds a value that cannot be read; write it again as UTF-8 text.")
+    return make_row(cells, number)
+
+
+def _missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _valid(text: str, name: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PostError(f"The {name} holds characters that are not UTF-8; save the file as UTF-8.") from error
+    return text.replace("\0", "").strip()
+
+
+def _text(cells: Mapping[str, object], name: str) -> str:
+    value = cells.get(name)
+    if _missing(value):
+        return ""
+    if not isinstance(value, str | int | float):
+        raise PostError(f"The {name} is neither text nor a number; write it as text.")
+    return _valid(str(value), name)
+
+
+def _tags(value: object) -> tuple[str, ...]:
+    """Tags from a list, a JSON list as text, or text separated by | or, where there is none, by commas."""
+    if _missing(value):
+        return ()
+    if isinstance(value, str):
+        value = _split_tags(value)
+    if isinstance(value, list):
+        value = [tag for tag in value if not _missing(tag)]
+    if not isinstance(value, list) or not all(isinstance(tag, str | int | float) for tag in value):
+        raise PostError("The tags are no list of texts; write them as a list, or separate them by | or commas.")
+    return tuple(tag for tag in (_valid(str(tag), "list of tags") for tag in value) if tag)
+
+
+def _split_tags(text: str) -> object:
+    if text.lstrip().startswith("["):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            # Not JSON after all: a first tag may well begin with a bracket.
+            pass
+    return text.split("|" if "|" in text else ",")
+
+
+def _image(value: object) -> bytes | str | None:
+    """A path or the bytes of a picture; of a struct {bytes, path} the bytes where there are any."""
+    if isinstance(value, dict):
+        value = value["bytes"] if value.get("bytes") is not None else value.get("path")
+    if _missing(value):
+        return None
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return _valid(value, "picture's path") or None
+    raise PostError("The image is neither a path nor the bytes of a picture; give one of them.")
