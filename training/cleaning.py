@@ -77,7 +77,8 @@ def _typed(raw: pd.DataFrame, column: str, flags: _Flags) -> pd.Series:
     given = raw[column].astype(object)
     given = given.mask(given.astype("string").str.strip().str.lower().isin(ABSENT).fillna(True).astype(bool), None)
     if column == "published_at":
-        values = pd.to_datetime(given, errors="coerce", utc=True).dt.as_unit("us")
+        dates = given.astype("string")
+        values = pd.to_datetime(dates, errors="coerce", utc=True, format="ISO8601").dt.as_unit("us")
     else:
         numbers = pd.to_numeric(given, errors="coerce").astype("float64")
         values = numbers.where(numbers.abs() <= MAX_COUNT).round().astype("Int64")

@@ -40,7 +40,8 @@ THUMBHASH_SIDE = 100
 # A title says too little to name a language of the 130 that the identifier knows: it would find Latin and Nigerian
 # Pidgin in every fourth. Among these, at this probability, what it still gets wrong are titles that mix languages.
 LANGUAGES = (
-    "ar bg bn cs da de el en es fa fi fr he hi hr hu id it ja ko ml mr ms nl no pl pt ro ru sk sr sv ta te th tr uk ur vi zh"
+    "ar bg bn cs da de el en es fa fi fr he hi hr hu id it ja ko ml mr ms nl no pl pt ro ru sk sr sv ta te th tr uk ur "
+    "vi zh"
 ).split()
 UNDETERMINED = "und"
 LANGUAGE_PROBABILITY = 0.5

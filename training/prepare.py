@@ -1,4 +1,4 @@
-"""From a raw dataset to the tables of a work folder: `posts.parquet`, `facts.parquet`, `cleaning.parquet`, `texts.parquet`.
+"""From a raw dataset to the tables of a work folder: posts, their facts, what was dropped, and text-only posts.
 
 Nothing is repaired and nothing is dropped silently: every post that is left out is listed in `cleaning.parquet` with
 its reason, and `dataset.json` counts them. A picture's bytes are kept as they were; pictures that are files stay where
@@ -48,10 +48,9 @@ class Ledger:
     def full(self) -> bool:
         return self.limit is not None and len(self.post_ids) >= self.limit
 
-    def drop(self, post_id: object, reason: object, detail: object = None) -> None:
-        self.dropped.append(
-            (None if pd.isna(post_id) else str(post_id), str(reason), None if pd.isna(detail) else str(detail))
-        )
+    def drop(self, post_id: str | None, reason: str, detail: str | None = None) -> None:
+        """List a post as left out; pandas' nulls count as None."""
+        self.dropped.append((None if pd.isna(post_id) else post_id, reason, None if pd.isna(detail) else detail))
 
     def keep(self, posts: pd.DataFrame) -> None:
         self.counts.update(name for name in COUNTS if posts[name].notna().any())
@@ -127,8 +126,9 @@ def _take_posts(
     """Clean one batch, decode its pictures, and write what is kept."""
     batch = clean(raw, first_row=ledger.read + 1)
     ledger.read += len(batch)
-    for row in batch[batch["drop_reason"].notna()].itertuples():
-        ledger.drop(row.post_id, row.drop_reason, row.drop_detail)
+    flagged = batch.loc[batch["drop_reason"].notna(), ["post_id", "drop_reason", "drop_detail"]]
+    for flags in flagged.itertuples(index=False, name=None):
+        ledger.drop(*flags)
     batch = batch[batch["drop_reason"].isna()]
     pictures = [] if ledger.full else batch["image"].tolist()
     decoded = list(decode(pictures)) or [""] * len(batch)
@@ -196,9 +196,7 @@ def _reasons(ledger: Ledger) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in ledger.summary()["dropped"].items())
 
 
-def _report(
-    dataset: Dataset, source: Path, work: Path, posts: Ledger, texts: Ledger, info: dict[str, Any]
-) -> None:
+def _report(dataset: Dataset, source: Path, work: Path, posts: Ledger, texts: Ledger, info: dict[str, Any]) -> None:
     print(f"{dataset.description}, {source} → {work}: {info['seconds']:.0f} s")
     for name, ledger in (("posts", posts), ("texts", texts)):
         if ledger.read:

@@ -1,4 +1,4 @@
-"""The tables of a work folder: what `posts.parquet` must look like, and how tables get there without being half-written.
+"""The tables of a work folder: what posts.parquet must look like, and how tables get there, whole or not at all.
 
 Tables are written in row groups under temporary names and put in place together by `os.replace`, so a run that is
 killed leaves either the former tables or the new ones, never a part of one.
@@ -32,11 +32,10 @@ MAX_COUNT = 2**53
 UNDECODABLE = "\ufffd"
 
 
-def _text(limit: int, **column: Any) -> pandera.Column:
-    checks = [
-        pandera.Check.str_length(1, limit, error=f"not 1 to {limit:,} characters long"),
-        pandera.Check(lambda texts: ~texts.str.contains(UNDECODABLE, regex=False), error="not UTF-8"),
-    ]
+def _text(limit: int, *, decoded: bool = True, **column: Any) -> pandera.Column:
+    checks = [pandera.Check.str_length(1, limit, error=f"not 1 to {limit:,} characters long")]
+    if decoded:
+        checks.append(pandera.Check(lambda texts: ~texts.str.contains(UNDECODABLE, regex=False), error="not UTF-8"))
     return pandera.Column("string", checks, **column)
 
 
@@ -57,7 +56,7 @@ POSTS = pandera.DataFrameSchema(
     {
         "post_id": _text(MAX_POST_ID),
         "title": _text(MAX_TITLE, nullable=True),
-        "description": _text(MAX_DESCRIPTION, nullable=True),
+        "description": _text(MAX_DESCRIPTION, decoded=False, nullable=True),
         "tags": pandera.Column(
             object, pandera.Check(_tags_fit, element_wise=True, error="no tags as a post takes them"), nullable=True
         ),
@@ -114,10 +113,11 @@ class TableWriter:
 class Staging:
     """Files of one step, written under temporary names and put in place together when the block ends without error.
 
-    The file named `last` is put in place last and removed first, so its presence means that all are whole.
+    The file named `last` is removed before the others are replaced and put in place after them, so its presence means
+    that all belong together.
     """
 
-    def __init__(self, folder: Path, last: str) -> None:
+    def __init__(self, folder: Path, last: str | None = None) -> None:
         self.folder = folder
         self.last = last
         self._tables: dict[str, TableWriter] = {}
@@ -150,7 +150,8 @@ class Staging:
             for name in self._names:
                 self._temporary(name).unlink(missing_ok=True)
             return
-        (self.folder / self.last).unlink(missing_ok=True)
+        if self.last:
+            (self.folder / self.last).unlink(missing_ok=True)
         for name in sorted(self._names, key=lambda name: name == self.last):
             os.replace(self._temporary(name), self.folder / name)
 
@@ -158,21 +159,21 @@ class Staging:
 def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None) -> None:
     """Write one Parquet file whole or not at all; types follow `schema`, or the frame's own."""
     schema = schema or pa.Schema.from_pandas(frame, preserve_index=False)
-    with Staging(path.parent, last=path.name) as staging:
+    with Staging(path.parent) as staging:
         staging.table(path.name, schema).append(frame)
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """A table of a work folder, whole counts as Int64. Raises DataError when it is missing or lacks a column."""
     try:
+        missing = [name for name in columns or () if name not in pq.read_schema(path).names]
+        if missing:
+            raise DataError(f"{path} lacks {', '.join(missing)}; run the step that writes it again.")
         table = pq.read_table(path, columns=list(columns) if columns is not None else None)
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing; run the step that writes it first (`python -m training`).") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path} is no Parquet file that can be read; run the step that writes it again.") from error
-    missing = [name for name in columns or () if name not in table.column_names]
-    if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)}; run the step that writes it again.")
     return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
 
 

@@ -6,8 +6,9 @@ Descriptions, tags, channels and dates are known for a part of the rows only.
 How zeros read, checked on 11,049 posts and 6,215 titles of 2020 and 2021. No post there has 1 to 3 likes, yet 108 have
 0, at 44,000 to 86 million views, and often next to thousands of comments: their owner hid the likes. Such a post's
 likes are set to null and the post is dropped, since its score cannot be known. Of the posts with pictures 209 have 0
-comments at 86,666 views or more and just 3 have 1 to 10: comments were switched off (so they were for 45 titles whose
-count is null). They are set to null; 18 posts and 12 titles show neither count.
+comments, at 86,666 views or more, and just 4 have 1 to 10: comments were switched off, as they were for 45 titles whose
+count is null already. They are set to null; a true zero among them adds nothing to a score either. 18 posts and 12
+titles show neither count.
 """
 
 from collections.abc import Iterator
@@ -124,13 +125,15 @@ def _open(path: Path) -> pq.ParquetFile:
         raise DataError(f"{path} is no Parquet file that can be read; copy it again.") from error
 
 
-def _category(number: object) -> str | None:
-    if pd.isna(number):
+def _category(given: float | str | None) -> str | None:
+    """Name of a category from its number; a name stays as it is."""
+    if given is None or pd.isna(given):
         return None
     try:
-        return CATEGORIES.get(int(float(str(number))), f"category {number}")
+        number = int(float(given))
     except ValueError:
-        return str(number)
+        return str(given)
+    return CATEGORIES.get(number, f"category {number}")
 
 
 def _tags(joined: object) -> list[str] | None:

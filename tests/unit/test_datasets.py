@@ -1,0 +1,228 @@
+"""Datasets: small folders in each published format, with the faults that real ones have."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from engine.errors import DataError
+from engine.posts import MAX_TAG, MAX_TAGS
+from training.datasets.base import DATASETS, Dataset, fit_tags, load_dataset
+from training.datasets.pixelrec import PixelRec
+from training.datasets.youtube import YouTube
+
+ITEM_HEADER = (
+    "item_id,view_number,comment_number,thumbup_number,share_number,coin_number,favorite_number,barrage_number,"
+    "title,tag,description"
+)
+
+
+def youtube_row(post_id: str, **changes: Any) -> dict[str, Any]:
+    row = {
+        "post_id": post_id,
+        "title": f"Title of {post_id}",
+        "description": None,
+        "tags": "one|two|one| |three",
+        "category_id": 20,
+        "channel_id": "UC1",
+        "channel_title": "A channel",
+        "published_at": pd.Timestamp("2021-01-02T03:04:05Z"),
+        "snapshot_date": pd.Timestamp("2021-01-05T00:00:00Z"),
+        "duration_s": 60.0,
+        "views": 100_000,
+        "likes": 5_000,
+        "comments": 300,
+        "days_on_list": 4,
+        "source": "us_2021",
+        "image": b"bytes",
+        "image_width": 320,
+        "image_height": 180,
+    }
+    return row | changes
+
+
+def write_youtube(folder: Path, rows: list[dict[str, Any]], titles: list[dict[str, Any]] | None = None) -> Path:
+    folder.mkdir(exist_ok=True)
+    pd.DataFrame(rows).to_parquet(folder / "posts.parquet", index=False)
+    if titles is not None:
+        pd.DataFrame(titles).drop(columns=["image", "image_width", "image_height"]).to_parquet(
+            folder / "titles.parquet"
+        )
+    return folder
+
+
+def read(dataset: Dataset, source: Path) -> pd.DataFrame:
+    return pd.concat(dataset.read(source), ignore_index=True).set_index("post_id")
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_dataset_loads_by_name(name: str) -> None:
+    dataset = load_dataset(name)
+    assert dataset.name == name
+    assert set(dataset.required) <= set(dataset.columns)
+
+
+def test_unknown_dataset_names_the_known_ones() -> None:
+    with pytest.raises(DataError, match="pixelrec, youtube"):
+        load_dataset("../youtube")
+
+
+def test_tags_are_fitted_to_what_a_post_takes() -> None:
+    assert fit_tags([" a ", "", "b", "a", "x" * (MAX_TAG + 1)]) == ["a", "b"]
+    assert len(fit_tags(str(number) for number in range(2 * MAX_TAGS)) or []) == MAX_TAGS
+    assert fit_tags([" "]) is None
+
+
+def test_youtube_hidden_likes_and_switched_off_comments(tmp_path: Path) -> None:
+    rows = [
+        youtube_row("plain"),
+        youtube_row("hidden", likes=0),
+        youtube_row("closed", comments=0),
+        youtube_row("small", likes=0, views=50),
+        youtube_row("unknown", comments=None),
+    ]
+    posts = read(YouTube(), write_youtube(tmp_path, rows))
+    assert posts["drop_reason"].dropna().to_dict() == {"hidden": "likes hidden"}
+    assert pd.isna(posts.loc["hidden", "likes"])
+    assert posts.loc["small", "likes"] == 0
+    assert posts["comments"].isna().to_dict() == {
+        "plain": False, "hidden": False, "closed": True, "small": False, "unknown": True
+    }  # fmt: skip
+
+
+def test_youtube_columns(tmp_path: Path) -> None:
+    rows = [
+        youtube_row("full"),
+        youtube_row("empty", tags="[None]", category_id=None, channel_id=None, channel_title=None, source=None),
+        youtube_row("odd", category_id=44, channel_id=None),
+    ]
+    posts = read(YouTube(), write_youtube(tmp_path, rows))
+    assert posts.loc["full", ["category", "group", "source"]].tolist() == ["Gaming", "UC1", "us_2021"]
+    assert posts.loc["full", "tags"] == ["one", "two", "three"]
+    assert posts.loc["full", "image"] == b"bytes"
+    assert posts.loc["empty", ["tags", "category", "group"]].isna().all()
+    assert posts.loc["empty", "source"] == "youtube"
+    assert posts.loc["odd", ["category", "group"]].tolist() == ["category 44", "A channel"]
+    assert YouTube().image_url("abc") == "https://i.ytimg.com/vi/abc/mqdefault.jpg"
+
+
+def test_youtube_texts_and_count(tmp_path: Path) -> None:
+    source = write_youtube(tmp_path, [youtube_row("a")], [youtube_row("b"), youtube_row("c")])
+    assert YouTube().count(source) == 1
+    texts = pd.concat(YouTube().read_texts(source))
+    assert texts["post_id"].tolist() == ["b", "c"]
+    assert "image" not in texts
+    (source / "titles.parquet").unlink()
+    assert list(YouTube().read_texts(source)) == []
+
+
+def test_youtube_source_errors(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no posts\.parquet"):
+        YouTube().count(tmp_path / "nowhere")
+    (tmp_path / "posts.parquet").write_bytes(b"not parquet")
+    with pytest.raises(DataError, match="no Parquet file"):
+        list(YouTube().read(tmp_path))
+    pd.DataFrame([youtube_row("a")]).drop(columns=["likes", "image"]).to_parquet(tmp_path / "posts.parquet")
+    with pytest.raises(DataError, match="lacks image; likes"):
+        list(YouTube().read(tmp_path))
+
+
+def write_pixelrec(folder: Path, lines: list[str], header: str = ITEM_HEADER, covers: tuple[str, ...] = ()) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "item_info.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    (folder / "interaction.csv").write_text("item_id,user_id,timestamp\ni1,u1,1605059546\n")
+    for cover in ("cover/readme.txt", *covers):
+        path = folder / cover
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"cover")
+    return folder
+
+
+def test_pixelrec_published_columns(tmp_path: Path) -> None:
+    lines = [
+        'i1,799668.0,739.0,8050.0,220.0,84.0,1049.0,510.0,"A turtle, ""mine""",Pet Reptiles,Should I?',
+        "i2,,,,,,,,Only a title,,",
+    ]
+    posts = read(PixelRec(), write_pixelrec(tmp_path, lines, covers=("cover/i1.jpg",)))
+    first = posts.loc["i1"]
+    assert first["title"] == 'A turtle, "mine"'
+    counts = first[["views", "likes", "comments", "shares", "favorites"]].astype(float).tolist()
+    assert counts == [799668, 8050, 739, 220, 1049]
+    assert (first["category"], first["tags"], first["source"]) == ("Pet Reptiles", ["Pet Reptiles"], "pixelrec")
+    assert Path(first["image"]) == tmp_path / "cover" / "i1.jpg"
+    assert posts.loc["i2", "image"] is None
+    assert posts["drop_reason"].isna().all()
+    assert "group" not in posts
+    assert PixelRec().image_url("i1") is None
+
+
+def test_pixelrec_other_spellings_and_split_covers(tmp_path: Path) -> None:
+    header = "item_id,views,likes,comments,shares,favorites,title,title_en"
+    source = write_pixelrec(
+        tmp_path, ["i1,10,5,1,0,2,标题,A title", "i2,10,5,1,0,2,标题,B"], header, ("cover1/i1.jpg", "Cover2/i2.png")
+    )
+    posts = read(PixelRec(), source)
+    assert posts["title"].tolist() == ["A title", "B"]
+    assert [Path(path).name for path in posts["image"]] == ["i1.jpg", "i2.png"]
+
+
+def test_pixelrec_broken_rows_cost_only_themselves(tmp_path: Path) -> None:
+    lines = [
+        "i1,1,2,3,4,5,6,7,Good,tag,text",
+        "i2,1,2,3,4,5,6,7,A title, with a comma,tag,text",
+        "i3,1,2",
+        "",
+        '../i4,1,2,3,4,5,6,7,"Two\nlines",tag,text',
+    ]
+    source = write_pixelrec(tmp_path, lines, covers=("cover/i1.jpg",))
+    (tmp_path / "i4.jpg").write_bytes(b"outside the folder of covers")
+    posts = read(PixelRec(), source)
+    assert posts["drop_reason"].dropna().to_dict() == {"i2": "malformed row", "i3": "malformed row"}
+    assert posts.loc["i2", "drop_detail"] == "12 fields instead of 11, line 3"
+    assert posts.loc["../i4", "title"] == "Two\nlines"
+    assert posts.loc["../i4", "image"] is None
+
+
+def test_pixelrec_byte_order_mark_and_bytes_that_are_no_utf8(tmp_path: Path) -> None:
+    source = write_pixelrec(tmp_path, [])
+    row = f"i1,1,2,3,4,5,6,7,{'中文'},tag,text\n".encode("gb18030")
+    (source / "item_info.csv").write_bytes(b"\xef\xbb\xbf" + ITEM_HEADER.encode() + b"\r\n" + row)
+    posts = read(PixelRec(), source)
+    assert "\ufffd" in posts.loc["i1", "title"]
+
+
+def test_pixelrec_source_errors(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no item table"):
+        list(PixelRec().read(tmp_path / "nowhere"))
+    source = write_pixelrec(tmp_path, [], header="item_id,title,view_number,likes")
+    with pytest.raises(DataError, match="lacks comment_number or comments") as error:
+        list(PixelRec().read(source))
+    assert "share_number" in str(error.value) and "view_number" not in str(error.value)
+    (source / "other.csv").write_text("item_id,title\n")
+    with pytest.raises(DataError, match="several item tables"):
+        list(PixelRec().read(source))
+    (source / "other.csv").unlink()
+    (source / "cover" / "readme.txt").unlink()
+    (source / "cover").rmdir()
+    with pytest.raises(DataError, match="no folder of covers"):
+        list(PixelRec().read(source))
+
+
+def test_pixelrec_streams(tmp_path: Path) -> None:
+    source = write_pixelrec(tmp_path, [f"i{number},1,2,3,4,5,6,7,Title,tag,text" for number in range(1500)])
+    assert [len(batch) for batch in PixelRec().read(source)] == [512, 512, 476]
+
+
+@pytest.mark.skipif("FIRST_IMPRESSIONS_DATA" not in os.environ, reason="FIRST_IMPRESSIONS_DATA names no folder of data")
+def test_youtube_as_published() -> None:
+    """The reading of zeros that the module's docstring states."""
+    source = Path(os.environ["FIRST_IMPRESSIONS_DATA"]) / "youtube"
+    posts = pd.concat(YouTube().read(source), ignore_index=True)
+    assert len(posts) == YouTube().count(source)
+    hidden = posts["drop_reason"].notna()
+    assert 0 < hidden.mean() < 0.02
+    assert posts.loc[hidden, "likes"].isna().all()
+    assert posts.loc[~hidden, "likes"].astype(float).min() > 3
+    assert posts.loc[~hidden, "comments"].dropna().astype(float).min() > 0

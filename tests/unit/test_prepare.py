@@ -1,0 +1,357 @@
+"""Preparing a dataset: what is kept, what is dropped and why, and that nothing is ever left half-written."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from engine.errors import DataError
+from engine.images import load_image
+from engine.posts import MAX_TITLE
+from training.cleaning import clean
+from training.facts import picture_facts, title_facts, title_language
+from training.prepare import prepare
+from training.tables import POST_COLUMNS, POSTS, Staging, read_info, read_table, write_table
+
+ROOT = Path(__file__).parents[2]
+
+
+def picture(seed: int, kind: str = "WEBP") -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 255, (9, 16, 3), dtype=np.uint8)
+    file = BytesIO()
+    Image.fromarray(pixels).resize((160, 90)).save(file, kind)
+    return file.getvalue()
+
+
+def row(number: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "post_id": f"p{number}",
+        "title": f"Cats and dogs, part {number}",
+        "views": 1000 + number,
+        "likes": 100,
+        "comments": 7,
+        "image": picture(number),
+    } | changes
+
+
+def write(folder: Path, rows: list[dict[str, Any]], titles: list[dict[str, Any]] | None = None) -> Path:
+    folder.mkdir(exist_ok=True)
+    pd.DataFrame(rows).to_parquet(folder / "posts.parquet")
+    if titles is not None:
+        pd.DataFrame(titles).drop(columns="image").to_parquet(folder / "titles.parquet")
+    return folder
+
+
+def dropped(work: Path) -> dict[str, str]:
+    cleaning = read_table(work / "cleaning.parquet")
+    return dict(zip(cleaning["post_id"], cleaning["reason"], strict=True))
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return tmp_path / "work"
+
+
+def test_every_fault_is_named(tmp_path: Path, work: Path) -> None:
+    good = picture(1)
+    rows = [
+        row(1),
+        row(2, image=b"RIFF not a picture"),
+        row(3, image=picture(3)[:200]),
+        row(4, image=None),
+        row(5, image=None, title=None),
+        row(6, image=good),
+        row(7, views=0),
+        row(8, views=None),
+        row(9, likes=-1),
+        row(10, likes=None, comments=None),
+        row(11, title="x" * (MAX_TITLE + 1)),
+        row(12, title=None),
+        row(13, title="   "),
+        row(14, title="Bytes \ufffd lost"),
+        row(1),
+        row(15, likes=0, views=50_000),
+        row(16, title="Ünïcödé 😀 标题"),
+    ]
+    info = prepare("youtube", write(tmp_path / "raw", rows), work)
+    posts = read_table(work / "posts.parquet")
+    assert posts["post_id"].tolist() == ["p1", "p12", "p13", "p16"]
+    assert posts["title"].isna().tolist() == [False, True, True, False]
+    assert posts["image"][0] == good
+    reasons = dropped(work)
+    assert reasons.pop("p1") == "duplicate post_id"
+    assert reasons == {
+        "p2": "unreadable picture",
+        "p3": "unreadable picture",
+        "p4": "missing picture",
+        "p5": "missing title and picture",
+        "p6": "duplicate picture",
+        "p7": "no views",
+        "p8": "no views",
+        "p9": "invalid likes",
+        "p10": "score unknown",
+        "p11": "invalid title",
+        "p14": "invalid title",
+        "p15": "likes hidden",
+    }
+    details = read_table(work / "cleaning.parquet").set_index("post_id")["detail"]
+    assert details["p6"] == "same as p1"
+    assert details["p9"] == "a negative count"
+    assert not details.str.contains("xxx").any(), "a title would be published with the report"
+    assert info["posts"]["read"] == len(rows) == info["posts"]["written"] + sum(info["posts"]["dropped"].values())
+    assert info["absent_counts"] == ["shares", "favorites"]
+
+
+def test_tables_have_the_documented_columns(tmp_path: Path, work: Path) -> None:
+    prepare("youtube", write(tmp_path / "raw", [row(1), row(2)], [row(3), row(1), row(4, title=None)]), work)
+    posts, facts, texts = (read_table(work / f"{name}.parquet") for name in ("posts", "facts", "texts"))
+    assert tuple(posts.columns) == POST_COLUMNS == tuple(texts.columns)
+    assert posts[["views", "likes", "comments", "shares"]].dtypes.eq("Int64").all()
+    assert posts["shares"].isna().all()
+    assert texts["post_id"].tolist() == ["p3"]
+    assert texts["image"].isna().all()
+    assert dropped(work) == {"p1": "duplicate post_id (text-only post)", "p4": "missing title (text-only post)"}
+    assert facts["post_id"].tolist() == posts["post_id"].tolist()
+    assert facts[["image_width", "image_height"]].drop_duplicates().to_numpy().tolist() == [[160, 90]]
+    assert facts["phash"].str.fullmatch("[0-9a-f]{16}").all() and facts["dhash"].str.fullmatch("[0-9a-f]{16}").all()
+    assert read_info(work)["image_url"] == "https://i.ytimg.com/vi/{post_id}/mqdefault.jpg"
+
+
+def test_limit_is_counted_as_what_it_is(tmp_path: Path, work: Path) -> None:
+    rows = [row(1, views=0), *(row(number) for number in range(2, 6))]
+    info = prepare("youtube", write(tmp_path / "raw", rows), work, limit=2)
+    assert read_table(work / "posts.parquet")["post_id"].tolist() == ["p2", "p3"]
+    assert info["posts"]["dropped"] == {"beyond the limit": 2, "no views": 1}
+    with pytest.raises(DataError, match="at least 1"):
+        prepare("youtube", tmp_path / "raw", work, limit=0)
+
+
+def test_pixelrec_refers_to_covers_by_relative_path(tmp_path: Path, work: Path) -> None:
+    source = tmp_path / "raw"
+    (source / "cover").mkdir(parents=True)
+    header = "item_id,view_number,comment_number,thumbup_number,share_number,coin_number,favorite_number"
+    lines = [f"{header},barrage_number,title,tag,description"]
+    lines += [f"i{number},1000.0,2,30.0,4,5,60,7,Title {number},Comedy,Text" for number in range(1, 5)]
+    lines += ["i5,1000,2,many,4,5,60,7,Title,Comedy,", "i6,,,,,,,,Title only,,", "i7,1000,2"]
+    (source / "item_info.csv").write_text("\n".join(lines))
+    for number in (1, 2, 5, 6):
+        (source / "cover" / f"i{number}.jpg").write_bytes(picture(number, "JPEG"))
+    (source / "cover" / "i3.jpg").write_bytes(b"")
+    prepare("pixelrec", source, work)
+    posts = read_table(work / "posts.parquet")
+    assert posts["post_id"].tolist() == ["i1", "i2"]
+    assert posts["image"].tolist() == ["../raw/cover/i1.jpg", "../raw/cover/i2.jpg"]
+    assert load_image(posts["image"][0], root=work).size == (160, 90)
+    assert posts[["likes", "shares", "favorites"]].to_numpy().tolist() == [[30, 4, 60]] * 2
+    assert posts["group"].isna().all()
+    assert posts["tags"][0].tolist() == ["Comedy"]
+    assert dropped(work) == {
+        "i3": "unreadable picture",
+        "i4": "missing picture",
+        "i5": "invalid likes",
+        "i6": "no views",
+        "i7": "malformed row",
+    }
+    assert not list(work.glob("*.jpg"))
+
+
+def test_fingerprint_follows_the_source(tmp_path: Path) -> None:
+    works = [tmp_path / name for name in "abc"]
+    first = prepare("youtube", write(tmp_path / "raw", [row(1)]), works[0])
+    again = prepare("youtube", tmp_path / "raw", works[1])
+    changed = prepare("youtube", write(tmp_path / "raw", [row(2)]), works[2])
+    assert first["fingerprint"] == again["fingerprint"] != changed["fingerprint"]
+
+
+def test_worker_processes_give_the_same(tmp_path: Path) -> None:
+    source = write(tmp_path / "raw", [row(number) for number in range(5)] + [row(5, image=b"broken")])
+    for workers in (1, 2):
+        prepare("youtube", source, tmp_path / str(workers), workers=workers)
+    for name in ("posts", "facts", "cleaning"):
+        one, two = (read_table(tmp_path / str(workers) / f"{name}.parquet") for workers in (1, 2))
+        pd.testing.assert_frame_equal(one, two)
+
+
+def test_nothing_left_is_an_error_and_leaves_the_former_tables(tmp_path: Path, work: Path) -> None:
+    prepare("youtube", write(tmp_path / "raw", [row(1)]), work)
+    before = {path.name: path.read_bytes() for path in work.iterdir()}
+    with pytest.raises(DataError, match=r"No post of .* is left; unreadable picture 2, no views 1"):
+        prepare("youtube", write(tmp_path / "raw", [row(2, views=0), row(3, image=b"x"), row(4, image=b"y")]), work)
+    assert {path.name: path.read_bytes() for path in work.iterdir()} == before
+
+
+def test_a_killed_run_leaves_nothing_under_the_final_names(tmp_path: Path, work: Path) -> None:
+    source = write(tmp_path / "raw", [row(number) for number in range(600)])
+    script = textwrap.dedent(
+        f"""
+        import time
+        from pathlib import Path
+        import training.prepare as steps
+        take = steps._take_posts
+        def slow(*arguments):
+            take(*arguments)
+            print("batch", flush=True)
+            time.sleep(60)
+        steps._take_posts = slow
+        steps.prepare("youtube", Path({str(source)!r}), Path({str(work)!r}))
+        """
+    )
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "batch\n"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert [path.name for path in work.iterdir() if not path.name.startswith(".")] == []
+    with pytest.raises(DataError, match="run `python -m training prepare` first"):
+        read_info(work)
+    prepare("youtube", source, work, limit=3)
+    assert sorted(path.name for path in work.iterdir()) == [
+        "cleaning.parquet", "dataset.json", "facts.parquet", "posts.parquet", "texts.parquet"
+    ]  # fmt: skip
+
+
+def test_staging_puts_all_or_nothing_in_place(tmp_path: Path) -> None:
+    write_table(tmp_path / "a.parquet", pd.DataFrame({"x": [1]}))
+    with pytest.raises(KeyboardInterrupt), Staging(tmp_path, last="b.json") as staging:
+        staging.json("b.json", {"x": 2})
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
+
+
+def test_reading_tables_says_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    with pytest.raises(DataError, match="is missing"):
+        read_table(path)
+    write_table(path, pd.DataFrame({"x": [1, None]}, dtype="Int64"))
+    assert read_table(path, ["x"])["x"].isna().tolist() == [False, True]
+    with pytest.raises(DataError, match="lacks y"):
+        read_table(path, ["x", "y"])
+    path.write_bytes(b"PAR1 broken")
+    with pytest.raises(DataError, match="no Parquet file"):
+        read_table(path)
+    (tmp_path / "dataset.json").write_text("{")
+    with pytest.raises(DataError, match="broken"):
+        read_info(tmp_path)
+
+
+CELLS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from(["5", ""]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.fixed_dictionaries(dict.fromkeys(("post_id", "title", "views", "likes", "published_at"), CELLS)), min_size=1
+    )
+)
+def test_whatever_stands_in_a_table_what_passes_fits_the_schema(rows: list[dict[str, Any]]) -> None:
+    raw = pd.DataFrame(rows, dtype=object).assign(source="test", image=[b"x"] * len(rows))
+    batch = clean(raw)
+    assert len(batch) == len(rows)
+    passed = batch[batch["drop_reason"].isna()].drop(columns=["drop_reason", "drop_detail"])
+    POSTS.validate(passed)
+    assert (passed["views"] > 0).all() and (passed["likes"] >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("views", "reason"),
+    [
+        ("12.0", None),
+        (" 7 ", None),
+        ("1e4", None),
+        ("nan", "no views"),
+        ("", "no views"),
+        ("inf", "invalid views"),
+        ("9" * 30, "invalid views"),
+        ("1,000", "invalid views"),
+        ("-3", "invalid views"),
+        ("many", "invalid views"),
+    ],
+)
+def test_counts_given_as_text(views: str, reason: str | None) -> None:
+    raw = pd.DataFrame([{"post_id": "a", "title": "b", "source": "c", "image": b"d", "views": views, "likes": "1"}])
+    given_reason = clean(raw)["drop_reason"][0]
+    assert (None if pd.isna(given_reason) else given_reason) == reason
+
+
+def test_a_row_without_id_is_told_by_its_place() -> None:
+    raw = pd.DataFrame([{"post_id": None, "title": "b", "source": "c", "image": b"d", "views": 1, "likes": 1}])
+    batch = clean(raw, first_row=1025)
+    assert batch["drop_reason"][0] == "invalid post_id"
+    assert batch["drop_detail"][0] == "missing, row 1,025 of the source"
+
+
+def test_dates_are_read_as_iso_or_refused() -> None:
+    same = pd.Timestamp("2021-01-02T03:04:05Z")
+    dates = ["2021-01-02", "2021-01-02T04:04:05+01:00", same, None, "soon", 5, "99999-01-01"]
+    columns = {"post_id": [str(number) for number in range(len(dates))], "published_at": pd.Series(dates, dtype=object)}
+    batch = clean(pd.DataFrame(columns).assign(title="t", source="s", image=b"x", views=1, likes=1))
+    assert batch["published_at"][:3].astype(str).tolist() == [
+        "2021-01-02 00:00:00+00:00", "2021-01-02 03:04:05+00:00", "2021-01-02 03:04:05+00:00"
+    ]  # fmt: skip
+    assert batch["drop_reason"].isna().tolist() == [True] * 4 + [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("title", "language"),
+    [
+        ("We tried to bake the biggest cake in the world", "en"),
+        ("Cómo hacer una tarta de queso en casa", "es"),
+        ("Как приготовить вкусный борщ дома", "ru"),
+        ("집에서 만드는 김치찌개 레시피", "ko"),
+        ("家で作る美味しいカレーの作り方", "ja"),
+        ("", "und"),
+        ("ok 2021 #shorts https://example.org/a", "und"),
+        ("😀😀😀", "und"),
+    ],
+)
+def test_title_language(title: str, language: str) -> None:
+    assert title_language(title) == language
+
+
+def test_title_and_picture_facts() -> None:
+    assert title_facts("Two words") == {"language": "und", "title_characters": 9, "title_words": 2}
+    image = load_image(picture(1))
+    facts, same = picture_facts(image), picture_facts(image.copy())
+    assert facts == same
+    assert facts.content_hash != picture_facts(load_image(picture(2))).content_hash
+    smaller = picture_facts(image.resize((80, 45)))
+    assert (int(facts.phash, 16) ^ int(smaller.phash, 16)).bit_count() <= 6
+    assert facts.content_hash != smaller.content_hash
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("FIRST_IMPRESSIONS_DATA" not in os.environ, reason="FIRST_IMPRESSIONS_DATA names no folder of data")
+def test_youtube_as_published(work: Path) -> None:
+    started = time.perf_counter()
+    info = prepare("youtube", Path(os.environ["FIRST_IMPRESSIONS_DATA"]) / "youtube", work)
+    assert time.perf_counter() - started < 200
+    assert info == json.loads((work / "dataset.json").read_text())
+    assert info["posts"]["read"] == 11_049
+    assert set(info["posts"]["dropped"]) == {"likes hidden", "duplicate picture"}
+    assert info["posts"]["written"] > 10_900
+    posts, facts = read_table(work / "posts.parquet"), read_table(work / "facts.parquet")
+    POSTS.validate(
+        posts.astype({name: "string" for name in ("post_id", "title", "description", "category", "group", "source")})
+        .assign(tags=posts["tags"].map(lambda tags: None if tags is None else list(tags)))
+    )  # fmt: skip
+    assert posts["post_id"].equals(facts["post_id"]) and posts["post_id"].is_unique and facts["content_hash"].is_unique
+    assert not set(read_table(work / "texts.parquet", ["post_id"])["post_id"]) & set(posts["post_id"])
