@@ -88,17 +88,17 @@ def _predict(rng: np.random.Generator, posts: pd.DataFrame, known: np.ndarray, s
     probabilities = weights / weights.sum(axis=1, keepdims=True)
     table = pd.DataFrame(probabilities, columns=PROBABILITIES)
     predicted = probabilities.argmax(axis=1)
-    reach = np.where(probabilities.max(axis=1) > 0.55, 1, 2)
+    reach = np.where(probabilities.max(axis=1) > 0.42, 1, 2)
     middle = float(posts["log_score"].mean())
     guess = middle + 0.45 * (center - 2)
     table["predicted_level"] = predicted
     table["expected_level"] = probabilities @ np.arange(5)
     table["score"] = np.exp(guess)
-    table["score_low"] = np.exp(guess - 0.95)
-    table["score_high"] = np.exp(guess + 0.95)
+    table["score_low"] = np.exp(guess - 0.75)
+    table["score_high"] = np.exp(guess + 0.75)
     table["set_low"] = np.maximum(predicted - reach, 0)
     table["set_high"] = np.minimum(predicted + reach, 4)
-    table["abstain"] = probabilities.max(axis=1) < 0.34
+    table["abstain"] = probabilities.max(axis=1) < 0.395
     return table
 
 

@@ -1,0 +1,141 @@
+"""What the errors page asks of a report: counts per cell, slices with intervals, and pages of selected posts."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dashboard.queries import wilson
+from dashboard.reports import Report
+from dashboard.selection import EXPRESSIONS, OUTCOMES, Selection
+from dashboard.store import query, scalar
+
+SLICES = ("source", "language", "title", "picture", "set")
+# The floor keeps a score of zero comparable: a logarithm of zero would be an error.
+FLOOR = 1e-9
+OUTSIDE = f"""greatest(ln(greatest(q.score, {FLOOR}) / greatest(p.score_high, {FLOOR})),
+    ln(greatest(p.score_low, {FLOOR}) / greatest(q.score, {FLOOR})), 0)"""
+CONFIDENCE = "greatest(p.p_very_low, p.p_low, p.p_average, p.p_high, p.p_very_high)"
+ORDERS = {
+    "Furthest off": f"abs(p.predicted_level - p.level) DESC, {CONFIDENCE} DESC",
+    "Most confident misses": f"(p.predicted_level <> p.level) DESC, {CONFIDENCE} DESC",
+    "Score furthest outside its interval": f"coalesce({OUTSIDE}, 0) DESC",
+    "Least certain": f"{CONFIDENCE} ASC",
+    "Random": "hash(p.post_id)",
+}
+MEASURES = {
+    "Exact level": "p.predicted_level = p.level",
+    "Within one level": "abs(p.predicted_level - p.level) <= 1",
+    "Set holds the true level": "p.level BETWEEN p.set_low AND p.set_high",
+    "Score inside its interval": "q.score BETWEEN p.score_low AND p.score_high",
+    "Model abstains": "p.abstain",
+}
+SHARE_SELECTED = "Share in the selection"
+FACTS = """p.post_id, p.level, p.predicted_level, p.p_very_low, p.p_low, p.p_average, p.p_high, p.p_very_high,
+    p.expected_level, q.score AS true_score, p.score, p.score_low, p.score_high, p.set_low, p.set_high, p.abstain,
+    q.source, q.language, q.title_characters, q.image_width, q.image_height, q."group" """
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Whose predictions are looked at, and on which split."""
+
+    model: str
+    view: str
+    split: str
+
+    @property
+    def parameters(self) -> tuple[str, str, str]:
+        return self.model, self.view, self.split
+
+
+FROM = "FROM predictions p JOIN posts q USING (post_id) WHERE p.model = ? AND p.view = ? AND p.split = ?"
+
+
+def confusion(report: Report, scope: Scope, selection: Selection) -> pd.DataFrame:
+    """All 25 cells: level, predicted_level, n, row_n, share of the true level. Outcome filters do not apply."""
+    where, parameters = selection.without(*OUTCOMES).where()
+    sql = f"""
+        WITH cells AS (SELECT a.level, b.predicted_level FROM (SELECT unnest(range(5)) AS level) a
+            CROSS JOIN (SELECT unnest(range(5)) AS predicted_level) b),
+        counted AS (SELECT p.level, p.predicted_level, count(*) AS n {FROM} AND {where} GROUP BY ALL)
+        SELECT level, predicted_level, coalesce(n, 0) AS n, sum(coalesce(n, 0)) OVER (PARTITION BY level) AS row_n,
+               coalesce(n / nullif(sum(coalesce(n, 0)) OVER (PARTITION BY level), 0), 0) AS share
+        FROM cells LEFT JOIN counted USING (level, predicted_level) ORDER BY level, predicted_level"""
+    return query(report, sql, (*scope.parameters, *parameters))
+
+
+def off_by(report: Report, scope: Scope, selection: Selection) -> pd.DataFrame:
+    """Posts by predicted minus true level, −4 … 4: off, n, share. Outcome filters do not apply."""
+    where, parameters = selection.without(*OUTCOMES).where()
+    sql = f"""
+        WITH counted AS (SELECT p.predicted_level - p.level AS off, count(*) AS n {FROM} AND {where} GROUP BY ALL)
+        SELECT r.off, coalesce(n, 0) AS n, coalesce(n, 0) / greatest(sum(coalesce(n, 0)) OVER (), 1) AS share
+        FROM (SELECT unnest(range(-4, 5)) AS off) r LEFT JOIN counted USING (off) ORDER BY off"""
+    return query(report, sql, (*scope.parameters, *parameters))
+
+
+def slices(report: Report, scope: Scope, selection: Selection, measure: str, minimum: int) -> pd.DataFrame:
+    """A share per slice with Wilson's 95 % interval: field, value, n, hits, share, low, high.
+
+    A slice answers to the filters on the other fields, not to its own, and not to the outcome filters, except that
+    `SHARE_SELECTED` measures how often a slice's posts meet those.
+    """
+    if measure == SHARE_SELECTED:
+        condition, condition_parameters = selection.only(*OUTCOMES).where()
+    else:
+        condition, condition_parameters = MEASURES[measure], ()
+    parts = []
+    for order, field in enumerate(SLICES):
+        where, parameters = selection.without(*OUTCOMES, field).where()
+        sql = f"""
+            WITH judged AS (
+                SELECT CAST({EXPRESSIONS[field]} AS VARCHAR) AS value, ({condition}) AS hit {FROM} AND {where}),
+            counted AS (SELECT value, count(*) AS n, count(*) FILTER (hit) AS hits FROM judged GROUP BY value)
+            SELECT '{field}' AS field, {order} AS place, value, n, hits, hits / n AS share, {wilson("hits", "n")}
+            FROM counted WHERE n >= ?"""
+        parts.append(query(report, sql, (*condition_parameters, *scope.parameters, *parameters, minimum)))
+    table = pd.concat(parts, ignore_index=True)
+    return table.sort_values(["place", "n"], ascending=[True, False], kind="stable").drop(columns="place")
+
+
+def overall(report: Report, scope: Scope, selection: Selection, measure: str) -> float:
+    """The measure over every post that the filters on facts allow; NaN without posts."""
+    if measure == SHARE_SELECTED:
+        condition, parameters = selection.only(*OUTCOMES).where()
+    else:
+        condition, parameters = MEASURES[measure], ()
+    where, rest = selection.without(*OUTCOMES).where()
+    sql = f"SELECT avg(CAST(hit AS DOUBLE)) FROM (SELECT ({condition}) AS hit {FROM} AND {where})"
+    value = query(report, sql, (*parameters, *scope.parameters, *rest)).iloc[0, 0]
+    return float(value) if value is not None else float("nan")
+
+
+def field_values(report: Report, scope: Scope, field: str) -> list[str]:
+    """Values of a field among the scope's posts, the most frequent first."""
+    sql = f"""
+        SELECT CAST({EXPRESSIONS[field]} AS VARCHAR) AS value {FROM}
+        GROUP BY value ORDER BY count(*) DESC, value LIMIT 40"""
+    return query(report, sql, scope.parameters)["value"].tolist()
+
+
+def selected_count(report: Report, scope: Scope, selection: Selection) -> int:
+    where, parameters = selection.where()
+    return scalar(report, f"SELECT count(*) {FROM} AND {where}", (*scope.parameters, *parameters))
+
+
+def selected_posts(
+    report: Report, scope: Scope, selection: Selection, order: str, limit: int, offset: int
+) -> pd.DataFrame:
+    """One page of selected posts with everything a preview shows."""
+    where, parameters = selection.where()
+    sql = f"""
+        SELECT {FACTS}, q.thumbhash, q.image_url {FROM} AND {where}
+        ORDER BY {ORDERS[order]}, p.post_id LIMIT ? OFFSET ?"""
+    return query(report, sql, (*scope.parameters, *parameters, limit, offset))
+
+
+def selected_table(report: Report, scope: Scope, selection: Selection, order: str) -> pd.DataFrame:
+    """Every selected post, for the CSV file."""
+    where, parameters = selection.where()
+    sql = f"SELECT {FACTS} {FROM} AND {where} ORDER BY {ORDERS[order]}, p.post_id"
+    return query(report, sql, (*scope.parameters, *parameters))

@@ -1,0 +1,149 @@
+"""Which reports there are, what is in one, and the settings that name them.
+
+`FIRST_IMPRESSIONS_REPORT` is a report's folder (or a folder of such folders); without it the reports shipped under
+`models/` are offered. `FIRST_IMPRESSIONS_DATA` is a folder whose `posts.parquet` holds titles and pictures.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from engine.errors import DataError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Columns without which a table's page cannot be drawn; further columns are welcome.
+COLUMNS: dict[str, frozenset[str]] = {
+    "posts": frozenset(
+        "post_id split random_split group source score log_score level title_characters language image_width "
+        "image_height thumbhash image_url".split()
+    ),
+    "cleaning": frozenset({"post_id", "reason"}),
+    "metrics": frozenset("model kind protocol split view metric value low high n seed".split()),
+    "predictions": frozenset(
+        "model view post_id split level p_very_low p_low p_average p_high p_very_high predicted_level expected_level "
+        "score score_low score_high set_low set_high abstain".split()
+    ),
+    "reliability": frozenset("model view split level bin_low bin_high confidence frequency n".split()),
+    "curves": frozenset("model epoch step split metric value".split()),
+    "ablations": frozenset("family ablation reference seed split metric value reference_value".split()),
+    "comparisons": frozenset("ablation reference metric delta low high seeds n".split()),
+    "attribution": frozenset("method kind fraction value n".split()),
+}
+EXPECTED = ("posts", "metrics", "predictions")
+
+
+class Settings(BaseSettings):
+    """Environment of the dashboard."""
+
+    model_config = SettingsConfigDict(env_prefix="FIRST_IMPRESSIONS_", extra="ignore")
+
+    report: Path | None = None
+    data: Path | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """One opened report: `facts` is report.json, `columns` the tables that can be read, `problems` what cannot."""
+
+    folder: Path
+    facts: dict[str, Any] = field(hash=False, compare=False)
+    columns: dict[str, tuple[str, ...]] = field(hash=False, compare=False)
+    problems: tuple[str, ...] = ()
+    stamp: tuple[tuple[str, int, int], ...] = ()
+
+    def has(self, *tables: str) -> bool:
+        return all(table in self.columns for table in tables)
+
+    def has_column(self, table: str, column: str) -> bool:
+        return column in self.columns.get(table, ())
+
+    @property
+    def cuts(self) -> list[float]:
+        return [float(cut) for cut in self.facts.get("cuts", [])]
+
+    @property
+    def notes(self) -> list[str]:
+        return [str(note) for note in self.facts.get("notes", [])]
+
+
+def find_reports(settings: Settings) -> dict[str, Path]:
+    """Reports to choose from, name → folder, in alphabetical order."""
+    if settings.report is not None:
+        below = sorted(path.parent for path in settings.report.glob("*/report.json"))
+        below += sorted(path.parent for path in settings.report.glob("*/report/report.json"))
+        if (settings.report / "report.json").exists() or not below:
+            return {_name(settings.report): settings.report}
+        return {_name(folder): folder for folder in below}
+    return {_name(path.parent): path.parent for path in sorted((ROOT / "models").glob("*/report/report.json"))}
+
+
+def _name(folder: Path) -> str:
+    return folder.parent.name if folder.name == "report" else folder.name
+
+
+def stamp_of(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Name, time and size of every file: changes when the report is written anew."""
+    files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+
+
+def open_report(folder: Path) -> Report:
+    """Read report.json and the tables' columns. Raises DataError when there is no readable report at all."""
+    if not folder.is_dir():
+        raise DataError(f"There is no report at {folder}. Point FIRST_IMPRESSIONS_REPORT to a report's folder.")
+    facts = _read_facts(folder)
+    columns: dict[str, tuple[str, ...]] = {}
+    problems: list[str] = []
+    for table, needed in COLUMNS.items():
+        path = folder / f"{table}.parquet"
+        if not path.is_file():
+            if table in EXPECTED:
+                problems.append(f"{path.name} is missing from the report, so what it would show is left out.")
+            continue
+        try:
+            found = _columns_of(path)
+        except duckdb.Error:
+            problems.append(f"{path.name} cannot be read as Parquet, so what it would show is left out.")
+            continue
+        lacking = sorted(needed - set(found))
+        if lacking:
+            problems.append(f"{path.name} lacks {', '.join(lacking)}, so what it would show is left out.")
+        else:
+            columns[table] = found
+    return Report(folder, facts, columns, tuple(problems), stamp_of(folder))
+
+
+def _columns_of(path: Path) -> tuple[str, ...]:
+    with duckdb.connect() as connection:
+        return tuple(column[0] for column in connection.read_parquet(str(path)).description)
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    path = folder / "report.json"
+    if not path.is_file():
+        raise DataError(f"{folder} holds no report.json, so it is no report. `python -m training evaluate` writes one.")
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as JSON ({error}). Write the report again.") from error
+    if not isinstance(facts, dict):
+        raise DataError(f"{path} should hold one JSON object. Write the report again.")
+    cuts = facts.get("cuts", [])
+    if not isinstance(cuts, list) or not all(isinstance(cut, int | float) for cut in cuts):
+        raise DataError(f"The level cuts in {path} are not numbers. Write the report again.")
+    return facts
+
+
+def read_json(report: Report, name: str) -> dict[str, Any] | None:
+    """An optional JSON file of the report, or None when it is not there or not readable."""
+    path = report.folder / name
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,64 @@
+"""DuckDB over a report's Parquet files: one read-only connection per report, and a cached query function."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import streamlit as st
+
+from dashboard.reports import Report
+from engine.errors import DataError
+
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+def quoted(text: str) -> str:
+    """A string literal for statements that take no parameters."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def connect(folder: Path, tables: Sequence[str]) -> duckdb.DuckDBPyConnection:
+    """An in-memory database with a view per table, able to read `folder` and nothing else."""
+    connection = duckdb.connect()
+    connection.execute("SET autoinstall_known_extensions = false")
+    connection.execute("SET threads = 2")
+    for table in tables:
+        path = quoted(str(folder / f"{table}.parquet"))
+        connection.execute(f'CREATE VIEW "{table}" AS SELECT * FROM read_parquet({path})')
+    connection.execute(f"SET allowed_directories = [{quoted(str(folder))}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _connection(folder: str, stamp: Stamp, tables: tuple[str, ...]) -> duckdb.DuckDBPyConnection:
+    return connect(Path(folder), tables)
+
+
+@st.cache_data(max_entries=1000, show_spinner=False)
+def _cached(
+    folder: str, stamp: Stamp, tables: tuple[str, ...], sql: str, parameters: tuple[object, ...]
+) -> pd.DataFrame:
+    # A cursor of its own: sessions share the connection, and DuckDB connections are not for several threads.
+    with _connection(folder, stamp, tables).cursor() as cursor:
+        return cursor.execute(sql, list(parameters)).df()
+
+
+def query(report: Report, sql: str, parameters: Sequence[object] = ()) -> pd.DataFrame:
+    """Rows of a statement over the report's tables, cached until a file of the report changes.
+
+    Raises DataError with a sentence for the page when a table is damaged.
+    """
+    folder = str(report.folder.resolve())
+    try:
+        return _cached(folder, report.stamp, tuple(sorted(report.columns)), sql, tuple(parameters))
+    except duckdb.Error as error:
+        first = str(error).splitlines()[0]
+        raise DataError(f"A table of the report in {report.folder} cannot be read: {first}") from error
+
+
+def scalar(report: Report, sql: str, parameters: Sequence[object] = ()) -> int:
+    """The single whole number a counting statement gives."""
+    return int(query(report, sql, parameters).iloc[0, 0])
