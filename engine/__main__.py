@@ -4,6 +4,8 @@
 import argparse
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -24,11 +26,9 @@ class Stopped(BaseException):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 2 not possible (one sentence on stderr), 130 stopped."""
     options = _parser().parse_args(arguments)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _stop)
     try:
-        return _score(options)
+        with _stopped_by_signals():
+            return _score(options)
     except Stopped:
         print("Stopped; nothing was written.", file=sys.stderr)
         return 130
@@ -57,8 +57,24 @@ def _batch_size(text: str) -> int:
     return int(text)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Within the block, signals that ask for the end raise Stopped, so that what was begun is cleaned away."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    # nohup, or a shell's background, has had some of them ignored: that stays.
+    listened = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in listened:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in listened.items():
+            signal.signal(number, handler)
 
 
 def _score(options: argparse.Namespace) -> int:

@@ -6,8 +6,9 @@ Pictures are decoded by a few threads while the posts before them are predicted;
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -81,12 +82,13 @@ def score_file(
     check_target(source, target)
     scored = failed = 0
     with (
-        open_table(target) as table,
+        open_table(target) as write,
+        closing(_prepare_ahead(rows, batch_size, root)) as batches,
         tqdm(total=count_rows(source), unit=" posts", disable=not progress, mininterval=0.5) as bar,
     ):
-        for drafts in _prepare_ahead(rows, batch_size, root):
+        for drafts in batches:
             outcomes = _outcomes(predictor, drafts)
-            table.write([make_record(draft.post_id, outcome) for draft, outcome in zip(drafts, outcomes, strict=True)])
+            write([make_record(draft.post_id, outcome) for draft, outcome in zip(drafts, outcomes, strict=True)])
             errors = sum(isinstance(outcome, str) for outcome in outcomes)
             failed += errors
             scored += len(outcomes) - errors
@@ -94,7 +96,7 @@ def score_file(
     return Summary(scored, failed)
 
 
-def _prepare_ahead(rows: Iterable[Row], batch_size: int, root: Path) -> Iterator[list[Draft]]:
+def _prepare_ahead(rows: Iterable[Row], batch_size: int, root: Path) -> Generator[list[Draft], None, None]:
     """Batches of drafts in order; while one is in use, the pictures of the next are being decoded."""
     rows = iter(rows)
     pool = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_name_prefix="pictures")

@@ -103,10 +103,13 @@ class _Lines:
 
 def _open_text(source: Path) -> IO[str]:
     """Text that is UTF-8 as it should be; other bytes survive as surrogates, which `_valid` refuses row by row."""
-    with source.open("rb") as file:
-        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            raise DataError(f"{source} is encoded as UTF-16; save it as UTF-8.")
-    return source.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        with source.open("rb") as file:
+            if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+                raise DataError(f"{source} is encoded as UTF-16; save it as UTF-8.")
+        return source.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+    except OSError as error:
+        raise DataError(f"{source} cannot be opened ({error.strerror}); check its permissions.") from error
 
 
 def _require_usable(source: Path, columns: Sequence[str]) -> None:

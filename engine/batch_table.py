@@ -6,8 +6,8 @@ Rows go to a hidden file beside the target, which takes the target's name only w
 import csv
 import os
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -49,12 +49,14 @@ def make_record(post_id: str, outcome: Prediction | str) -> Record:
     return record | {"level": outcome.level_name, "abstain": outcome.abstain}
 
 
-class TableWriter(Protocol):
-    """Takes records in order; `close` completes the table."""
+class Writer(Protocol):
+    """One format: takes records in order; `close` writes what is left, `abandon` lets go of it."""
 
     def write(self, records: list[Record]) -> None: ...
 
     def close(self) -> None: ...
+
+    def abandon(self) -> None: ...
 
 
 class CsvWriter:
@@ -63,7 +65,8 @@ class CsvWriter:
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
         self.buffer = _TextBuffer()
-        self.writer = csv.writer(self.buffer, lineterminator="\n")
+        # The default line end, CR LF: with another, csv leaves a CR inside a cell unquoted.
+        self.writer = csv.writer(self.buffer)
         self.writer.writerow(SCHEMA.names)
 
     def write(self, records: list[Record]) -> None:
@@ -73,6 +76,9 @@ class CsvWriter:
 
     def close(self) -> None:
         self.file.write(self.buffer.take())
+
+    def abandon(self) -> None:
+        self.buffer.take()
 
 
 class _TextBuffer:
@@ -106,6 +112,11 @@ class ParquetWriter:
         self._flush()
         self.writer.close()
 
+    def abandon(self) -> None:
+        # Left to itself, the writer would write its footer when collected, to a file long closed, and complain.
+        with suppress(OSError, ValueError, pa.ArrowException):
+            self.writer.close()
+
     def _flush(self) -> None:
         self.writer.write_table(pa.Table.from_pylist(self.records, schema=SCHEMA))
         self.records.clear()
@@ -124,19 +135,35 @@ def check_target(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def open_table(target: Path) -> Iterator[TableWriter]:
-    """A writer for `target`, which appears, or is replaced, only when the block ends well; else nothing is left.
+def open_table(target: Path) -> Iterator[Callable[[list[Record]], None]]:
+    """A function that writes records to `target`, which appears only when the block ends well; else nothing is left.
 
     Raises DataError when the disk does not take the table.
     """
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        with _disk_errors(target), part.open("xb") as file:
-            writer = ParquetWriter(file) if target.suffix.lower() == ".parquet" else CsvWriter(file)
-            yield writer
-            writer.close()
-            file.flush()
-            os.fsync(file.fileno())
+        with _disk_errors(target):
+            file = part.open("xb")
+        try:
+            with _disk_errors(target):
+                writer: Writer = ParquetWriter(file) if target.suffix.lower() == ".parquet" else CsvWriter(file)
+
+            def write(records: list[Record]) -> None:
+                with _disk_errors(target):
+                    writer.write(records)
+
+            try:
+                yield write
+                with _disk_errors(target):
+                    writer.close()
+                    file.flush()
+                    os.fsync(file.fileno())
+            except BaseException:
+                writer.abandon()
+                raise
+        finally:
+            with _disk_errors(target):
+                file.close()
         with _disk_errors(target):
             part.replace(target)
     finally:
