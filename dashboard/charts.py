@@ -19,6 +19,7 @@ NEUTRAL = "#8b929c"
 GRID = "rgba(128,128,128,0.22)"
 LOG_TICKS = [digit * 10.0**power for power in range(-6, 3) for digit in (1, 3)]
 CONFIG = {"displayModeBar": False, "responsive": True}
+VIEW_NAMES = {"both": "Picture and title", "text": "Title only", "image": "Picture only"}
 SPLIT_NAMES = {"all": "All posts", "train": "Training", "validation": "Validation", "test": "Test"}
 
 
@@ -155,7 +156,7 @@ def level_rates(table: pd.DataFrame, x: str, target: float | None = None) -> go.
             y=table["share"],
             mode="markers",
             marker={"color": [LEVEL_COLORS[int(level)] for level in table["level"]], "size": 11},
-            error_y=interval(table, "share"),
+            error_y=interval(table, "share") | {"color": NEUTRAL},
             customdata=table["n"],
             hovertemplate="%{x}: %{y:.1%} of %{customdata:,} posts<extra></extra>",
         )

@@ -75,7 +75,7 @@ def off_by(report: Report, scope: Scope, selection: Selection) -> pd.DataFrame:
 
 
 def slices(report: Report, scope: Scope, selection: Selection, measure: str, minimum: int) -> pd.DataFrame:
-    """A share per slice with Wilson's 95 % interval: field, value, n, hits, share, low, high.
+    """A share per slice with Wilson's 95% interval: field, value, n, hits, share, low, high.
 
     A slice answers to the filters on the other fields, not to its own, and not to the outcome filters, except that
     `SHARE_SELECTED` measures how often a slice's posts meet those.

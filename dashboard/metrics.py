@@ -38,7 +38,7 @@ CATALOGUE = {
         Metric("src_likes_per_view", "SRC, likes per view", "Rank correlation of the expected score with likes/views."),
         Metric("r2", "R²", "Share of the log score's variance explained; below 0 is worse than the mean."),
         Metric("mae_log10", "MAE, log10", "Mean distance between true and predicted score, in powers of ten.", "lower"),
-        Metric("top20_src", "SRC, top 20 %", "Rank correlation among the fifth of posts with the highest true score."),
+        Metric("top20_src", "SRC, top 20%", "Rank correlation among the fifth of posts with the highest true score."),
         Metric(
             "log_loss", "Log loss", "Mean negative log probability of the true level; a flat guess costs 1.61.", "lower"
         ),
@@ -49,14 +49,14 @@ CATALOGUE = {
         Metric(
             "conformal_coverage",
             "Conformal coverage",
-            "Share of posts whose true level lies in the set that promises 90 %.",
+            "Share of posts whose true level lies in the set that promises 90%.",
             nominal=0.9,
         ),
         Metric("conformal_set_size", "Conformal set size", "Mean number of levels in that set, 1 to 5.", "lower"),
         Metric(
             "interval_coverage",
             "Interval coverage",
-            "Share of posts whose score lies in the interval that promises 80 %.",
+            "Share of posts whose score lies in the interval that promises 80%.",
             nominal=0.8,
         ),
         Metric(

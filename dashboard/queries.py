@@ -10,13 +10,13 @@ from dashboard.store import query, scalar
 
 SPLITS = ("train", "validation", "test")
 PROTOCOLS = {"grouped": "split", "random": "random_split"}
-# Half-width of a 95 % interval in standard errors, for Wilson's interval of a share.
+# Half-width of a 95% interval in standard errors, for Wilson's interval of a share.
 Z = 1.96
 IN_ORDER = "CASE split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 END"
 
 
 def wilson(hits: str, n: str) -> str:
-    """SQL for columns `low` and `high`: Wilson's 95 % interval of hits/n (NULL when n is 0)."""
+    """SQL for columns `low` and `high`: Wilson's 95% interval of hits/n (NULL when n is 0)."""
     center = f"(({hits}) + {Z * Z / 2}) / (({n}) + {Z * Z})"
     half = (
         f"{Z} / (({n}) + {Z * Z}) * sqrt(greatest(({hits}) * (({n}) - ({hits})) / nullif(({n}), 0) + {Z * Z / 4}, 0))"
@@ -62,8 +62,8 @@ def histogram(
 ) -> pd.DataFrame:
     """Counts in equal bins between the column's 0.1 and 99.9 percentiles; the rest is counted in the outer bins.
 
-    `log` bins log10 of positive values; `whole` keeps bin widths whole, as counts need. Columns: low, high (in the column's units), n. The bins are the same for
-    every split.
+    `log` bins log10 of positive values; `whole` keeps bin widths whole, as counts need. Columns: low, high (in the
+    column's units), n. The bins are the same for every split.
     """
     step = f"greatest(top - bottom, 1e-9) / {int(bins)}"
     if whole:
@@ -160,7 +160,7 @@ def predicted_models(report: Report) -> pd.DataFrame:
     sql = """
         SELECT p.model, p.view, p.split, count(*) AS n,
                bool_or(p.model IN (SELECT model FROM metrics WHERE kind = 'model')) AS main
-        FROM predictions p GROUP BY p.model, p.view, p.split ORDER BY main DESC, p.model, p.view, p.split"""
+        FROM predictions p GROUP BY p.model, p.view, p.split ORDER BY main DESC, p.model, p.view, p.split = 'test'"""
     if not report.has("metrics"):
         sql = "SELECT model, view, split, count(*) AS n, true AS main FROM predictions GROUP BY ALL ORDER BY ALL"
     return query(report, sql)

@@ -98,7 +98,7 @@ def _predict(rng: np.random.Generator, posts: pd.DataFrame, known: np.ndarray, s
     table["score_high"] = np.exp(guess + 0.75)
     table["set_low"] = np.maximum(predicted - reach, 0)
     table["set_high"] = np.minimum(predicted + reach, 4)
-    table["abstain"] = probabilities.max(axis=1) < 0.395
+    table["abstain"] = probabilities.max(axis=1) < 0.386
     return table
 
 

@@ -85,13 +85,13 @@ def _levels(report: Report) -> None:
         off = (train - 0.2).abs().max()
         sentence = f"Training: every level holds between {train.min():.1%} and {train.max():.1%} of the posts."
         if len(train) == len(LEVELS) and off <= 0.01:
-            st.success(f"{sentence} About 20 % each, as the cuts promise.", icon=":material/check:")
+            st.success(f"{sentence} About 20% each, as the cuts promise.", icon=":material/check:")
         else:
-            st.warning(f"{sentence} It should be about 20 % each: cuts and labels disagree.", icon=":material/warning:")
+            st.warning(f"{sentence} It should be about 20% each: cuts and labels disagree.", icon=":material/warning:")
     if not test.empty:
         st.caption(
-            f"Test: {test.min():.1%} to {test.max():.1%}. A split whose groups differ may drift from 20 %; a model that "
-            "always names the largest level would reach that share as accuracy."
+            f"Test: {test.min():.1%} to {test.max():.1%}. A split whose groups differ may drift from 20%; a model "
+            "that always names the largest level would reach that share as accuracy."
         )
     with st.expander("Counts per level and split"):
         table = shares.assign(level=[LEVELS[level] for level in shares["level"]])
