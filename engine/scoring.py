@@ -60,13 +60,17 @@ def fit_popularity_weights(counts: Counts) -> dict[str, float]:
 def popularity_score(counts: Counts, weights: Mapping[str, float], *, with_views: bool = False) -> Array:
     """Popularity score of n posts, a reach: Σ (1 − Cor(views, c))·c over likes, shares, comments, favorites.
 
-    Two variants are published: the text's formula, and the code's, which adds 1.0·views (`with_views=True`).
+    Two variants are published: the text's formula, and the code's, which adds 1.0·views (`with_views=True`). An absent
+    count adds nothing; a post with no counted reaction at all has no score (NaN). Raises KeyError without views.
     """
     views = np.asarray(counts["views"], dtype=np.float64)
     total = views.copy() if with_views else np.zeros(len(views))
+    unknown = np.ones(len(views), dtype=bool)
     for name, weight in weights.items():
-        total += weight * np.nan_to_num(_column(counts, name, len(views)))
-    return total
+        column = _column(counts, name, len(views))
+        total += weight * np.nan_to_num(column)
+        unknown &= np.isnan(column)
+    return np.where(unknown, np.nan, total)
 
 
 def log_popularity(counts: Counts, weights: Mapping[str, float], *, with_views: bool = False) -> Array:
@@ -90,5 +94,11 @@ def fit_cuts(score: npt.ArrayLike) -> Array:
 
 
 def to_level(score: npt.ArrayLike, cuts: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Levels 0..4 of scores: the number of cuts a score lies above (a score on a cut belongs below it)."""
-    return np.searchsorted(np.asarray(cuts, dtype=np.float64), np.asarray(score), side="left").astype(np.int64)
+    """Levels 0..4 of scores: the number of cuts a score lies above (a score on a cut belongs below it).
+
+    Raises ValueError for a NaN, which a search among the cuts would put into the highest level.
+    """
+    known = np.asarray(score, dtype=np.float64)
+    if np.isnan(known).any():
+        raise ValueError(f"{np.isnan(known).sum()} posts have no score and so no level; drop them first")
+    return np.searchsorted(np.asarray(cuts, dtype=np.float64), known, side="left").astype(np.int64)
