@@ -1,0 +1,125 @@
+"""A small deterministic predictor for tests of the creators' page: no weights, yet picture and title both count."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from engine.errors import PostError
+from engine.posts import Post
+from engine.prediction import Prediction, View, Vote
+from engine.scoring import LEVELS
+
+CUTS = (0.012, 0.022, 0.035, 0.06)
+PRIOR = (0.2, 0.2, 0.2, 0.2, 0.2)
+NOTES = {
+    "both": "",
+    "text": "The picture was not seen: this is the title's part alone.",
+    "image": "No title: this is the picture's part alone.",
+}
+EXCITING = ("cat", "rocket", "launch", "secret", "never", "first", "win", "!")
+DULL = ("quarterly", "results", "lecture", "part", "meeting")
+Features = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class PageBundle:
+    """The fields of a bundle that the page reads."""
+
+    name: str = "made-up"
+    recipe: str = "made_up_recipe"
+    cuts: tuple[float, ...] = CUTS
+    prior: tuple[float, ...] = PRIOR
+    text_fields: tuple[str, ...] = ("title",)
+    created: str = "2026-01-01"
+    facts: dict = field(
+        default_factory=lambda: {
+            "trained_on": "1,234 made-up posts",
+            "posts": 1234,
+            "test": {
+                "both": {"src": 0.412, "accuracy": 0.333, "within_one_accuracy": 0.712},
+                "text": {"src": 0.301, "accuracy": 0.287, "within_one_accuracy": 0.655},
+            },
+        }
+    )
+    notes: tuple[str, ...] = ("A note about the data.",)
+
+
+@dataclass(frozen=True)
+class PageOutcome:
+    """Arrays over n posts, as `engine.predictor.Outcome`."""
+
+    probabilities: np.ndarray
+    expected_level: np.ndarray
+    log_score: np.ndarray
+
+
+class PagePredictor:
+    """Answers from the brightness of a picture's halves and from a few words."""
+
+    def __init__(self, text_fields: tuple[str, ...] = ("title",)) -> None:
+        self.bundle = PageBundle(text_fields=text_fields)
+
+    def text_features(self, posts: Sequence[Post]) -> Features:
+        return {"text": np.array([[_excitement(post.title)] for post in posts])}
+
+    def image_features(self, images: Sequence[Image.Image]) -> Features:
+        return {"image": np.array([[_glow(image)] for image in images])}
+
+    def differentiable(self) -> None:
+        """Nothing here has gradients."""
+
+    def outcome(self, text: Features | None, image: Features | None) -> PageOutcome:
+        sides = [side for side in (text and text["text"], image and image["image"]) if side is not None]
+        total = np.sum(sides, axis=0)[:, 0]
+        centres = np.arange(5) - 2.0
+        logits = -0.35 * (centres - 2.0 * np.tanh(total)[:, None]) ** 2
+        odds = np.exp(logits)
+        probabilities = odds / odds.sum(axis=1, keepdims=True)
+        return PageOutcome(probabilities, probabilities @ np.arange(5.0), np.log(0.028) + 0.8 * np.tanh(total))
+
+    def predict(self, posts: Sequence[Post]) -> list[Prediction]:
+        return [self._predict(post) for post in posts]
+
+    def _predict(self, post: Post) -> Prediction:
+        if not post.has_text and not post.has_image:
+            raise PostError("There is nothing to judge yet: give a picture, a title, or both.")
+        outcome = self.outcome(
+            self.text_features([post]) if post.has_text else None,
+            self.image_features([post.image]) if post.image is not None else None,
+        )
+        probabilities = tuple(float(p) for p in outcome.probabilities[0])
+        level = int(np.argmax(probabilities))
+        low, high = max(0, level - 1), min(len(LEVELS) - 1, level + 1)
+        log_score = float(outcome.log_score[0])
+        view: View = "both" if post.has_text and post.has_image else "text" if post.has_text else "image"
+        return Prediction(
+            post_id=post.post_id,
+            view=view,
+            level=level,
+            probabilities=probabilities,
+            expected_level=float(outcome.expected_level[0]),
+            score=float(np.exp(log_score)),
+            score_low=float(np.exp(log_score - 0.7)),
+            score_high=float(np.exp(log_score + 0.7)),
+            level_set=tuple(range(low, high + 1)),
+            prior=PRIOR,
+            abstain=False,
+            reason="",
+            note=NOTES[view],
+            votes=(
+                Vote("words and picture", probabilities, log_score, 0.7),
+                Vote("prior", PRIOR, float(np.log(0.028)), 0.3),
+            ),
+        )
+
+
+def _excitement(title: str) -> float:
+    lowered = title.lower()
+    return 0.6 * sum(word in lowered for word in EXCITING) - 0.6 * sum(word in lowered for word in DULL)
+
+
+def _glow(image: Image.Image) -> float:
+    pixels = np.asarray(image.resize((8, 8)), dtype=np.float64) / 255.0
+    return float(pixels[:, :4].mean() - 0.5 * pixels[:, 4:].mean() + pixels.std() - 0.3)

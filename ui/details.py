@@ -1,0 +1,99 @@
+"""Behind an answer: each member's vote, the machine-readable record, what the model is and what it cannot know."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from engine.prediction import VIEWS, Prediction
+from engine.scoring import LEVELS, SCORE_FORMULA
+from ui.bars import percent, vote_bars
+from ui.verdict import points
+
+if TYPE_CHECKING:
+    from engine.bundle import Bundle
+
+VIEW_NAMES = {"both": "picture and title", "text": "title only", "image": "picture only"}
+FIGURES = (
+    ("src", "ranks posts right (Spearman)", "{:.2f}"),
+    ("pairwise_accuracy", "picks the better of two", "{:.0%}"),
+    ("accuracy", "exact level", "{:.0%}"),
+    ("within_one_accuracy", "at most one level off", "{:.0%}"),
+    ("conformal_coverage", "true level within the set shown", "{:.0%}"),
+)
+BLIND = (
+    "It sees the draft and nothing else: not who publishes it, how many follow them, when, or what is in the news. "
+    "These often matter more than picture and title, so treat the answer as one opinion, not as a promise."
+)
+
+
+def record(prediction: Prediction) -> dict[str, Any]:
+    """The prediction as plain data, levels by name. It holds nothing of the draft itself."""
+    data = asdict(prediction)
+    data.pop("post_id")
+    return {
+        **data,
+        "level": prediction.level_name,
+        "confidence": round(prediction.confidence, 4),
+        "probabilities": _by_level(prediction.probabilities),
+        "prior": _by_level(prediction.prior),
+        "level_set": [LEVELS[level] for level in prediction.level_set],
+        "votes": [{**asdict(vote), "probabilities": _by_level(vote.probabilities)} for vote in prediction.votes],
+        "score_formula": SCORE_FORMULA,
+    }
+
+
+def votes_table(prediction: Prediction) -> str:
+    """HTML table of the members' votes before blending."""
+    if not prediction.votes:
+        return ""
+    from math import exp
+
+    rows = "".join(
+        f'<tr><th scope="row">{escape(vote.member)}</th><td>{vote_bars(vote.probabilities)}</td>'
+        f"<td>{LEVELS[max(range(len(LEVELS)), key=vote.probabilities.__getitem__)]}</td>"
+        f"<td>{points(exp(vote.log_score))}</td><td>{percent(vote.weight)}</td></tr>"
+        for vote in prediction.votes
+    )
+    return (
+        '<section class="fi-card"><h3>How the members of the blend voted</h3><div class="fi-scroll"><table>'
+        '<thead><tr><th scope="col">Member</th><th scope="col">Levels</th><th scope="col">Leans to</th>'
+        '<th scope="col">Points per 100&nbsp;views</th><th scope="col">Weight</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div></section>"
+    )
+
+
+def model_facts(bundle: "Bundle") -> str:
+    """HTML of what the model was trained on, how well it did on posts it had never seen, and what it cannot know."""
+    facts = bundle.facts
+    learned = f"<p>Trained on {escape(str(facts['trained_on']))}.</p>" if facts.get("trained_on") else ""
+    notes = "".join(f"<li>{escape(str(note))}</li>" for note in bundle.notes)
+    return (
+        f'<section class="fi-card"><h3>About this model</h3>{learned}<p>{BLIND}</p>'
+        f"{_figures(facts.get('test') or {})}"
+        f"{f'<ul>{notes}</ul>' if notes else ''}"
+        f'<p class="fi-small">Bundle {escape(str(bundle.name))}, recipe {escape(str(bundle.recipe))}, '
+        f"created {escape(str(bundle.created))}. Engagement score {escape(SCORE_FORMULA)}.</p></section>"
+    )
+
+
+def _figures(test: Mapping[str, Mapping[str, Any]]) -> str:
+    views = [view for view in VIEWS if test.get(view)]
+    if not views:
+        return ""
+    head = "".join(f'<th scope="col">{VIEW_NAMES[view]}</th>' for view in views)
+    rows = ""
+    for metric, label, form in FIGURES:
+        if any(metric in test[view] for view in views):
+            cells = "".join(
+                f"<td>{form.format(test[view][metric]) if metric in test[view] else '–'}</td>" for view in views
+            )
+            rows += f'<tr><th scope="row">{label}</th>{cells}</tr>'
+    return (
+        f'<div class="fi-scroll"><table><caption>On test posts of channels it never saw</caption>'
+        f"<thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _by_level(shares: tuple[float, ...]) -> dict[str, float]:
+    return {name: round(share, 4) for name, share in zip(LEVELS, shares, strict=True)}

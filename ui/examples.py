@@ -1,0 +1,76 @@
+"""Example drafts: pictures that scikit-image ships (public domain or CC0), with titles written for this project."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+THUMBNAIL = (192, 120)
+
+ON_CLICK = """
+element.addEventListener('click', (event) => {
+  const card = event.target.closest('[data-example]');
+  if (card) trigger('click', {example: Number(card.dataset.example)});
+});
+"""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A draft to try. `picture` is the name of a file in scikit-image's data, "" for none."""
+
+    title: str
+    picture: str = ""
+
+    @property
+    def path(self) -> Path | None:
+        """The picture's file, None without one."""
+        return _data_folder() / self.picture if self.picture else None
+
+
+EXAMPLES = (
+    Example("My cat judges me every morning at 5 a.m.", "chelsea.png"),
+    Example("We put a camera on the launch pad!", "rocket.jpg"),
+    Example("Lecture 14: photometric redshift estimation, part 2", "hubble_deep_field.jpg"),
+    Example("Stop ordering this: 3 rules for better espresso", "coffee.png"),
+    Example("Quarterly results webcast, full recording"),
+    Example("", "astronaut.png"),
+)
+
+
+def example_cards(examples: Sequence[Example] = EXAMPLES) -> str:
+    """HTML list of buttons, one an example, with its thumbnail inlined."""
+    cards = "".join(
+        f'<li><button type="button" data-example="{number}">{_thumbnail(example)}'
+        f"<span>{escape(example.title) or '<em>no title</em>'}</span></button></li>"
+        for number, example in enumerate(examples)
+    )
+    return f'<p class="fi-kicker">Or try one of these</p><ul class="fi-examples">{cards}</ul>'
+
+
+def available(examples: Sequence[Example] = EXAMPLES) -> list[Example]:
+    """The examples whose picture is installed."""
+    return [example for example in examples if example.path is None or example.path.is_file()]
+
+
+def _data_folder() -> Path:
+    spec = find_spec("skimage")
+    # Importing skimage.data would take a second and may go looking for downloads; the files are all that is needed.
+    return Path(spec.origin).parent / "data" if spec and spec.origin else Path("data")
+
+
+def _thumbnail(example: Example) -> str:
+    if example.path is None:
+        return '<b aria-hidden="true">no picture</b>'
+    with Image.open(example.path) as picture:
+        picture.draft("RGB", THUMBNAIL)
+        small = picture.convert("RGB")
+    small.thumbnail((THUMBNAIL[0] * 2, THUMBNAIL[1] * 2))
+    buffer = BytesIO()
+    small.save(buffer, "WEBP", quality=60)
+    return f'<img alt="" src="data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode("ascii")}">'

@@ -1,0 +1,57 @@
+"""How the page looks and how it is served: settings of `launch()` shared by every way to start it."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from engine.images import MAX_BYTES
+
+STYLE = Path(__file__).with_name("style.css")
+# Names of fonts that the system has: nothing is fetched from a font server, which would learn of every visit.
+SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "Arial", "sans-serif")
+MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
+
+
+def theme() -> gr.themes.Base:
+    """A quiet theme on system fonts; `style.css` does the rest."""
+    return gr.themes.Soft(
+        primary_hue="blue",
+        secondary_hue="blue",
+        neutral_hue="slate",
+        radius_size="lg",
+        font=SANS,
+        font_mono=MONO,
+    ).set(
+        body_background_fill="#f6f7fa",
+        body_background_fill_dark="#0e131c",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#171e2a",
+        block_label_background_fill="#ffffff",
+        block_label_background_fill_dark="#171e2a",
+        button_primary_background_fill="#1f4fa3",
+        button_primary_background_fill_hover="#173e83",
+        button_primary_background_fill_dark="#3567c4",
+        button_primary_background_fill_hover_dark="#2a57ad",
+        button_primary_text_color="#ffffff",
+        button_primary_text_color_dark="#ffffff",
+    )
+
+
+def launch_settings() -> dict[str, Any]:
+    """Keyword arguments of `Blocks.launch`; host and port come from Gradio's own environment variables.
+
+    Drafts are private: no run history in the browser, no monitoring page, no error text with a traceback.
+    """
+    return {
+        "theme": theme(),
+        "css_paths": STYLE,
+        "footer_links": ["api", "settings"],
+        "run_history": False,
+        "enable_monitoring": False,
+        "show_error": False,
+        "max_file_size": MAX_BYTES,
+        "state_session_capacity": 200,
+        "ssr_mode": False,
+        "pwa": False,
+    }
