@@ -232,12 +232,13 @@ class Abstention(_Stored):
         levels: npt.ArrayLike,
         prior: npt.ArrayLike,
         min_levels: int = 4,
+        lost: float = 0.5,
     ) -> Self:
         """Tunes the threshold on n posts: probabilities (n, k), sets (n, 2), true levels (n,), prior (k,).
 
-        The largest threshold is taken at which the model has lost at least half of its gain over guessing the
-        commonest level, and is less accurate than on the other posts (two-proportion z, one-sided 5 %); 0, which never
-        abstains, if there is none. A model that gains nothing abstains on every wide set.
+        The largest threshold is taken at which the model has `lost` at least this share of its gain in accuracy over
+        guessing the commonest level, and is less accurate than on the other posts (two-proportion z, one-sided 5 %);
+        0, which never abstains, if there is none. A model that gains nothing abstains on every wide set.
         """
         array = _probabilities(probabilities)
         labels = _labels(levels, array)
@@ -258,7 +259,9 @@ class Abstention(_Stored):
             rest = np.maximum(len(right) - taken, 1)
             others = (right.sum() - right[candidates].cumsum()) / rest
             error = np.sqrt(right.mean() * (1 - right.mean()) * (1 / taken + 1 / rest))
-            poor = (accuracy <= (right.mean() + guess) / 2) & (others - accuracy >= _SIGNIFICANT * error)
+            poor = (accuracy <= right.mean() - lost * (right.mean() - guess)) & (
+                others - accuracy >= _SIGNIFICANT * error
+            )
             if poor.any():
                 threshold = float(np.nextafter(ends[np.flatnonzero(poor)[-1]], np.inf))
         rule = cls(tuple(known.tolist()), threshold, min_levels, 0.0, None, None)

@@ -262,6 +262,13 @@ def test_abstained_posts_are_less_accurate_on_new_posts() -> None:
     assert (sizes[left] >= 4).all()
 
 
+def test_a_stricter_rule_abstains_less() -> None:
+    probabilities, levels = world(4_000, seed=12, sharpness=1.0)
+    sets = LevelSets.fit(probabilities, levels).apply(probabilities)
+    shares = [Abstention.fit(probabilities, sets, levels, UNIFORM, lost=lost).share for lost in (0.2, 0.5, 0.8)]
+    assert shares[0] >= shares[1] >= shares[2] and shares[0] > shares[2]
+
+
 def test_a_model_that_knows_nothing_abstains_everywhere() -> None:
     generator = np.random.default_rng(9)
     # The commonest level is level 0, and the model names another.
