@@ -98,7 +98,7 @@ class _Lines:
             while (rest := self.handle.readline(MAX_LINE)) and not rest.endswith(("\n", "\r")):
                 pass
             raise ValueError(LONG_LINE)
-        return line.replace("\0", "")
+        return line
 
 
 def _open_text(source: Path) -> IO[str]:

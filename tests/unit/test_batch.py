@@ -368,6 +368,15 @@ def test_a_former_output_survives_a_failure(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["in.csv", "out.csv", "out.parquet"]
 
 
+def test_the_output_is_replaced_whole_never_rewritten(tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    target.write_text("before")
+    with target.open() as reader:
+        score(lines(tmp_path / "in.csv", "title", "a"), target)
+        assert reader.read() == "before"
+    assert len(read(target)) == 1
+
+
 # The command line
 
 
@@ -458,7 +467,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         source = lines(tmp_path / "in.csv", "title,description", *(f"t{index},{'d' * 400}" for index in range(rows)))
         tracemalloc.start()
         try:
-            summary = score_file(FakePredictor(), source, tmp_path / target)
+            summary = score_file(FakePredictor(), source, tmp_path / target, batch_size=128)
             assert summary == Summary(rows, 0)
             return tracemalloc.get_traced_memory()[1]
         finally:

