@@ -25,7 +25,8 @@ class Tokens:
 class Encoder(Protocol):
     """A frozen tower. Everything runs under inference mode and returns float32 on the CPU.
 
-    `fingerprint` names weights and preprocessing: equal fingerprints give equal vectors, so features are cached by it.
+    `fingerprint` names weights, preprocessing and precision: equal fingerprints give equal vectors, so features are
+    cached by it. `identity` leaves the precision out, which differs from machine to machine: a bundle pins that.
     `aligned` is the name of the shared space when image and text vectors of it may be compared by cosine, else None.
     """
 
@@ -33,6 +34,7 @@ class Encoder(Protocol):
     modality: Modality
     dim: int
     token_dim: int
+    identity: str
     fingerprint: str
     aligned: str | None
 
@@ -42,4 +44,8 @@ class Encoder(Protocol):
 
     def tokens(self, items: Sequence[Image.Image] | Sequence[str]) -> Tokens:
         """Token-level features with `token_dim` channels."""
+        ...
+
+    def encode_with_tokens(self, items: Sequence[Image.Image] | Sequence[str]) -> tuple[torch.Tensor, Tokens]:
+        """What `encode` and `tokens` give, of one pass."""
         ...

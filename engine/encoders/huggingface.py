@@ -59,7 +59,7 @@ class TextTower(Tower):
         max_length: int = 64,
         device: str = "auto",
         dtype: str = "auto",
-        batch_size: int = 32,
+        batch_size: int | None = None,
     ) -> None:
         from transformers import AutoTokenizer
 
@@ -133,6 +133,7 @@ class ImageTower(Tower):
     """
 
     modality: Modality = "image"
+    cpu_batch = 8
 
     def __init__(
         self,
@@ -143,7 +144,7 @@ class ImageTower(Tower):
         normalise: bool = False,
         device: str = "auto",
         dtype: str = "auto",
-        batch_size: int = 32,
+        batch_size: int | None = None,
     ) -> None:
         projected = pooling == "projected"
         module = load_module(folder, aligned_class(folder, "image") if projected else "AutoModel", name)
@@ -179,13 +180,39 @@ class ImageTower(Tower):
 
     def preprocess(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Normalised pixels, shape (n, 3, height, width), on the CPU."""
-        return self.prepare(images)["pixel_values"]
+        return self.prepare(images)["pixels"]
+
+    def normalise_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels 0..255, float (n, 3, height, width), on the scale the network was trained with."""
+        mean, spread = (
+            torch.tensor(values, device=pixels.device).view(-1, 1, 1)
+            for values in (self.processor.image_mean, self.processor.image_std)
+        )
+        return (pixels * self.processor.rescale_factor - mean) / spread
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the pixels the module takes. Raises EncoderError when that differs between pictures."""
+        size = self.processor.size
+        if not size or size.height is None or size.width is None:
+            raise EncoderError(f"{self.name} has no fixed picture size.")
+        return size.height, size.width
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the patches at `size`. Raises EncoderError when the checkpoint does not say."""
+        patch = getattr(self.module.config, "patch_size", None)
+        if not isinstance(patch, int):
+            raise EncoderError(f"{self.name} does not say how it cuts a picture into patches.")
+        return self.size[0] // patch, self.size[1] // patch
 
     def prepare(self, items: Sequence[Image.Image]) -> Batch:
-        return dict(self.processor([image.convert("RGB") for image in items], return_tensors="pt"))
+        batch = dict(self.processor([image.convert("RGB") for image in items], return_tensors="pt"))
+        return {"pixels": batch.pop("pixel_values"), **batch}
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, Tokens]:
-        output = self.module(**batch)
+        others = {key: value for key, value in batch.items() if key != "pixels"}
+        output = self.module(pixel_values=batch["pixels"], **others)
         states = output.last_hidden_state
         if states.ndim == 4:
             states = states.flatten(2).transpose(1, 2)
@@ -200,7 +227,7 @@ class ImageTower(Tower):
 
     def _extra_tokens(self, batch: Batch, tokens: int) -> int:
         """How many tokens (class, distillation, registers) stand before the patches."""
-        pixels = batch["pixel_values"]
+        pixels = batch["pixels"]
         patch = getattr(self.module.config, "patch_size", None)
         if pixels.ndim != 4 or not isinstance(patch, int):
             return 0

