@@ -9,6 +9,7 @@ from html import escape
 
 import pandas as pd
 import plotly.graph_objects as go
+import streamlit as st
 
 from engine.scoring import LEVELS
 
@@ -21,6 +22,11 @@ LOG_TICKS = [digit * 10.0**power for power in range(-6, 3) for digit in (1, 3)]
 CONFIG = {"displayModeBar": False, "responsive": True}
 VIEW_NAMES = {"both": "Picture and title", "text": "Title only", "image": "Picture only"}
 SPLIT_NAMES = {"all": "All posts", "train": "Training", "validation": "Validation", "test": "Test"}
+
+
+def ink() -> str:
+    """Colour of text drawn on coloured cells, by the theme the browser reports."""
+    return "#f2f5f9" if st.context.theme.type == "dark" else "#14181f"
 
 
 def plain(value: object) -> str:

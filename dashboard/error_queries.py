@@ -105,9 +105,9 @@ def overall(report: Report, scope: Scope, selection: Selection, measure: str) ->
     else:
         condition, parameters = MEASURES[measure], ()
     where, rest = selection.without(*OUTCOMES).where()
-    sql = f"SELECT avg(CAST(hit AS DOUBLE)) FROM (SELECT ({condition}) AS hit {FROM} AND {where})"
-    value = query(report, sql, (*parameters, *scope.parameters, *rest)).iloc[0, 0]
-    return float(value) if value is not None else float("nan")
+    sql = f"SELECT avg(CAST(hit AS DOUBLE)) AS share FROM (SELECT ({condition}) AS hit {FROM} AND {where})"
+    table = query(report, sql, (*parameters, *scope.parameters, *rest))
+    return float(table["share"].to_numpy(dtype=float)[0])
 
 
 def field_values(report: Report, scope: Scope, field: str) -> list[str]:

@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 
 from dashboard.charts import ACCENT, LEVEL_COLORS, NEUTRAL, WARM, interval, layout, plain, tinted
 from dashboard.metrics import Metric
+from dashboard.store import records
 from engine.scoring import LEVELS
 
 KINDS = {
@@ -41,7 +42,7 @@ def dots(table: pd.DataFrame, metric: Metric) -> go.Figure:
             name=label,
             marker={"color": color, "symbol": symbol, "size": 11, "line": {"width": 2, "color": color}},
             error_x=interval(rows, "value") | {"color": color},
-            customdata=[_hover(row) for row in rows.to_dict("records")],
+            customdata=[_hover(row) for row in records(rows)],
             hovertemplate="%{y}: %{customdata}<extra></extra>",
         )
     if metric.nominal is not None:

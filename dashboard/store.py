@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import duckdb
 import pandas as pd
@@ -61,4 +62,9 @@ def query(report: Report, sql: str, parameters: Sequence[object] = ()) -> pd.Dat
 
 def scalar(report: Report, sql: str, parameters: Sequence[object] = ()) -> int:
     """The single whole number a counting statement gives."""
-    return int(query(report, sql, parameters).iloc[0, 0])
+    return int(query(report, sql, parameters).to_numpy()[0, 0])
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as dicts from column name to value."""
+    return cast(list[dict[str, Any]], table.to_dict("records"))

@@ -6,6 +6,7 @@ import streamlit as st
 from dashboard import ablation_queries, charts, model_charts, text
 from dashboard.metrics import metric, ordered, verdict
 from dashboard.reports import Report
+from dashboard.store import records
 
 TITLE = "Ablations"
 URL = "ablations"
@@ -52,14 +53,15 @@ def render(report: Report) -> None:
     )
     table = table[table["family"].isin(chosen or families)]
     table = table.assign(
-        name=table["ablation"] + " instead of " + table["reference"],
-        verdict=[verdict(what.name, row["delta"], row["low"], row["high"]) for row in table.to_dict("records")],
+        name=table["ablation"] + " vs " + table["reference"],
+        verdict=[verdict(what.name, row["delta"], row["low"], row["high"]) for row in records(table)],
     )
     table = table.sort_values("delta", ascending=what.better == "lower")
-    chart = model_charts.forest(table, f"Change in {what.label} on the {split} split ({what.direction})")
+    chart = model_charts.forest(table, f"Change in {what.label}")
     st.plotly_chart(chart, config=charts.CONFIG, key="forest", alt=f"Change in {what.label} of every ablation")
     st.caption(
-        "Each row replaces the reference by the variant named first. Lines are paired-bootstrap 95% intervals over "
+        f"On the {split} split; each row replaces the reference, named last, by the variant. "
+        "Lines are paired-bootstrap 95% intervals over "
         "seeds and test posts; a hollow grey ring marks an interval that includes zero: no clear difference."
     )
     _table(table, what.name)
@@ -69,7 +71,6 @@ def render(report: Report) -> None:
 def _table(table: pd.DataFrame, name: str) -> None:
     columns = ["family", "ablation", "reference", "value", "reference_value", "delta", "low", "high", "verdict"]
     tidy = table[[*columns, "seeds", "n"]].assign(metric=name)
-    number = {"format": "%.4f"}
     st.dataframe(
         tidy.drop(columns="metric"),
         hide_index=True,
@@ -77,8 +78,8 @@ def _table(table: pd.DataFrame, name: str) -> None:
             "family": "Family",
             "ablation": st.column_config.TextColumn("Variant", pinned=True),
             "reference": "Reference",
-            "value": st.column_config.NumberColumn("Variant's value", **number),
-            "reference_value": st.column_config.NumberColumn("Reference's value", **number),
+            "value": st.column_config.NumberColumn("Variant's value", format="%.4f"),
+            "reference_value": st.column_config.NumberColumn("Reference's value", format="%.4f"),
             "delta": st.column_config.NumberColumn("Difference", format="%+.4f"),
             "low": st.column_config.NumberColumn("95% from", format="%+.4f"),
             "high": st.column_config.NumberColumn("to", format="%+.4f"),
@@ -98,20 +99,20 @@ def _head_to_head(report: Report, families: list[str], split: str) -> None:
     st.subheader("Any two against each other", anchor=False)
     # Fusions and heads are true alternatives, so they come first.
     offered = sorted(pairs, key=lambda family: family not in ("fusion", "head"))
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        family = st.segmented_control(
-            "Family",
-            offered,
-            default=offered[0],
-            required=True,
-            format_func=lambda name: FAMILIES.get(name, name.capitalize()),
-            key="family",
-            bind="query-params",
-        )
-        names = pairs[str(family)]
-        place = offered.index(str(family))
+    family = st.segmented_control(
+        "Family",
+        offered,
+        default=offered[0],
+        required=True,
+        format_func=lambda name: FAMILIES.get(name, name.capitalize()),
+        key="family",
+        bind="query-params",
+    )
+    names = pairs[str(family)]
+    place = offered.index(str(family))
+    with st.container(horizontal=True):
         first = st.selectbox("This", names, index=0, key=f"first-{place}", bind="query-params", width=220)
-        second = st.selectbox("Instead of", names, index=1, key=f"second-{place}", bind="query-params", width=220)
+        second = st.selectbox("Against", names, index=1, key=f"second-{place}", bind="query-params", width=220)
     if first == second:
         st.info("Choose two different ones.")
         return
@@ -123,7 +124,7 @@ def _head_to_head(report: Report, families: list[str], split: str) -> None:
         name=[metric(name).label for name in table["metric"]],
         verdict=[
             verdict(row["metric"], row["delta"], row["low"], row["high"]) if row["tested"] else "not tested"
-            for row in table.to_dict("records")
+            for row in records(table)
         ],
     )
     title = f"{charts.plain(first)} minus {charts.plain(second)}"

@@ -1,12 +1,221 @@
-"""Being written."""
+"""Where is it wrong? A confusion matrix and slices that select posts, and previews of what is selected."""
 
-from dashboard.reports import Report
+from collections.abc import Callable
 
-TITLE = "errors"
+import pandas as pd
+import streamlit as st
+
+from dashboard import charts, error_charts, error_queries, previews, text
+from dashboard.app_pages.calibration import scope_controls
+from dashboard.error_queries import MEASURES, ORDERS, SHARE_SELECTED, Scope
+from dashboard.reports import Report, Settings
+from dashboard.selection import LABELS, OUTCOMES, TEXTS, Selection, describe
+from dashboard.store import records
+
+TITLE = "Errors"
 URL = "errors"
-ICON = ":material/help:"
-QUESTION = "?"
-NEEDS = ("nothing",)
+ICON = ":material/crisis_alert:"
+QUESTION = "Where is it wrong?"
+NEEDS = ("posts", "predictions")
+PARAMETER = "selection"
+PAGE_SIZE = 12
+ADDABLE = ("source", "language", "title", "picture", "set", "abstain", "true", "pred")
 
 
-def render(report: Report) -> None: ...
+def current() -> Selection:
+    """The selection in the URL; after a visit to another page, which empties the URL, the one made before."""
+    if PARAMETER not in st.query_params and st.session_state.get("errors_kept"):
+        st.query_params[PARAMETER] = st.session_state["errors_kept"]
+    selection = Selection.parse(st.query_params.get(PARAMETER, ""))
+    st.session_state["errors_kept"] = str(selection)
+    return selection
+
+
+def choose(selection: Selection) -> None:
+    """Make this the selection: in the URL, from the first page, with charts freed of their own selection."""
+    if selection:
+        st.query_params[PARAMETER] = str(selection)
+    else:
+        st.query_params.pop(PARAMETER, None)
+    st.session_state["errors_kept"] = str(selection)
+    st.session_state["errors_page"] = 1
+    # A chart remembers what was clicked until its key changes; the outline drawn from the URL replaces that.
+    st.session_state["errors_round"] = st.session_state.get("errors_round", 0) + 1
+
+
+def render(report: Report) -> None:
+    scope = scope_controls(report)
+    if scope is None:
+        return
+    selection = current()
+    _chips(report, scope, selection)
+    _matrix(report, scope, selection)
+    _posts(report, scope, selection)
+    _slices(report, scope, selection)
+
+
+def _clicked(key: str, act: Callable[[list], Selection]) -> None:
+    """Callback of a chart: hand the clicked mark's customdata to `act` and take over the selection it gives."""
+    points = st.session_state[key]["selection"]["points"]
+    if points:
+        choose(act(points[-1]["customdata"]))
+
+
+def _selectable(chart: object, name: str, act: Callable[[list], Selection], alt: str) -> None:
+    key = f"{name}-{st.session_state.get('errors_round', 0)}"
+    st.plotly_chart(
+        chart,
+        config=charts.CONFIG,
+        key=key,
+        on_select=lambda: _clicked(key, act),
+        selection_mode="points",
+        alt=alt,
+    )
+
+
+def _chips(report: Report, scope: Scope, selection: Selection) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for name, values in selection.filters:
+            for value in values:
+                st.button(
+                    text.markdown(describe(name, value)),
+                    icon=":material/close:",
+                    key=f"chip-{name}-{value}",
+                    help="Remove this filter",
+                    on_click=choose,
+                    args=(selection.remove(name, value),),
+                )
+        if selection:
+            st.button("Clear all", key="clear", type="tertiary", on_click=choose, args=(Selection(),))
+        with st.popover("Add a filter", icon=":material/filter_alt:"):
+            _add_filter(report, scope, selection)
+
+
+def _add_filter(report: Report, scope: Scope, selection: Selection) -> None:
+    field = st.selectbox("Fact", ADDABLE, format_func=lambda name: LABELS[name], key="filter-field")
+    values = [
+        value for value in error_queries.field_values(report, scope, field) if value not in selection.values(field)
+    ]
+    if field not in TEXTS:
+        values.sort()
+    for value in values:
+        st.button(
+            text.markdown(describe(field, value)),
+            key=f"add-{field}-{value}",
+            type="tertiary",
+            on_click=choose,
+            args=(selection.put(field, (*selection.values(field), value)),),
+        )
+
+
+def _matrix(report: Report, scope: Scope, selection: Selection) -> None:
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        st.markdown("**True against predicted level**")
+        table = error_queries.confusion(report, scope, selection)
+        _selectable(
+            error_charts.confusion(table, selection.values("true"), selection.values("pred"), charts.ink()),
+            "matrix",
+            lambda data: selection.without("off").toggle(true=str(data[0]), pred=str(data[1])),
+            "Confusion matrix; clicking a cell selects its posts",
+        )
+    with right:
+        st.markdown("**How far off**")
+        table = error_queries.off_by(report, scope, selection)
+        _selectable(
+            error_charts.distance(table, selection.values("off")),
+            "distance",
+            lambda data: selection.without("true", "pred").toggle(off=str(data[0])),
+            "Posts by predicted minus true level; clicking a bar selects its posts",
+        )
+    st.caption(
+        "Click a cell or a bar to select its posts, click it again to let go. Percentages in the matrix are shares of "
+        "the true level; filters on facts apply to both."
+    )
+
+
+def _posts(report: Report, scope: Scope, selection: Selection) -> None:
+    total = error_queries.selected_count(report, scope, selection)
+    st.subheader(f"{total:,} {'selected ' if selection else ''}post{'' if total == 1 else 's'}", anchor=False)
+    if not total:
+        st.info("No post meets every filter. Remove one of them above.")
+        return
+    pages = -(-total // PAGE_SIZE)
+    if st.session_state.get("errors_page", 1) > pages:
+        st.session_state["errors_page"] = pages
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        order = st.selectbox("Order", list(ORDERS), key="order", bind="query-params", width=280)
+        page = st.number_input(f"Page of {pages:,}", 1, pages, key="errors_page", width=140)
+        online = st.toggle(
+            "Pictures from their public address",
+            value=True,
+            key="online",
+            help="Your browser asks the picture's own host. Without it, or offline, a blurred preview is shown.",
+        )
+        st.download_button(
+            "Selection as CSV",
+            lambda: text.csv(error_queries.selected_table(report, scope, selection, str(order))),
+            "selected-posts.csv",
+            "text/csv",
+            on_click="ignore",
+        )
+    rows = error_queries.selected_posts(report, scope, selection, str(order), PAGE_SIZE, (int(page) - 1) * PAGE_SIZE)
+    contents = _contents(rows)
+    st.html(previews.cards(records(rows), contents, online))
+    if not contents:
+        st.caption(
+            "Titles are not part of a report. To see them, set FIRST_IMPRESSIONS_DATA to the folder that holds the "
+            "dataset's posts.parquet."
+        )
+
+
+def _contents(rows: pd.DataFrame) -> dict[str, previews.Content]:
+    folder = Settings().data
+    path = folder / "posts.parquet" if folder else None
+    if path is None or not path.is_file():
+        return {}
+    return previews.mounted(str(folder), path.stat().st_mtime_ns, tuple(rows["post_id"]))
+
+
+def _slices(report: Report, scope: Scope, selection: Selection) -> None:
+    st.subheader("Which posts does it do worse on?", anchor=False)
+    measures = [*MEASURES, SHARE_SELECTED] if selection.only(*OUTCOMES) else list(MEASURES)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        # The key depends on the choices: a choice that is no longer offered must not stay behind.
+        measure = st.selectbox("Figure", measures, key=f"measure-{len(measures)}", width=280)
+        minimum = st.number_input(
+            "Posts at least", 1, 10_000, 30, step=10, key="least", bind="query-params", width=160, help="Per slice"
+        )
+    table = error_queries.slices(report, scope, selection, str(measure), int(minimum))
+    overall = error_queries.overall(report, scope, selection, str(measure))
+    if table.empty:
+        st.info("No slice has that many posts. Lower the number.")
+        return
+    chosen = {(name, value) for name, values in selection.filters for value in values}
+    _selectable(
+        error_charts.slices(table, overall, chosen, str(measure)),
+        "slices",
+        lambda data: selection.toggle(**{str(data[0]): str(data[1])}),
+        "Share per slice with intervals; clicking a dot filters by that slice",
+    )
+    st.caption(
+        "Lines are Wilson 95% intervals, the dashed line is the share over all these posts, orange slices lie off it. "
+        "With this many slices a few do so by chance, and posts of one channel are not independent. "
+        "Click a dot to filter."
+    )
+    with st.expander("Slices as a table"):
+        shown = table.assign(field=[LABELS[field] for field in table["field"]])
+        st.dataframe(
+            shown,
+            hide_index=True,
+            column_config={
+                "field": "Slice",
+                "value": "Value",
+                "n": "Posts",
+                "hits": "Hits",
+                "share": st.column_config.NumberColumn(str(measure), format="percent"),
+                "low": st.column_config.NumberColumn("95% from", format="percent"),
+                "high": st.column_config.NumberColumn("to", format="percent"),
+            },
+        )
+        st.download_button("Slices as CSV", text.csv(shown), "slices.csv", "text/csv", on_click="ignore")

@@ -1,5 +1,7 @@
 """How good is the model, compared with what? Metrics with intervals beside baselines, controls and the leak run."""
 
+from typing import Literal
+
 import pandas as pd
 import streamlit as st
 
@@ -7,6 +9,7 @@ from dashboard import charts, model_charts, queries, text
 from dashboard.app_pages import calibration
 from dashboard.metrics import CATALOGUE, HEADLINE, metric, ordered
 from dashboard.reports import Report, read_json
+from dashboard.store import records
 
 TITLE = "Model"
 URL = "model"
@@ -38,7 +41,7 @@ def render(report: Report) -> None:
     if table.empty:
         st.info("The report has no figures for this choice.")
         return
-    table = table.assign(name=[_name(row) for row in table.to_dict("records")])
+    table = table.assign(name=[_name(row) for row in records(table)])
     honest = table[table["kind"] != "leak"]
     _headline(honest, protocol, split)
     _chart(honest)
@@ -116,7 +119,8 @@ def _headline(table: pd.DataFrame, protocol: str, split: str) -> None:
                 continue
             row, what = own.loc[name], metric(name)
             others = table[(table["kind"] == "baseline") & (table["metric"] == name)]
-            delta, color = None, "off"
+            delta = None
+            color: Literal["normal", "inverse", "off"] = "off"
             if not others.empty:
                 best = others["value"].min() if what.better == "lower" else others["value"].max()
                 delta = f"{row['value'] - best:+.3f} to best baseline"
@@ -153,7 +157,7 @@ def _table(table: pd.DataFrame, key: str, file: str) -> None:
     shown = table.assign(
         cell=[
             f"{row['value']:.3f}" + (f" [{row['low']:.3f}, {row['high']:.3f}]" if pd.notna(row["low"]) else "")
-            for row in table.to_dict("records")
+            for row in records(table)
         ]
     )
     wide = shown.pivot(index=["kind", "name"], columns="metric", values="cell")[names].reset_index()
