@@ -1,0 +1,186 @@
+"""The game that explanations play: parts of a post are players, and f of a coalition is the answer for them alone.
+
+f runs through whatever is in the bundle, trees too. Each distinct picture and each distinct text is encoded once,
+because a tower costs far more than the model behind it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from engine.errors import PostError
+from engine.explain import regions, words
+from engine.posts import Post
+
+if TYPE_CHECKING:
+    from engine.predictor import Features, Predictor
+
+Keep = npt.NDArray[np.bool_]
+
+FIELDS = ("tags", "description")
+FIELDS_REMOVED = "Tags and description are taken away whole."
+# Bounds the memory of assembled features: a row may hold a whole token grid.
+ROWS_PER_CALL = 256
+PICTURES_PER_CALL = 64
+
+
+class _Side:
+    """Features of the variants of one side, each encoded once, by an order of its own."""
+
+    def __init__(self, encode: Callable[[list], "Features"], per_call: int) -> None:
+        self._encode = encode
+        self._per_call = per_call
+        self._row_of: dict[object, int] = {}
+        self._features: Features | None = None
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+    def rows(self, keys: list, make: Callable[[list[int]], list]) -> npt.NDArray[np.intp]:
+        """Row number of each key; `make` gives the variants at the positions whose keys are new."""
+        new: dict[object, int] = {}
+        for position, key in enumerate(keys):
+            if key not in self._row_of:
+                new.setdefault(key, position)
+        positions = list(new.values())
+        for start in range(0, len(positions), self._per_call):
+            self._append(self._encode(make(positions[start : start + self._per_call])))
+        for key in new:
+            self._row_of[key] = len(self._row_of)
+        return np.array([self._row_of[key] for key in keys], dtype=np.intp)
+
+    def _append(self, features: "Features") -> None:
+        old = self._features
+        if old is None:
+            self._features = features
+        else:
+            self._features = {name: np.concatenate([old[name], part]) for name, part in features.items()}
+
+    def take(self, rows: npt.NDArray[np.intp]) -> "Features":
+        assert self._features is not None
+        return {name: values[rows] for name, values in self._features.items()}
+
+
+class Game:
+    """f over the parts of one post: regions first, then pieces of the title, then tags and description.
+
+    Only the sides that the post has take part, as in its prediction: a post without a title has no words, nor fields.
+    `segments` is about how many regions to cut, or a label map to use (at the size of `regions.shrink`, or any other).
+    Variants are made of a reduced copy of the picture; the whole picture is passed on as it is, so that the full
+    coalition is exactly the prediction. Raises PostError for an empty post.
+    """
+
+    def __init__(self, predictor: "Predictor", post: Post, *, segments: int | npt.NDArray[np.integer] = 16) -> None:
+        if not post.has_image and not post.has_text:
+            raise PostError("There is nothing to explain: give the post a picture or a title.")
+        self.post = post
+        self._predictor = predictor
+        self._images = _Side(predictor.image_features, PICTURES_PER_CALL)
+        self._texts = _Side(predictor.text_features, PICTURES_PER_CALL)
+        self._values: dict[bytes, float] = {}
+        self.segments: npt.NDArray[np.integer] | None = None
+        self.region_count = 0
+        if post.image is not None:
+            self._use_picture(post.image, segments)
+        self.pieces: tuple[str, ...] = ()
+        self.fields: tuple[str, ...] = ()
+        if post.has_text:
+            self.pieces = words.group_pieces(words.split_title(post.title))
+            read = predictor.bundle.text_fields
+            self.fields = tuple(name for name in FIELDS if name in read and getattr(post, name))
+
+    def _use_picture(self, image: Image.Image, segments: int | npt.NDArray[np.integer]) -> None:
+        self._small = regions.shrink(image)
+        self._baseline = regions.baseline_picture(self._small)
+        if isinstance(segments, int):
+            self.segments = regions.find_regions(self._small, segments)
+        else:
+            self.segments = regions.fit_labels(segments, self._small.height, self._small.width)
+        # A region thinner than a pixel at this size still is a player, though it changes nothing.
+        largest = self.segments.max() if isinstance(segments, int) else segments.max()
+        self.region_count = int(largest) + 1
+
+    @property
+    def players(self) -> int:
+        return self.region_count + len(self.pieces) + len(self.fields)
+
+    @property
+    def image_passes(self) -> int:
+        """Distinct pictures encoded so far."""
+        return len(self._images)
+
+    @property
+    def text_passes(self) -> int:
+        """Distinct texts encoded so far."""
+        return len(self._texts)
+
+    @property
+    def evaluations(self) -> int:
+        """Distinct coalitions judged so far."""
+        return len(self._values)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What taking a part away means, in sentences for the page."""
+        sides = ((self.region_count, regions.REMOVED), (self.pieces, words.REMOVED), (self.fields, FIELDS_REMOVED))
+        return tuple(sentence for present, sentence in sides if present)
+
+    def title_values(self, values: Iterable[float]) -> tuple[tuple[str, float], ...]:
+        """Pieces with their values; a title that takes no part (only spaces) is one piece worth nothing."""
+        if not self.pieces:
+            return ((self.post.title, 0.0),) if self.post.title else ()
+        return tuple(zip(self.pieces, map(float, values), strict=True))
+
+    def values(self, keep: Keep) -> npt.NDArray[np.float64]:
+        """f of n coalitions, in levels, shape (n,). `keep` (n, players) is True for the parts that are there."""
+        packed = [row.tobytes() for row in np.packbits(keep, axis=1)]
+        new = {key: index for index, key in enumerate(packed) if key not in self._values}
+        indices = list(new.values())
+        if indices:
+            self._judge(list(new), keep[indices])
+        return np.array([self._values[key] for key in packed], dtype=np.float64)
+
+    def _judge(self, keys: list[bytes], keep: Keep) -> None:
+        image_rows = self._image_rows(keep[:, : self.region_count]) if self.region_count else None
+        text_rows = self._text_rows(keep[:, self.region_count :]) if self.pieces else None
+        for start in range(0, len(keys), ROWS_PER_CALL):
+            part = slice(start, start + ROWS_PER_CALL)
+            text = None if text_rows is None else self._texts.take(text_rows[part])
+            image = None if image_rows is None else self._images.take(image_rows[part])
+            levels = self._predictor.outcome(text, image).expected_level
+            self._values.update(zip(keys[part], map(float, levels), strict=True))
+
+    def _image_rows(self, keep: Keep) -> npt.NDArray[np.intp]:
+        def make(positions: list[int]) -> list[Image.Image]:
+            assert self.segments is not None and self.post.image is not None
+            pictures = list(regions.mask_regions(self._small, self.segments, keep[positions], self._baseline))
+            for index, position in enumerate(positions):
+                if keep[position].all():
+                    pictures[index] = self.post.image
+            return pictures
+
+        return self._images.rows([row.tobytes() for row in keep], make)
+
+    def _text_rows(self, keep: Keep) -> npt.NDArray[np.intp]:
+        variants = [self._text(row) for row in keep]
+        # Taking away either of two equal words leaves one and the same text, so texts are told apart by their content.
+        keys: list[object] = [(variant.title, variant.tags, variant.description) for variant in variants]
+        return self._texts.rows(keys, lambda positions: [variants[position] for position in positions])
+
+    def _text(self, keep: Keep) -> Post:
+        kept = keep[: len(self.pieces)]
+        title = self.post.title
+        if not kept.all():
+            title = "".join(piece for piece, there in zip(self.pieces, kept, strict=True) if there).strip()
+        there = dict(zip(self.fields, keep[len(self.pieces) :].tolist(), strict=True))
+        return dataclasses.replace(
+            self.post,
+            image=None,
+            title=title,
+            tags=self.post.tags if there.get("tags", True) else (),
+            description=self.post.description if there.get("description", True) else "",
+        )

@@ -1,0 +1,162 @@
+"""Integrated Gradients over pixels and word embeddings at once, for the members that have gradients."""
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from captum.attr import IntegratedGradients
+from PIL import Image
+
+from engine.errors import FirstImpressionsError, PostError
+from engine.explain import regions
+from engine.explain.base import TARGET, Explanation
+from engine.explain.words import group_pieces, split_title
+from engine.posts import Post
+
+if TYPE_CHECKING:
+    from engine.predictor import Predictor
+
+METHOD = "Integrated Gradients"
+PICTURE_NOTE = "The picture fades in from its average colour."
+WORDS_NOTE = "Words fade in from the embedding of a neutral token."
+MEMBERS_NOTE = "Only members with gradients are explained: trees have none, so their votes are left out."
+
+
+@dataclass(frozen=True)
+class EmbeddedText:
+    """One text as word embeddings (1, t, d), before positions are added, with its attention mask (1, t).
+
+    `tokens` has t names; `offsets` t pairs (start, end) of characters in the title, (0, 0) for a special token and
+    for a token of another field. `baseline` (1, t, d) has the padding or mask token's embedding at every token but
+    the special ones.
+    """
+
+    embeddings: torch.Tensor
+    baseline: torch.Tensor
+    mask: torch.Tensor
+    tokens: list[str]
+    offsets: list[tuple[int, int]]
+
+
+class DifferentiableModel(Protocol):
+    """The members that have gradients, as one function. A side that the post lacks is given as None."""
+
+    def pixels(self, image: Image.Image) -> torch.Tensor:
+        """The picture as the tower's input, (1, 3, h, w), float32."""
+        ...
+
+    def embeddings(self, post: Post) -> EmbeddedText:
+        """The post's text as the tower's word embeddings."""
+        ...
+
+    def __call__(
+        self, pixels: torch.Tensor | None, embeddings: torch.Tensor | None, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Expected level (n,) of n posts; gradients flow to pixels and embeddings."""
+        ...
+
+
+def piece_values(
+    pieces: tuple[str, ...], offsets: list[tuple[int, int]], values: npt.NDArray[np.floating]
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Values of a title's pieces (p,) from those of its tokens (t,), and the sum that lies in no piece.
+
+    A token counts to the piece in which its first character that is no space stands.
+    """
+    ends = np.cumsum([len(piece) for piece in pieces])
+    title = "".join(pieces)
+    totals = np.zeros(len(pieces))
+    outside = 0.0
+    for (start, end), value in zip(offsets, values, strict=True):
+        # Byte-level tokenisers count the space before a word as part of its first token.
+        start += len(title[start:end]) - len(title[start:end].lstrip())
+        if start < end <= len(title):
+            totals[int(np.searchsorted(ends, start, side="right"))] += value
+        else:
+            outside += float(value)
+    return totals, outside
+
+
+@torch.inference_mode(False)
+def explain(
+    predictor: "Predictor", post: Post, *, steps: int = 32, internal_batch_size: int = 8, segments: int = 16
+) -> Explanation:
+    """Integrated Gradients (Sundararajan, Taly & Yan 2017) of pixels and words, in levels.
+
+    The gradient of the expected level is averaged at `steps` Gauss–Legendre points on the straight way from the
+    baseline to the post, both sides together, `internal_batch_size` points at a time. `completeness_error` of the
+    result is the convergence delta. Raises PostError for an empty post, and
+    FirstImpressionsError when no member has gradients.
+    """
+    started = time.perf_counter()
+    model = predictor.differentiable()
+    if model is None:
+        raise FirstImpressionsError("No member of this model has gradients; ask for Shapley values.")
+    if not post.has_image and not post.has_text:
+        raise PostError("There is nothing to explain: give the post a picture or a title.")
+    inputs: list[torch.Tensor] = []
+    baselines: list[torch.Tensor] = []
+    notes: list[str] = []
+    if post.image is not None:
+        inputs.append(model.pixels(post.image))
+        baselines.append(model.pixels(regions.baseline_picture(post.image)))
+        notes.append(PICTURE_NOTE)
+    text = model.embeddings(post) if post.has_text else None
+    if text is not None:
+        inputs.append(text.embeddings)
+        baselines.append(text.baseline)
+        notes.append(WORDS_NOTE)
+    # Tensors that a tower made in inference mode cannot take part in autograd; a copy can.
+    inputs, baselines = ([tensor.detach().clone() for tensor in tensors] for tensors in (inputs, baselines))
+    extra = (text.mask.clone(),) if text is not None else ()
+
+    def forward(*parts: torch.Tensor) -> torch.Tensor:
+        embeddings, mask = parts[-2:] if text is not None else (None, None)
+        return model(parts[0] if post.has_image else None, embeddings, mask)
+
+    with torch.enable_grad():
+        attributions = IntegratedGradients(forward).attribute(
+            tuple(inputs),
+            baselines=tuple(baselines),
+            additional_forward_args=extra or None,
+            n_steps=steps,
+            internal_batch_size=internal_batch_size,
+        )
+    with torch.no_grad():
+        nothing, everything = (float(forward(*tensors, *extra)) for tensors in (baselines, inputs))
+
+    heat = labels = region_values = None
+    if post.image is not None:
+        heat = attributions[0][0].sum(dim=0).detach().double().cpu().numpy()
+        labels = regions.find_regions(regions.shrink(post.image), segments)
+        region_values = np.zeros(int(labels.max()) + 1)
+        np.add.at(region_values, regions.fit_labels(labels, *heat.shape), heat)
+    title_values: tuple[tuple[str, float], ...] = ((post.title, 0.0),) if post.title else ()
+    fields: tuple[tuple[str, float], ...] = ()
+    if text is not None:
+        pieces = group_pieces(split_title(post.title))
+        token_values = attributions[-1][0].sum(dim=-1).detach().double().cpu().numpy()
+        totals, outside = piece_values(pieces, text.offsets, token_values)
+        title_values = tuple(zip(pieces, totals.tolist(), strict=True))
+        others = [name for name in ("tags", "description") if name in predictor.bundle.text_fields]
+        if others and outside:
+            fields = ((" and ".join(others), outside),)
+    return Explanation(
+        method=METHOD,
+        target=f"{TARGET}, of the members with gradients",
+        base_value=nothing,
+        value=everything,
+        words=title_values,
+        fields=fields,
+        notes=(*notes, MEMBERS_NOTE),
+        segments=labels,
+        segment_values=region_values,
+        pixel_values=heat,
+        image_passes=steps + 2 if post.has_image else 0,
+        text_passes=steps + 2 if text is not None else 0,
+        evaluations=steps + 2,
+        seconds=time.perf_counter() - started,
+    )

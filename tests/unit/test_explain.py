@@ -1,0 +1,438 @@
+"""Explanations: values that add up, on predictors whose true values are known."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from engine.errors import FirstImpressionsError, PostError
+from engine.explain import faithfulness, gradients, regions, render, shapley
+from engine.explain.base import Explanation
+from engine.explain.game import Game
+from engine.explain.words import MOST_PIECES, group_pieces, split_title
+from engine.posts import MAX_TITLE, Post
+
+SIDE = 8
+Judge = Callable[[np.ndarray | None, list[Post] | None], np.ndarray]
+
+
+class FakePredictor:
+    """The predictor's API over a plain function of small pictures (n, 8, 8, 3) in 0..1 and the posts' texts."""
+
+    def __init__(self, judge: Judge, text_fields: tuple[str, ...] = ("title",), model=None) -> None:
+        self.judge = judge
+        self.bundle = SimpleNamespace(text_fields=text_fields)
+        self.model = model
+        self.pictures = self.texts = self.rows = 0
+        self.posts: list[Post] = []
+
+    def image_features(self, images):
+        self.pictures += len(images)
+        small = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX)) for image in images]
+        return {"pixels": np.stack(small) / 255.0}
+
+    def text_features(self, posts):
+        assert all(post.image is None for post in posts)
+        self.texts += len(posts)
+        self.posts += posts
+        return {"post": np.arange(len(self.posts) - len(posts), len(self.posts))}
+
+    def outcome(self, text, image):
+        sizes = {len(next(iter(side.values()))) for side in (text, image) if side is not None}
+        assert len(sizes) == 1
+        self.rows += sizes.pop()
+        posts = None if text is None else [self.posts[index] for index in text["post"]]
+        return SimpleNamespace(expected_level=self.judge(None if image is None else image["pixels"], posts))
+
+    def differentiable(self):
+        return self.model
+
+
+def photo(width: int = 64, height: int = 48) -> Image.Image:
+    """Four strong colour fields with some noise, so that SLIC has something to find."""
+    generator = np.random.default_rng(3)
+    pixels = generator.integers(0, 40, (height, width, 3))
+    pixels[: height // 2, : width // 2, 0] += 180
+    pixels[: height // 2, width // 2 :, 1] += 180
+    pixels[height // 2 :, : width // 2, 2] += 180
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def nonlinear(pictures, posts):
+    """Picture and title interact, and so do the title's words."""
+    size = 0.0 if posts is None else np.array([len(post.title) + 3 * ("wow" in post.title) for post in posts]) / 30
+    light = 0.0 if pictures is None else pictures.mean(axis=(1, 2, 3)) + pictures[:, 0, 0, 0] * pictures[:, -1, -1, 2]
+    return np.tanh(size + light + size * light)
+
+
+def by_word(explanation: Explanation) -> dict[str, float]:
+    return {word.strip(): value for word, value in explanation.words}
+
+
+# --- Shapley values ---
+
+
+@pytest.mark.parametrize("title", ["wow what a picture", "wow", ""])
+@pytest.mark.parametrize("image", [photo(), None])
+def test_values_add_up(title, image):
+    predictor = FakePredictor(nonlinear)
+    post = Post(title=title, image=image)
+    if not title and image is None:
+        with pytest.raises(PostError, match="nothing to explain"):
+            shapley.explain(predictor, post)
+        return
+    explanation = shapley.explain(predictor, post)
+    assert abs(explanation.values.sum() - (explanation.value - explanation.base_value)) < 1e-5
+    assert explanation.completeness_error < 1e-5
+    assert explanation.picture_share + explanation.text_share == pytest.approx(1.0)
+    assert "".join(word for word, _ in explanation.words) == title
+    assert len(explanation.standard_errors) == len(explanation.values)
+    assert (explanation.heat is None) == (image is None) == (explanation.image_passes == 0)
+    assert explanation.text_passes > 0 or not title
+    assert len(explanation.notes) == bool(title) + (image is not None)
+    if image is not None:
+        assert explanation.heat.dtype == np.float32
+        assert explanation.heat.shape == explanation.segments.shape
+
+
+def test_full_coalition_is_the_prediction_of_the_whole_picture():
+    image = photo(900, 600)
+    predictor = FakePredictor(nonlinear)
+    text, picture = predictor.text_features([Post(title="a title")]), predictor.image_features([image])
+    expected = predictor.outcome(text, picture).expected_level[0]
+    assert shapley.explain(predictor, Post(title="a title", image=image), permutations=4).value == expected
+
+
+def test_a_part_that_does_nothing_is_worth_nothing_and_equal_parts_are_worth_the_same():
+    def judge(pictures, posts):
+        return np.array([float("red" in post.title and "blue" in post.title) for post in posts])
+
+    explanation = shapley.explain(FakePredictor(judge), Post(title="red and blue", image=photo()), permutations=64)
+    assert by_word(explanation)["and"] == 0.0
+    assert np.all(explanation.segment_values == 0.0)
+    assert by_word(explanation)["red"] == pytest.approx(by_word(explanation)["blue"], abs=1e-6)
+    assert explanation.picture_share == 0.0 and explanation.text_share == 1.0
+
+
+def test_an_additive_model_is_recovered_exactly():
+    worth = {"three": 0.3, "minus": -0.2, "half": 0.5}
+
+    def judge(pictures, posts):
+        words = np.array([sum(value for word, value in worth.items() if word in post.title) for post in posts])
+        return words + pictures.mean(axis=(1, 2, 3))
+
+    predictor = FakePredictor(judge)
+    image = photo(SIDE, SIDE)
+    explanation = shapley.explain(predictor, Post(title="three minus half", image=image), permutations=4)
+    assert by_word(explanation) == pytest.approx(worth, abs=1e-6)
+    assert np.abs(explanation.standard_errors).max() < 1e-6
+    difference = (np.asarray(image) / 255.0 - np.asarray(regions.baseline_picture(image)) / 255.0).mean(axis=2)
+    expected = [difference[explanation.segments == number].sum() / SIDE**2 for number in range(explanation.heat.size)]
+    assert explanation.segment_values == pytest.approx(expected[: len(explanation.segment_values)], abs=1e-6)
+
+
+def test_an_interaction_is_shared_and_the_truth_lies_within_the_errors():
+    """v = product of the first three words, plus one for the fourth: Shapley values 1/3, 1/3, 1/3 and 1."""
+
+    def judge(pictures, posts):
+        return np.array([float(all(w in p.title for w in ("aa", "bb", "cc"))) + ("dd" in p.title) for p in posts])
+
+    explanation = shapley.explain(FakePredictor(judge), Post(title="aa bb cc dd ee"), permutations=400)
+    truth = np.array([1 / 3, 1 / 3, 1 / 3, 1, 0])
+    assert np.abs(explanation.values - truth).max() < 0.06
+    assert np.all(np.abs(explanation.values - truth) <= 4 * explanation.standard_errors + 1e-6)
+
+
+def test_few_parts_are_exact():
+    def judge(pictures, posts):
+        return np.array([float("aa" in post.title and "bb" in post.title) for post in posts])
+
+    explanation = shapley.explain(FakePredictor(judge), Post(title="aa bb cc"))
+    assert explanation.values == pytest.approx([0.5, 0.5, 0.0])
+    assert np.all(explanation.standard_errors == 0.0)
+
+
+def test_errors_shrink_with_more_permutations_and_seeds_repeat():
+    post = Post(title="one two three four wow", image=photo())
+    few, many, again = (
+        shapley.explain(FakePredictor(nonlinear), post, permutations=count, seed=5) for count in (8, 64, 8)
+    )
+    assert many.standard_errors.mean() < few.standard_errors.mean()
+    assert np.array_equal(few.values, again.values)
+    with pytest.raises(ValueError, match="at least 4"):
+        shapley.explain(FakePredictor(nonlinear), post, permutations=2)
+
+
+def test_every_variant_is_encoded_and_judged_once():
+    predictor = FakePredictor(nonlinear)
+    shares: list[float] = []
+    post = Post(title="one two three four five six", image=photo())
+    explanation = shapley.explain(predictor, post, permutations=8, progress=shares.append)
+    parts, words = len(explanation.segment_values), 6
+    assert predictor.pictures == explanation.image_passes <= 8 * (parts - 1) + 2
+    assert predictor.texts == explanation.text_passes <= 8 * (words - 1) + 2
+    assert predictor.rows == explanation.evaluations <= 8 * (parts + words - 1) + 2
+    assert shares == sorted(shares) and shares[-1] == 1.0
+
+
+def test_equal_words_are_encoded_as_one_text():
+    predictor = FakePredictor(nonlinear)
+    explanation = shapley.explain(predictor, Post(title="very very very"))
+    assert predictor.texts == 4
+    assert explanation.values == pytest.approx(np.full(3, explanation.values.mean()), abs=1e-6)
+
+
+def test_fields_are_parts_only_where_the_bundle_reads_them():
+    def judge(pictures, posts):
+        return np.array([0.25 * len(post.tags) + (post.description != "") for post in posts])
+
+    post = Post(title="a title", tags=("x", "y"), description="long")
+    read = shapley.explain(FakePredictor(judge, ("title", "tags", "description")), post)
+    assert dict(read.fields) == pytest.approx({"tags": 0.5, "description": 1.0})
+    assert read.text_share == 1.0 and len(read.notes) == 2
+    unread = shapley.explain(FakePredictor(judge), post)
+    assert unread.fields == () and unread.scale == 0.0
+    assert unread.picture_share == unread.text_share == 0.0
+
+
+def test_a_title_of_spaces_has_no_words():
+    explanation = shapley.explain(FakePredictor(nonlinear), Post(title="  ", image=photo()))
+    assert explanation.words == (("  ", 0.0),)
+    assert explanation.text_passes == 0
+
+
+def test_a_long_title_costs_no_more_than_its_groups():
+    title = ("word " * 100).strip()[:MAX_TITLE]
+    explanation = shapley.explain(FakePredictor(nonlinear), Post(title=title))
+    assert len(explanation.words) == MOST_PIECES
+    assert "".join(word for word, _ in explanation.words) == title
+
+
+# --- words ---
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(max_size=60), st.text("aé 猫は カ🔥👩‍👧🇩🇪️ส。【】、(", max_size=40)))
+def test_pieces_are_the_title(title):
+    pieces = split_title(title)
+    assert "".join(pieces) == title
+    assert all(pieces)
+    assert all(piece.strip() for piece in pieces) or not title.strip()
+    grouped = group_pieces(pieces)
+    assert "".join(grouped) == title and len(grouped) <= MOST_PIECES
+
+
+@pytest.mark.parametrize(
+    ("title", "pieces"),
+    [
+        ("I tried 100 days, OK?", ["I ", "tried ", "100 ", "days, ", "OK?"]),
+        ("  two  words ", ["  two  ", "words "]),
+        ("wow🔥🔥 👩‍👧x 🇩🇪🇫🇷", ["wow", "🔥", "🔥 ", "👩‍👧", "x ", "🇩🇪", "🇫🇷"]),
+        ("我们来自中国2024 MV", ["我们", "来自", "中国", "2024 ", "MV"]),
+        ("私は猫が好きです。", ["私は", "猫が", "好きです。"]),
+        ("Live【公式】動画", ["Live", "【公式】", "動画"]),
+        ("한국어 제목", ["한국어 ", "제목"]),
+        ("cafe\u0301 noir", ["cafe\u0301 ", "noir"]),
+        ("", []),
+        (" ", [" "]),
+    ],
+)
+def test_splitting(title, pieces):
+    assert list(split_title(title)) == pieces
+
+
+# --- regions ---
+
+
+@pytest.mark.parametrize("size", [(320, 180), (64, 48), (8, 8), (160, 8), (8, 160)])
+def test_regions_are_numbered_without_gaps(size):
+    image = photo(*size)
+    labels = regions.find_regions(image)
+    assert labels.shape == (image.height, image.width)
+    assert 4 <= labels.max() + 1 <= 24
+    assert np.array_equal(np.unique(labels), np.arange(labels.max() + 1))
+
+
+def test_a_picture_without_superpixels_is_cut_into_a_grid(monkeypatch):
+    monkeypatch.setattr("skimage.segmentation.slic", lambda picture, **_: np.zeros(picture.shape[:2], dtype=int))
+    labels = regions.find_regions(Image.new("RGB", (160, 90), "grey"))
+    assert np.array_equal(np.unique(labels), np.arange(15))
+    counts = np.bincount(labels.ravel())
+    assert counts.max() <= 1.3 * counts.min()
+
+
+def test_a_flat_picture_has_regions():
+    assert regions.find_regions(Image.new("RGB", (160, 90), "white")).max() + 1 >= 4
+
+
+def test_masks_show_what_is_kept_and_the_baseline_elsewhere():
+    image = photo()
+    labels = regions.find_regions(image)
+    keep = np.random.default_rng(0).random((5, labels.max() + 1)) < 0.5
+    keep[0], keep[1] = True, False
+    baseline = regions.baseline_picture(image)
+    pictures = regions.mask_regions(image, labels, keep, baseline)
+    assert np.array_equal(np.asarray(pictures[0]), np.asarray(image))
+    assert np.array_equal(np.asarray(pictures[1]), np.asarray(baseline))
+    assert len(np.unique(np.asarray(baseline).reshape(-1, 3), axis=0)) == 1
+    for picture, row in zip(pictures, keep, strict=True):
+        shown = row[labels]
+        assert np.array_equal(np.asarray(picture)[shown], np.asarray(image)[shown])
+        assert np.array_equal(np.asarray(picture)[~shown], np.asarray(baseline)[~shown])
+
+
+# --- Integrated Gradients ---
+
+
+class TinyTowers:
+    """Two small smooth towers, joined by a product: the differentiable API without a trained weight."""
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.table = torch.randn(64, 6, generator=generator)
+        self.kernel = 0.3 * torch.randn(4, 3, 3, 3, generator=generator)
+        self.join = torch.randn(4, 6, generator=generator)
+
+    def pixels(self, image):
+        array = np.asarray(image.resize((24, 16))).transpose(2, 0, 1)[None] / 255.0
+        return torch.from_numpy(array).float()
+
+    def embeddings(self, post):
+        tokens, offsets, start = ["[CLS]"], [(0, 0)], 0
+        for word in post.title.split():
+            start = post.title.index(word, start)
+            for first in range(0, len(word), 3):
+                tokens.append(word[first : first + 3])
+                offsets.append((start + first, start + min(first + 3, len(word))))
+            start += len(word)
+        tokens, offsets = [*tokens, "[SEP]"], [*offsets, (0, 0)]
+        numbers = [sum(map(ord, token)) % 62 + 2 for token in tokens]
+        neutral = [number if token[0] == "[" else 0 for number, token in zip(numbers, tokens, strict=True)]
+        mask = torch.ones(1, len(tokens))
+        return gradients.EmbeddedText(self.table[numbers][None], self.table[neutral][None], mask, tokens, offsets)
+
+    def __call__(self, pixels, embeddings, mask):
+        sides = []
+        if pixels is not None:
+            sides.append(torch.tanh(torch.conv2d(pixels, self.kernel)).mean(dim=(2, 3)) @ self.join)
+        if embeddings is not None:
+            weights = mask[..., None] / mask.sum(dim=1)[:, None, None]
+            sides.append(torch.tanh(embeddings * weights * 3).sum(dim=1))
+        product = sides[0] * sides[-1]
+        return 2 + 2 * torch.tanh(0.3 * product.sum(dim=-1))
+
+
+@pytest.mark.parametrize("title", ["something about gradients", ""])
+@pytest.mark.parametrize("image", [photo(), None])
+def test_integrated_gradients_are_complete(title, image):
+    predictor = FakePredictor(nonlinear, model=TinyTowers())
+    post = Post(title=title, image=image)
+    if not title and image is None:
+        with pytest.raises(PostError):
+            gradients.explain(predictor, post)
+        return
+    with torch.inference_mode():
+        explanation = gradients.explain(predictor, post)
+    assert explanation.completeness_error < 1e-3
+    assert abs(explanation.value - explanation.base_value) > 1e-3
+    assert "".join(word for word, _ in explanation.words) == title
+    assert "members with gradients" in explanation.target
+    if image is not None:
+        assert explanation.heat.shape == (16, 24)
+        assert explanation.heat.sum() == pytest.approx(explanation.segment_values.sum(), abs=1e-5)
+        assert len(explanation.segment_values) == explanation.segments.max() + 1
+        faithfulness.deletion_insertion(predictor, post, explanation)
+
+
+def test_a_model_without_gradients_says_so():
+    with pytest.raises(FirstImpressionsError, match="gradients"):
+        gradients.explain(FakePredictor(nonlinear), Post(title="a"))
+
+
+def test_tokens_count_to_the_piece_they_start_in():
+    offsets = [(0, 0), (0, 3), (3, 7), (7, 12), (12, 15), (0, 0)]
+    totals, outside = gradients.piece_values(("abc def", " ghij", " kl"), offsets, np.array([9, 1, 2, 4, 8, 16.0]))
+    assert totals.tolist() == [3.0, 4.0, 8.0]
+    assert outside == 25.0
+
+
+# --- faithfulness ---
+
+
+def corner(pictures, posts):
+    """Looks at one corner only: how much the picture there differs from grey."""
+    return pictures[:, 0, 0, 0] - 0.2 * pictures[:, -1, -1, 2]
+
+
+def test_deletion_in_the_explained_order_falls_faster_than_random():
+    post = Post(title="some words nobody reads", image=photo())
+    explanation = shapley.explain(FakePredictor(corner), post)
+    points = faithfulness.deletion_insertion(FakePredictor(corner), post, explanation)
+    control = faithfulness.deletion_insertion(FakePredictor(corner), post, explanation, random_orders=20)
+    assert faithfulness.area(points, "deletion") < faithfulness.area(control, "deletion") - 0.05
+    assert faithfulness.area(points, "insertion") > faithfulness.area(control, "insertion") + 0.05
+    curve = {(point.kind, point.fraction): point.value for point in points}
+    assert curve["deletion", 0.0] == curve["insertion", 1.0] == explanation.value
+    assert curve["deletion", 1.0] == curve["insertion", 0.0] == explanation.base_value
+
+
+def test_an_explanation_of_another_post_is_refused():
+    explanation = shapley.explain(FakePredictor(nonlinear), Post(title="one two"))
+    with pytest.raises(ValueError, match="this very post"):
+        faithfulness.deletion_insertion(FakePredictor(nonlinear), Post(title="one two three"), explanation)
+
+
+# --- drawing ---
+
+
+def explained(values: list[float]) -> Explanation:
+    labels = regions.grid(30, 40, len(values))
+    return Explanation("", 0.0, sum(values), (), (), segments=labels, segment_values=np.array(values))
+
+
+def test_overlay_is_clear_where_nothing_happened_and_told_apart_by_sign():
+    image = Image.new("RGB", (400, 300), (128, 128, 128))
+    drawn = np.asarray(render.heat_overlay(image, explained([0.5, -0.5, 0.0, 0.0]))).astype(int)
+    assert drawn.shape == (300, 400, 3)
+    raised, lowered, clear = drawn[70, 100], drawn[70, 300], drawn[220, 100]
+    assert raised[0] > raised[2] + 60
+    assert lowered[2] > lowered[1] + 40
+    assert np.ptp(clear) <= 1
+
+
+def test_overlay_scale_is_fixed():
+    image = photo(200, 150)
+    strong, weak = (render.heat_overlay(image, explained([v, 0, 0, 0]), limit=1.0) for v in (1.0, 0.1))
+    clear = render.heat_overlay(image, explained([0.0, 0, 0, 0]), limit=1.0)
+
+    def distance(picture):
+        return np.abs(np.asarray(picture).astype(int) - np.asarray(clear).astype(int)).sum()
+
+    assert distance(strong) > 3 * distance(weak) > 0
+    tiny = render.heat_overlay(image, explained([1e-9, 0, 0, 0]))
+    assert distance(tiny) < 0.1 * distance(strong)
+
+
+def test_overlay_with_legend_of_pixels_and_without_a_picture():
+    image = photo(200, 150)
+    heat = np.random.default_rng(0).normal(size=(26, 26))
+    labels = regions.grid(150, 200, 4)
+    dense = Explanation("", 0, 0, (), (), segments=labels, segment_values=np.zeros(4), pixel_values=heat)
+    assert render.heat_overlay(image, dense, legend=True).size == (200, 150 + render.LEGEND_HEIGHT)
+    assert render.heat_overlay(image, explained([0.1, 0.2]), legend=True).width == 200
+    assert render.heat_overlay(image, Explanation("", 0, 0, (), ())).tobytes() == image.tobytes()
+
+
+def test_game_counts_what_it_did():
+    game = Game(FakePredictor(nonlinear), Post(title="one two", image=photo()))
+    keep = np.zeros((4, game.players), dtype=bool)
+    keep[1:, 0] = True
+    keep[3, -1] = True
+    values = game.values(keep)
+    assert values[1] == values[2]
+    assert (game.image_passes, game.text_passes, game.evaluations) == (2, 2, 3)
