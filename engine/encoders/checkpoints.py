@@ -91,9 +91,17 @@ def load_module(folder: Path, class_name: str, name: str) -> Any:
     import torch
     import transformers
 
+    options: dict[str, Any] = {}
     with reading(name):
+        if class_name.endswith("WithProjection"):
+            # A checkpoint of both towers keeps the width of their space beside the towers' configurations.
+            whole = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            config = whole.vision_config if "Vision" in class_name else whole.text_config
+            config.projection_dim = whole.projection_dim
+            options["config"] = config
         module, report = getattr(transformers, class_name).from_pretrained(
             folder,
+            **options,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,

@@ -80,6 +80,13 @@ class Tower(ABC):
     def forward(self, batch: Batch) -> tuple[torch.Tensor, Tokens]:
         """Vectors (n, dim) and tokens of one prepared batch on the tower's device; differentiable."""
 
+    def save_weights(self, file: Path) -> None:
+        """Write the module's weights as a safetensors file that `load_weights` takes. Raises OSError."""
+        from safetensors.torch import save_file
+
+        # safetensors takes plain rows only; the channels-last layout returns when they are loaded.
+        save_file({key: value.contiguous().cpu() for key, value in self.module.state_dict().items()}, file)
+
     def load_weights(self, file: Path) -> None:
         """Replace the module's weights by a safetensors file (a fine-tuned tower) and rename the tower after it.
 
