@@ -1,7 +1,7 @@
 """The one selection of posts shared by the confusion matrix, the slices and the previews, and its form in the URL.
 
-`?selection=true:3,pred:1,language:en+es` is: true level 3, predicted level 1, English or Spanish. Values are
-percent-encoded, so a source named "a,b" survives.
+`?selection=true:3,pred:1,language:en|es` is: true level 3, predicted level 1, English or Spanish. Values are
+percent-encoded, so a source named "a,b" survives; a plus would not do between values, since URLs read it as a space.
 """
 
 from collections.abc import Iterable
@@ -56,13 +56,13 @@ class Selection:
         filters: dict[str, tuple[str, ...]] = {}
         for part in text.split(","):
             name, _, values = part.partition(":")
-            kept = tuple(dict.fromkeys(v for v in (unquote(v) for v in values.split("+")) if _allowed(name, v)))
+            kept = tuple(dict.fromkeys(v for v in (unquote(v) for v in values.split("|")) if _allowed(name, v)))
             if kept:
                 filters[name] = kept[:MAX_VALUES]
         return cls(tuple(filters.items()))
 
     def __str__(self) -> str:
-        return ",".join(f"{name}:{'+'.join(quote(v, safe='-') for v in values)}" for name, values in self.filters)
+        return ",".join(f"{name}:{'|'.join(quote(v, safe='-') for v in values)}" for name, values in self.filters)
 
     def __bool__(self) -> bool:
         return bool(self.filters)
