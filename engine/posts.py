@@ -3,6 +3,7 @@
 `Post` has no field for counts, so engagement cannot leak into a prediction.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from PIL import Image
@@ -13,6 +14,7 @@ MAX_TITLE = 500
 MAX_DESCRIPTION = 20_000
 MAX_TAGS = 100
 MAX_TAG = 100
+TEXT_FIELDS = ("title", "tags", "description")
 
 
 @dataclass(frozen=True)
@@ -42,3 +44,8 @@ class Post:
     @property
     def has_image(self) -> bool:
         return self.image is not None
+
+    def text(self, fields: Sequence[str]) -> str:
+        """The words of the given fields, one field a line, empty ones left out: what text encoders read."""
+        parts = {"title": self.title, "tags": ", ".join(self.tags), "description": self.description}
+        return "\n".join(parts[name].strip() for name in fields if parts[name].strip())

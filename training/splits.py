@@ -10,9 +10,12 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from engine.scoring import fit_cuts, to_level
 from training.grouping import group_posts
 
+# The stratified grouping fills folds with the largest groups first, so each part takes every seventh fold.
 FOLDS = 20
-VALIDATION_FOLDS = 3
-TEST_FOLDS = 3
+STRIDE = 7
+VALIDATION_FOLD = 5
+TEST_FOLD = 2
+TRAIN_ONLY = -1
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class SplitSummary:
 
 def _name_folds(folds: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
     names = np.full(len(folds), "train", dtype="<U10")
-    names[folds < VALIDATION_FOLDS + TEST_FOLDS] = "validation"
-    names[folds < TEST_FOLDS] = "test"
+    names[(folds >= 0) & (folds % STRIDE == VALIDATION_FOLD)] = "validation"
+    names[(folds >= 0) & (folds % STRIDE == TEST_FOLD)] = "test"
     return names
 
 
@@ -42,8 +45,8 @@ def split_posts(posts: pd.DataFrame, score: npt.ArrayLike, *, seed: int = 0) -> 
     strata = to_level(score, fit_cuts(score))
     pictured = posts["phash"].notna().to_numpy()
     rows = np.flatnonzero(pictured)
-    grouped_folds = np.full(len(posts), FOLDS, dtype=np.int64)
-    random_folds = np.full(len(posts), FOLDS, dtype=np.int64)
+    grouped_folds = np.full(len(posts), TRAIN_ONLY, dtype=np.int64)
+    random_folds = np.full(len(posts), TRAIN_ONLY, dtype=np.int64)
     grouped = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     for fold, (_, held) in enumerate(grouped.split(rows, strata[rows], groups[rows])):
         grouped_folds[rows[held]] = fold
@@ -51,7 +54,7 @@ def split_posts(posts: pd.DataFrame, score: npt.ArrayLike, *, seed: int = 0) -> 
         random_folds[rows[held]] = fold
     part_of_group = dict(zip(groups[rows], grouped_folds[rows], strict=True))
     for row in np.flatnonzero(~pictured):
-        grouped_folds[row] = part_of_group.get(groups[row], FOLDS)
+        grouped_folds[row] = part_of_group.get(groups[row], TRAIN_ONLY)
     return pd.DataFrame(
         {
             "post_id": posts["post_id"].to_numpy(),

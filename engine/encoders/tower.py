@@ -61,7 +61,8 @@ class Tower(ABC):
         # Not the name: the same weights in another folder give the same vectors.
         self.settings = {"class": type(self).__name__, **settings}
         self.module = module.eval().requires_grad_(False).to(place)
-        self._name_weights(files)
+        self._files = list(files)
+        self._name_weights(self._files)
 
     def _name_weights(self, files: Sequence[Path]) -> None:
         self.identity = short_hash(self.settings, files)
@@ -88,18 +89,21 @@ class Tower(ABC):
         save_file({key: value.contiguous().cpu() for key, value in self.module.state_dict().items()}, file)
 
     def load_weights(self, file: Path) -> None:
-        """Replace the module's weights by a safetensors file (a fine-tuned tower) and rename the tower after it.
+        """Put a safetensors file of fine-tuned tensors over the module's own and rename the tower after it.
 
-        Raises EncoderError when the file is missing, broken, or of another module.
+        Tensors that the file lacks, such as frozen embeddings, stay as they were. Raises EncoderError when the file
+        is missing, broken, or of another module.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
-            self.module.load_state_dict(load_file(file))
+            extra = self.module.load_state_dict(load_file(file), strict=False).unexpected_keys
+            if extra:
+                raise RuntimeError(f"there is no {extra[0]} in it")
         except (OSError, SafetensorError, RuntimeError) as error:
             raise EncoderError(f"The weights {file} do not fit {self.name}: {str(error).splitlines()[0]}") from error
-        self._name_weights([file])
+        self._name_weights([*self._files, file])
 
     def encode(self, items: Items) -> torch.Tensor:
         """Pooled vectors, float32 on the CPU, shape (n, dim)."""
