@@ -68,14 +68,15 @@ class _Side:
 class Game:
     """f over the parts of one post: regions first, then pieces of the title, then tags and description.
 
-    Only the sides that the post has take part, as in its prediction: a post without a title has no words, nor fields.
+    Only what the bundle reads and the post has takes part, as in its prediction.
     `segments` is about how many regions to cut, or a label map to use (at the size of `regions.shrink`, or any other).
     Variants are made of a reduced copy of the picture; the whole picture is passed on as it is, so that the full
     coalition is exactly the prediction. Raises PostError for an empty post.
     """
 
     def __init__(self, predictor: "Predictor", post: Post, *, segments: int | npt.NDArray[np.integer] = 16) -> None:
-        if not post.has_image and not post.has_text:
+        read = predictor.bundle.text_fields
+        if not post.has_image and not post.text(read):
             raise PostError("There is nothing to explain: give the post a picture or a title.")
         self.post = post
         self._predictor = predictor
@@ -87,11 +88,9 @@ class Game:
         if post.image is not None:
             self._use_picture(post.image, segments)
         self.pieces: tuple[str, ...] = ()
-        self.fields: tuple[str, ...] = ()
-        if post.has_text:
+        if "title" in read and post.has_text:
             self.pieces = words.group_pieces(words.split_title(post.title))
-            read = predictor.bundle.text_fields
-            self.fields = tuple(name for name in FIELDS if name in read and getattr(post, name))
+        self.fields = tuple(name for name in FIELDS if name in read and post.text([name]))
 
     def _use_picture(self, image: Image.Image, segments: int | npt.NDArray[np.integer]) -> None:
         self._small = regions.shrink(image)
@@ -146,7 +145,7 @@ class Game:
 
     def _judge(self, keys: list[bytes], keep: Keep) -> None:
         image_rows = self._image_rows(keep[:, : self.region_count]) if self.region_count else None
-        text_rows = self._text_rows(keep[:, self.region_count :]) if self.pieces else None
+        text_rows = self._text_rows(keep[:, self.region_count :]) if self.pieces or self.fields else None
         for start in range(0, len(keys), ROWS_PER_CALL):
             part = slice(start, start + ROWS_PER_CALL)
             text = None if text_rows is None else self._texts.take(text_rows[part])

@@ -95,7 +95,8 @@ def explain(
     model = predictor.differentiable()
     if model is None:
         raise FirstImpressionsError("No member of this model has gradients; ask for Shapley values.")
-    if not post.has_image and not post.has_text:
+    has_text = bool(post.text(predictor.bundle.text_fields))
+    if not post.has_image and not has_text:
         raise PostError("There is nothing to explain: give the post a picture or a title.")
     inputs: list[torch.Tensor] = []
     baselines: list[torch.Tensor] = []
@@ -104,7 +105,7 @@ def explain(
         inputs.append(model.pixels(post.image))
         baselines.append(model.pixels(regions.baseline_picture(post.image)))
         notes.append(PICTURE_NOTE)
-    text = model.embeddings(post) if post.has_text else None
+    text = model.embeddings(post) if has_text else None
     if text is not None:
         inputs.append(text.embeddings)
         baselines.append(text.baseline)

@@ -9,7 +9,7 @@ from PIL import Image
 # Towers read about 260 px: more would only be scaled down again, once for every variant.
 WORKING_SIDE = 384
 # SLIC needs no detail to find about sixteen regions, and its time grows with the pixels.
-SLIC_SIDE = 128
+SLIC_SIDE = 192
 FEWEST = 4
 
 REMOVED = "Regions taken away are filled with the average colour of the picture."

@@ -82,7 +82,7 @@ def _with_legend(picture: Image.Image, limit: float | None) -> Image.Image:
     sheet.paste(Image.fromarray(_blend(white, ramp).round().astype(np.uint8)), (0, picture.height + 4))
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=12)
-    low, high = ("lowers", "raises") if limit is None else (f"−{limit:.2f} levels", f"+{limit:.2f} levels")
+    low, high = ("lowers", "raises") if limit is None else (f"-{limit:.2f} levels", f"+{limit:.2f} levels")
     top = picture.height + 17
     draw.text((2, top), low, fill="black", font=font)
     draw.text((width - 2, top), high, fill="black", font=font, anchor="ra")

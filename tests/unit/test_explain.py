@@ -200,6 +200,14 @@ def test_fields_are_parts_only_where_the_bundle_reads_them():
     assert unread.picture_share == unread.text_share == 0.0
 
 
+def test_tags_alone_are_a_text_where_the_bundle_reads_them():
+    def judge(pictures, posts):
+        return np.array([float("x" in post.tags) for post in posts])
+
+    explanation = shapley.explain(FakePredictor(judge, ("title", "tags")), Post(tags=("x",)))
+    assert explanation.fields == (("tags", 1.0),) and explanation.words == ()
+
+
 def test_a_title_of_spaces_has_no_words():
     explanation = shapley.explain(FakePredictor(nonlinear), Post(title="  ", image=photo()))
     assert explanation.words == (("  ", 0.0),)

@@ -1,0 +1,86 @@
+"""What an explanation costs beyond the forward passes it cannot do without: one ratio, near 1 is good.
+
+    python -m benchmarks.explanation [--bundle models/youtube/bundle] [--rounds 5]
+
+Reference: the predictor's towers alone, on as many picture and text variants as the explanation encodes, in batches
+as full as its own. Both run in turns in one process, and the ratio is that of the medians. Everything the explanation
+adds is in it: superpixels, masks, heads and calibration, Shapley bookkeeping.
+"""
+
+import argparse
+import statistics
+import time
+
+import numpy as np
+from PIL import Image
+
+from engine.explain import regions, shapley
+from engine.explain.game import PICTURES_PER_CALL
+from engine.explain.words import split_title
+from engine.posts import Post
+from engine.predictor import Predictor
+
+TARGET = 1.3
+TITLE = "I tried to make coffee like a barista for 30 days and it went wrong"
+
+
+def example() -> Post:
+    """A photograph that comes with scikit-image, under a title written for the project."""
+    from skimage import data
+
+    return Post(title=TITLE, image=Image.fromarray(data.coffee()))
+
+
+def picture_variants(image: Image.Image, count: int) -> list[Image.Image]:
+    """Different pictures of the size and kind that the explanation encodes."""
+    small = regions.shrink(image)
+    segments = regions.find_regions(small)
+    keep = np.random.default_rng(0).random((count, int(segments.max()) + 1)) < 0.5
+    return list(regions.mask_regions(small, segments, keep, regions.baseline_picture(small)))
+
+
+def text_variants(title: str, count: int) -> list[Post]:
+    """Different titles with about half of the words, as the explanation encodes them."""
+    pieces = split_title(title)
+    keep = np.random.default_rng(1).random((count, len(pieces))) < 0.5
+    return [Post(title="".join(np.array(pieces)[row]).strip() or pieces[0]) for row in keep]
+
+
+def forward(predictor: Predictor, pictures: list[Image.Image], texts: list[Post]) -> float:
+    """Seconds of the towers alone."""
+    started = time.perf_counter()
+    for start in range(0, len(pictures), PICTURES_PER_CALL):
+        predictor.image_features(pictures[start : start + PICTURES_PER_CALL])
+    for start in range(0, len(texts), PICTURES_PER_CALL):
+        predictor.text_features(texts[start : start + PICTURES_PER_CALL])
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
+    parser.add_argument("--rounds", type=int, default=5, help="measured rounds, after one that warms up")
+    options = parser.parse_args()
+    predictor = Predictor.load(options.bundle)
+    post = example()
+    assert post.image is not None
+    explanation = shapley.explain(predictor, post)
+    pictures = picture_variants(post.image, explanation.image_passes)
+    texts = text_variants(post.title, explanation.text_passes)
+    forward(predictor, pictures, texts)
+    explained, bare = [], []
+    for number in range(options.rounds):
+        explained.append(shapley.explain(predictor, post, seed=number).seconds)
+        bare.append(forward(predictor, pictures, texts))
+    ratio = statistics.median(explained) / statistics.median(bare)
+    print(
+        f"{explanation.image_passes} pictures, {explanation.text_passes} texts, {explanation.evaluations} coalitions: "
+        f"explanation {statistics.median(explained):.2f} s, forward passes alone {statistics.median(bare):.2f} s; "
+        f"mean standard error {np.mean(explanation.standard_errors or 0.0):.4f} levels, "
+        f"largest value {explanation.scale:.4f}"
+    )
+    print(f"ratio {ratio:.3f} (target ≤ {TARGET})")
+
+
+if __name__ == "__main__":
+    main()
