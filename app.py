@@ -5,7 +5,7 @@ Run it with `python app.py`; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say where
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 with contextlib.suppress(ImportError):
     # On a ZeroGPU Space this must come before torch, which it patches.
@@ -30,6 +30,11 @@ HEADER = (
     "<p>See how a post is likely to land, before you publish it.</p></header>"
 )
 SECONDS_KEPT = 3600
+
+# Two cores must survive a crowd: an explanation keeps both busy, a prediction one.
+ONE_A_CORE: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "predict"}
+ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "explain"}
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 STALE = "() => { document.querySelector('#verdict')?.classList.add('fi-stale'); }"
 FRESH = "(...draft) => { document.querySelector('#verdict')?.classList.remove('fi-stale'); return draft; }"
@@ -81,11 +86,9 @@ def build(predictor_loader: Callable[[], "Predictor"] = load_shipped) -> gr.Bloc
                             method = gr.Radio(
                                 [SHAPLEY, GRADIENTS], value=SHAPLEY, label="Method", visible=False, scale=3
                             )
-                            explain = gr.Button("Explain", scale=1, min_width=110, elem_id="explain")
+                            explain = gr.Button("Explain this answer", scale=1, min_width=180, elem_id="explain")
                         reasons = gr.HTML(FIRST, elem_id="reasons")
-                        words = gr.HighlightedText(
-                            label="Words: what each one added", visible=False, elem_id="words", show_legend=True
-                        )
+                        words = gr.HighlightedText(label="Words: what each one added", visible=False, elem_id="words")
                         fine_print = gr.HTML()
                     with gr.Tab("Details"):
                         votes = gr.HTML()
@@ -96,39 +99,24 @@ def build(predictor_loader: Callable[[], "Predictor"] = load_shipped) -> gr.Bloc
         inputs = [picture, title, tags, description]
         explained = [reasons, words, fine_print]
         outcome = [answer, votes, record, *explained, draft]
-        ask = {"fn": page.predict, "inputs": inputs, "outputs": outcome, "js": FRESH, "show_progress_on": answer}
-        asking = {"concurrency_limit": 2, "concurrency_id": "predict", "api_visibility": "private"}
-        clicked = cards.click(page.load_example, None, inputs, queue=False, api_visibility="private")
-        for event in (predict.click(**ask, **asking), title.submit(**ask, **asking), clicked.then(**ask, **asking)):
-            event.then(None, js=SHOW)
-        explain.click(
-            page.explain,
-            [draft, method],
-            explained,
-            show_progress_on=reasons,
-            concurrency_limit=1,
-            concurrency_id="explain",
-            api_visibility="private",
-        )
-        clear.click(page.start_over, None, [*inputs, *outcome], queue=False, api_visibility="private")
-        picture.upload(page.uploads.remember, picture, None, queue=False, api_visibility="private")
-        for edited in (title.input, tags.input, description.input, picture.upload, picture.clear):
-            edited(None, js=STALE)
-
+        # Declared before the page's own events, which would take these names.
         with gr.Row(visible=False):
             told = gr.JSON()
-            gr.Button().click(
-                page.api_predict, inputs, told, api_name="predict", concurrency_limit=2, concurrency_id="predict"
-            )
-            gr.Button().click(
-                page.api_explain,
-                [*inputs, method],
-                told,
-                api_name="explain",
-                concurrency_limit=1,
-                concurrency_id="explain",
-            )
-        demo.load(page.describe, None, [tags, description, method, facts, answer], api_visibility="private")
+            gr.Button().click(page.api_predict, inputs, told, api_name="predict", **ONE_A_CORE)
+            gr.Button().click(page.api_explain, [*inputs, method], told, api_name="explain", **ONE_AT_A_TIME)
+
+        ask: dict[str, Any] = {"fn": page.predict, "inputs": inputs, "outputs": outcome, "js": FRESH}
+        ask |= {"show_progress_on": answer, **ONE_A_CORE, **PRIVATE}
+        clicked = cards.click(page.load_example, None, inputs, queue=False, **PRIVATE)
+        for answered in (predict.click(**ask), title.submit(**ask), clicked.then(**ask)):
+            answered.then(None, js=SHOW)
+        explain.click(page.explain, [draft, method], explained, show_progress_on=reasons, **ONE_AT_A_TIME, **PRIVATE)
+        clear.click(page.start_over, None, [*inputs, *outcome], queue=False, **PRIVATE)
+        picture.upload(page.uploads.remember, picture, None, queue=False, **PRIVATE)
+        for edited in (title.input, tags.input, description.input, picture.upload, picture.clear):
+            edited(None, js=STALE)
+        shown = [tags, description, method, facts, answer]
+        demo.load(page.describe, None, shown, show_progress="hidden", **PRIVATE)
         demo.unload(page.uploads.forget)
 
     page.model.start()

@@ -43,19 +43,23 @@ def vote_bars(probabilities: Sequence[float]) -> str:
 
 def _row(level: int, share: float, prior: float, *, chosen: bool, possible: bool) -> str:
     classes = " ".join(("fi-bar", *(["fi-chosen"] if chosen else []), *(["fi-possible"] if possible else [])))
-    spoken = f"{percent(prior)} of all posts"
+    shown = escape(percent(share))
+    spoken = f"{escape(percent(prior))} of all posts"
     return (
-        f'<li class="{classes}" title="{LEVELS[level]}: {percent(share)}, against {spoken}">'
+        f'<li class="{classes}" title="{LEVELS[level]}: {shown}, against {spoken}">'
         f'<span class="fi-name">{LEVELS[level]}</span>'
         f'<span class="fi-track" aria-hidden="true">'
         f'<span class="fi-fill fi-level-{level}" style="width:{100 * share:.1f}%"></span>'
         f'<span class="fi-prior" style="left:{100 * prior:.1f}%"></span></span>'
-        f'<span class="fi-share">{percent(share)}</span></li>'
+        f'<span class="fi-share">{shown}</span></li>'
     )
 
 
 def _scale() -> str:
-    marks = "".join(f"<span>{mark}{NO_BREAK}%</span>" for mark in (0, 25, 50, 75, 100))
+    marks = "".join(
+        f"<span{' class=fi-inner' if mark in (25, 75) else ''}>{mark}{NO_BREAK}%</span>"
+        for mark in (0, 25, 50, 75, 100)
+    )
     return f'<div class="fi-scale" aria-hidden="true"><span></span><div>{marks}</div><span></span></div>'
 
 

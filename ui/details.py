@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from html import escape
+from math import exp
 from typing import TYPE_CHECKING, Any
 
 from engine.prediction import VIEWS, Prediction
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 
 VIEW_NAMES = {"both": "picture and title", "text": "title only", "image": "picture only"}
 FIGURES = (
-    ("src", "ranks posts right (Spearman)", "{:.2f}"),
-    ("pairwise_accuracy", "picks the better of two", "{:.0%}"),
-    ("accuracy", "exact level", "{:.0%}"),
-    ("within_one_accuracy", "at most one level off", "{:.0%}"),
-    ("conformal_coverage", "true level within the set shown", "{:.0%}"),
+    ("src", "rank correlation (Spearman)", False),
+    ("pairwise_accuracy", "picks the better of two", True),
+    ("accuracy", "exact level", True),
+    ("within_one_accuracy", "at most one level off", True),
+    ("conformal_coverage", "true level within the set shown", True),
 )
 BLIND = (
     "It sees the draft and nothing else: not who publishes it, how many follow them, when, or what is in the news. "
@@ -47,12 +48,10 @@ def votes_table(prediction: Prediction) -> str:
     """HTML table of the members' votes before blending."""
     if not prediction.votes:
         return ""
-    from math import exp
-
     rows = "".join(
         f'<tr><th scope="row">{escape(vote.member)}</th><td>{vote_bars(vote.probabilities)}</td>'
-        f"<td>{LEVELS[max(range(len(LEVELS)), key=vote.probabilities.__getitem__)]}</td>"
-        f"<td>{points(exp(vote.log_score))}</td><td>{percent(vote.weight)}</td></tr>"
+        f"<td>{_leaning(vote.probabilities)}</td>"
+        f"<td>{points(exp(vote.log_score))}</td><td>{escape(percent(vote.weight))}</td></tr>"
         for vote in prediction.votes
     )
     return (
@@ -83,16 +82,27 @@ def _figures(test: Mapping[str, Mapping[str, Any]]) -> str:
         return ""
     head = "".join(f'<th scope="col">{VIEW_NAMES[view]}</th>' for view in views)
     rows = ""
-    for metric, label, form in FIGURES:
+    for metric, label, is_share in FIGURES:
         if any(metric in test[view] for view in views):
-            cells = "".join(
-                f"<td>{form.format(test[view][metric]) if metric in test[view] else '–'}</td>" for view in views
-            )
+            cells = "".join(f"<td>{_figure(test[view].get(metric), is_share)}</td>" for view in views)
             rows += f'<tr><th scope="row">{label}</th>{cells}</tr>'
     return (
-        f'<div class="fi-scroll"><table><caption>On test posts of channels it never saw</caption>'
+        f'<div class="fi-scroll"><table><caption>On test posts it never saw</caption>'
         f"<thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
+
+
+def _figure(value: float | None, is_share: bool) -> str:
+    if value is None:
+        return "–"
+    return escape(percent(value)) if is_share else f"{value:.2f}"
+
+
+def _leaning(probabilities: tuple[float, ...]) -> str:
+    """The likeliest level; a dash for a vote that is nearly flat."""
+    if max(probabilities) - min(probabilities) < 0.02:
+        return "–"
+    return LEVELS[probabilities.index(max(probabilities))]
 
 
 def _by_level(shares: tuple[float, ...]) -> dict[str, float]:

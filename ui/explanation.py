@@ -21,6 +21,9 @@ HINT = (
 )
 FIRST = '<section class="fi-card fi-quiet"><p>Predict a draft first; then its answer can be explained.</p></section>'
 NEGLIGIBLE = 0.005
+# Below full strength, so that the text on it stays legible in both colour schemes.
+STRONGEST = 0.6
+LEADING_WORDS = 3
 
 
 def heat_map(overlay: Image.Image | None, explanation: Explanation) -> str:
@@ -50,19 +53,32 @@ def fine_print(explanation: Explanation) -> str:
     facts = [
         f"Method: {explanation.method}. Attributed: the {explanation.target}.",
         f"From {explanation.base_value:.2f} (nothing shown) to {explanation.value:.2f} (this draft); the parts add up "
-        f"to the difference within {explanation.completeness_error:.2g} levels.",
+        f"to the difference within {max(explanation.completeness_error, 0.001):.3f} levels.",
         *explanation.notes,
         f"Cost: {explanation.seconds:.1f} seconds, {explanation.evaluations:,} variants of the draft judged.",
     ]
     items = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
-    return f'<ul class="fi-fine">{items}</ul>'
+    leaders = leading_words(explanation)
+    told = f'<p class="fi-leaders">{escape(leaders)}</p>' if leaders else ""
+    return f'{told}<ul class="fi-fine">{items}</ul>'
+
+
+def leading_words(explanation: Explanation) -> str:
+    """The words that did most, with their values in levels, for those who cannot tell the colours apart."""
+    counted = [
+        (text.strip(), value)
+        for text, value in (*explanation.words, *explanation.fields)
+        if text.strip() and abs(value) >= 0.005
+    ]
+    leaders = sorted(counted, key=lambda word: -abs(word[1]))[:LEADING_WORDS]
+    return ", ".join(f"“{text}” {value:+.2f}" for text, value in leaders) + " levels." if leaders else ""
 
 
 def summary(explanation: Explanation) -> str:
     """One sentence: which way the draft was moved, and by which side more."""
     moved = explanation.value - explanation.base_value
     if abs(moved) < 0.05:
-        direction = "leaves the answer where it would be without it"
+        direction = "hardly moves the answer"
     else:
         direction = f"{'raises' if moved > 0 else 'lowers'} the answer by {abs(moved):.1f} levels"
     if explanation.heat is None:
@@ -75,14 +91,14 @@ def summary(explanation: Explanation) -> str:
         side = ", mostly through the words"
     else:
         side = ", through picture and words alike"
-    return f"This draft {direction}{side}."
+    return f"What is in this draft {direction}{side}."
 
 
 def signed_words(explanation: Explanation) -> list[tuple[str, float | None]]:
-    """Words and fields for gr.HighlightedText: values -1..1 on the heat map's scale, none if negligible."""
+    """Words and fields for gr.HighlightedText: signed strengths on the heat map's scale, none if negligible."""
     scale = explanation.scale or 1.0
     pieces = [*explanation.words, *((f"\n{name}", value) for name, value in explanation.fields)]
-    return [(text, value / scale if abs(value) > NEGLIGIBLE * scale else None) for text, value in pieces]
+    return [(text, STRONGEST * value / scale if abs(value) > NEGLIGIBLE * scale else None) for text, value in pieces]
 
 
 def record(explanation: Explanation) -> dict[str, Any]:
@@ -126,7 +142,9 @@ def _spoken(explanation: Explanation) -> str:
 def _journey(explanation: Explanation) -> str:
     """The scale of levels with the step from base value to value."""
     start, end = (100 * min(max(v, 0.0), 4.0) / 4 for v in (explanation.base_value, explanation.value))
-    names = "".join(f"<span>{name}</span>" for name in LEVELS)
+    names = "".join(
+        f"<span{' class=fi-inner' if level in (1, 3) else ''}>{name}</span>" for level, name in enumerate(LEVELS)
+    )
     kind = "fi-raises" if end >= start else "fi-lowers"
     return (
         f'<div class="fi-journey" role="img" aria-label="From {explanation.base_value:.2f} to {explanation.value:.2f} '
@@ -134,7 +152,9 @@ def _journey(explanation: Explanation) -> str:
         f'<i class="{kind}" style="left:{min(start, end):.1f}%;width:{abs(end - start):.1f}%"></i>'
         f'<b class="fi-from" style="left:{start:.1f}%" title="Nothing shown: {explanation.base_value:.2f}"></b>'
         f'<b class="fi-to {kind}" style="left:{end:.1f}%" title="This draft: {explanation.value:.2f}"></b></div>'
-        f'<div class="fi-stops" aria-hidden="true">{names}</div></div>'
+        f'<div class="fi-stops" aria-hidden="true">{names}</div>'
+        '<p class="fi-legend" aria-hidden="true"><span><i class="fi-from"></i>nothing shown</span>'
+        f'<span><i class="fi-to {kind}"></i>this draft</span></p></div>'
     )
 
 
@@ -143,6 +163,6 @@ def _shares(explanation: Explanation) -> str:
         return ""
     picture, text = explanation.picture_share, explanation.text_share
     return (
-        f'<div class="fi-shares"><span style="flex-grow:{picture:.3f}">Picture {percent(picture)}</span>'
-        f'<span style="flex-grow:{text:.3f}">Words {percent(text)}</span></div>'
+        f'<div class="fi-shares"><span style="flex-grow:{picture:.3f}">Picture {escape(percent(picture))}</span>'
+        f'<span style="flex-grow:{text:.3f}">Words {escape(percent(text))}</span></div>'
     )

@@ -15,8 +15,9 @@ from ui.model import Model, on_gpu, sentence
 from ui.uploads import Uploads, read_draft
 
 if TYPE_CHECKING:
-    from engine.predictor import Predictor
     from PIL import Image
+
+    from engine.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -133,4 +134,5 @@ class Page:
 
     @staticmethod
     def _unexplained(panel: str) -> tuple[Any, ...]:
+        """Reasons, words, fine print while there are none."""
         return panel, gr.update(value=None, visible=False), ""

@@ -33,6 +33,14 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill_hover="#173e83",
         button_primary_background_fill_dark="#3567c4",
         button_primary_background_fill_hover_dark="#2a57ad",
+        block_border_width="1px",
+        block_border_color="#dfe3ea",
+        block_border_color_dark="#2b3546",
+        block_radius="16px",
+        block_label_text_color="#51607a",
+        block_label_text_color_dark="#a9b5c8",
+        block_title_text_color="#51607a",
+        block_title_text_color_dark="#a9b5c8",
         button_primary_text_color="#ffffff",
         button_primary_text_color_dark="#ffffff",
     )
@@ -51,7 +59,7 @@ def launch_settings() -> dict[str, Any]:
         "enable_monitoring": False,
         "show_error": False,
         "max_file_size": MAX_BYTES,
-        "state_session_capacity": 200,
+        "state_session_capacity": 100,
         "ssr_mode": False,
         "pwa": False,
     }

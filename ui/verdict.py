@@ -16,7 +16,7 @@ EMPTY = (
     '<i class="fi-level-3"></i><i class="fi-level-4"></i></div>'
     "<h2>Your first impression appears here</h2>"
     "<p>Add a picture, a title, or both. You get one of five engagement levels, how sure the model is, "
-    "and what moved its answer. Drafts are never stored.</p></section>"
+    "and what moved its answer. Drafts are private, and deleted after you leave.</p></section>"
 )
 
 

@@ -1,0 +1,165 @@
+"""The creators' page in a real browser: what a visitor does, sees, and is told when something is wrong."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+import app
+from engine.scoring import LEVELS
+from tests.page_predictor import PagePredictor
+from ui.theme import launch_settings
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+
+HOSTILE = "<img src=x onerror=\"document.title='hit'\"> {{this}} ${document.title='hit'} secret"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
+        demo = app.build(PagePredictor)  # type: ignore[arg-type]
+        yield demo.launch(**{**launch_settings(), "quiet": True, "prevent_thread_lock": True})[1]
+        demo.close(verbose=False)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "sunset.png"
+    Image.linear_gradient("L").rotate(90).resize((320, 200)).convert("RGB").save(path)
+    return path
+
+
+def visit(browser: Browser, address: str, *, width: int = 1280, theme: str = "light") -> Page:
+    page = browser.new_page(viewport={"width": width, "height": 860})
+    page.set_default_timeout(20_000)
+    page.goto(f"{address}?__theme={theme}")
+    expect(page.locator("#examples button").first).to_be_visible(timeout=20_000)
+    return page
+
+
+def choose(page: Page, path: Path) -> None:
+    page.locator("#picture input[type=file]").set_input_files(path)
+    expect(page.locator("#picture img")).to_be_visible(timeout=20_000)
+
+
+def press_predict(page: Page) -> None:
+    page.get_by_role("button", name="Predict engagement").click()
+
+
+def test_a_draft_is_predicted_and_explained(browser: Browser, address: str, picture: Path) -> None:
+    page = visit(browser, address)
+    strangers: list[str] = []
+    page.on("request", lambda request: strangers.append(request.url) if foreign(request.url, address) else None)
+    choose(page, picture)
+    page.get_by_label("Title").fill("My cat and the rocket")
+    press_predict(page)
+    expect(page.locator("#verdict h2")).to_have_text(re.compile(rf"^({'|'.join(LEVELS)}) — \d+\s%$"), timeout=20_000)
+    expect(page.locator("#verdict .fi-sure")).to_contain_text("in 9 of 10 such cases")
+    expect(page.locator("#verdict .fi-bar .fi-name")).to_have_text(list(LEVELS))
+    assert all(text.strip().endswith("%") for text in page.locator("#verdict .fi-share").all_inner_texts())
+    expect(page.locator("#verdict .fi-estimate")).to_contain_text("8 of 10 such posts land between")
+
+    page.get_by_role("button", name="Explain this answer").click()
+    expect(page.locator("#reasons h3")).to_contain_text("What is in this draft", timeout=60_000)
+    expect(page.locator("#reasons img[alt^='Heat map']")).to_be_visible()
+    assert page.locator("#words .token").all_inner_texts()[1].strip() == "cat"
+
+    page.get_by_role("tab", name="Details").click()
+    expect(page.get_by_text("How the members of the blend voted")).to_be_visible()
+    expect(page.locator("#facts")).to_contain_text("1,234 made-up posts")
+
+    page.get_by_label("Title").press_sequentially("!")
+    expect(page.get_by_text("draft changed: predict again")).to_be_visible()
+    page.get_by_role("button", name="Start over").click()
+    expect(page.locator("#verdict h2")).to_have_text("Your first impression appears here")
+    assert not strangers
+    page.close()
+
+
+def foreign(url: str, address: str) -> bool:
+    return url.startswith("http") and not url.startswith(address)
+
+
+def test_a_picture_can_be_dropped(browser: Browser, address: str, picture: Path) -> None:
+    page = visit(browser, address)
+    data = page.evaluate_handle(
+        """(bytes) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], 'dropped.png', {type: 'image/png'}));
+            return transfer;
+        }""",
+        list(picture.read_bytes()),
+    )
+    page.locator("#picture input[type=file]").locator("xpath=..").dispatch_event("drop", {"dataTransfer": data})
+    expect(page.locator("#picture img")).to_be_visible(timeout=20_000)
+    press_predict(page)
+    expect(page.locator("#verdict .fi-note")).to_contain_text("No title", timeout=20_000)
+    page.close()
+
+
+def test_enter_predicts_and_odd_titles_stay_text(browser: Browser, address: str) -> None:
+    page = visit(browser, address)
+    page.get_by_label("Title").fill(HOSTILE)
+    page.get_by_label("Title").press("Enter")
+    expect(page.locator("#verdict .fi-note")).to_contain_text("picture was not seen", timeout=20_000)
+    page.get_by_role("button", name="Explain this answer").click()
+    expect(page.locator("#words")).to_contain_text("{{this}}", timeout=60_000)
+    assert "<img src=x" in "".join(page.locator("#words .text").all_inner_texts())
+    page.get_by_role("tab", name="Details").click()
+    assert page.title() == "First Impressions" and page.locator("img[src=x]").count() == 0
+    page.close()
+
+
+def test_an_example_is_predicted_by_keyboard(browser: Browser, address: str) -> None:
+    page = visit(browser, address)
+    card = page.get_by_role("button", name="We put a camera on the launch pad!")
+    card.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=20_000)
+    expect(page.get_by_label("Title")).to_have_value("We put a camera on the launch pad!")
+    expect(page.locator("#picture img")).to_be_visible()
+    page.close()
+
+
+def test_errors_are_one_sentence(browser: Browser, address: str, tmp_path: Path) -> None:
+    page = visit(browser, address)
+    press_predict(page)
+    expect(page.locator("#verdict [role=alert]")).to_contain_text("give a picture, a title, or both", timeout=20_000)
+    fake = tmp_path / "fake.jpg"
+    fake.write_text("just words")
+    page.locator("#picture input[type=file]").set_input_files(fake)
+    page.get_by_label("Title").fill("My cat")
+    expect(page.locator("#picture img")).to_be_attached(timeout=20_000)
+    press_predict(page)
+    expect(page.locator("#verdict [role=alert]")).to_contain_text("no picture that can be read", timeout=20_000)
+    assert "Traceback" not in page.content()
+    page.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_needs_no_sideways_scrolling(browser: Browser, address: str, theme: str) -> None:
+    page = visit(browser, address, width=390, theme=theme)
+    page.locator("#examples button").first.click()
+    expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=20_000)
+    expect(page.locator("#verdict h2")).to_be_in_viewport()
+    for tab in ("Details", "Explanation"):
+        page.get_by_role("tab", name=tab).click()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    dark = page.evaluate("getComputedStyle(document.querySelector('.fi-card')).backgroundColor") == "rgb(23, 30, 42)"
+    assert dark == (theme == "dark")
+    page.close()

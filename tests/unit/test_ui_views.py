@@ -1,0 +1,251 @@
+"""The page's sentences and panels: right words, right order, nothing unescaped."""
+
+import dataclasses
+import re
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.errors import BundleError, ImageError, PostError
+from engine.explain.base import Explanation
+from engine.posts import Post
+from engine.prediction import Prediction
+from engine.scoring import LEVELS
+from tests.page_predictor import CUTS, PagePredictor
+from ui import bars, details, examples, explanation, model, uploads, verdict
+
+HOSTILE = "<img src=x onerror=alert(1)> & {{this}} ${value}"
+
+
+@pytest.fixture
+def prediction() -> Prediction:
+    return PagePredictor().predict([Post(title="My cat never sleeps!")])[0]
+
+
+def changed(prediction: Prediction, **changes: object) -> Prediction:
+    return dataclasses.replace(prediction, **changes)
+
+
+def test_headline_names_level_and_confidence(prediction: Prediction) -> None:
+    sure = changed(prediction, level=3, probabilities=(0.05, 0.1, 0.2, 0.41, 0.24))
+    assert verdict.headline(sure).replace("\u00a0", " ") == "High — 41 %"
+    assert verdict.headline(changed(sure, abstain=True)) == "Unclear — leans High"
+
+
+@pytest.mark.parametrize(
+    ("level_set", "words"),
+    [
+        ((3,), "Quite sure: the true level is High in 9 of 10 such cases."),
+        ((3, 4), "Fairly sure: the true level is High or Very High in 9 of 10 such cases."),
+        ((2, 3, 4), "Fairly unsure: the true level is Average, High or Very High in 9 of 10 such cases."),
+        ((0, 1, 2, 3), "Very unsure: the true level is Very Low, Low, Average or High in 9 of 10 such cases."),
+        ((0, 1, 2, 3, 4), "Not sure at all: none of the five levels can be ruled out."),
+    ],
+)
+def test_certainty_follows_the_level_set(prediction: Prediction, level_set: tuple[int, ...], words: str) -> None:
+    assert verdict.certainty(changed(prediction, level_set=level_set)) == words
+
+
+def test_certainty_gives_the_reason_of_an_abstention(prediction: Prediction) -> None:
+    assert verdict.certainty(changed(prediction, abstain=True, reason="Nobody knows.")) == "Nobody knows."
+
+
+def test_the_prior_is_compared_with(prediction: Prediction) -> None:
+    likely = changed(prediction, level=3, probabilities=(0.1, 0.1, 0.2, 0.4, 0.2))
+    assert "2.0 times as likely" in verdict.against_prior(likely)
+    assert "says little" in verdict.against_prior(changed(likely, probabilities=(0.2, 0.19, 0.2, 0.21, 0.2)))
+    assert verdict.against_prior(changed(likely, abstain=True)) == ""
+
+
+@pytest.mark.parametrize(
+    ("score", "text"),
+    [(0.061, "6.1"), (0.114, "11"), (0.0043, "0.43"), (0.000012, "0.0012"), (0.0, "0"), (12.0, "1,200")],
+)
+def test_points_per_hundred_views(score: float, text: str) -> None:
+    assert verdict.points(score) == text
+
+
+def test_estimate_gives_its_interval(prediction: Prediction) -> None:
+    words = verdict.estimate(changed(prediction, score=0.061, score_low=0.029, score_high=0.114))
+    assert words == "About 6.1 points per 100 views; 8 of 10 such posts land between 2.9 and 11."
+
+
+def test_bars_keep_the_order_of_levels_whatever_the_probabilities(prediction: Prediction) -> None:
+    html = bars.probability_bars(changed(prediction, probabilities=(0.1, 0.5, 0.002, 0.3, 0.098)))
+    assert re.findall(r'fi-name">([^<]+)<', html) == list(LEVELS)
+    shares = [share.replace("\u00a0", " ") for share in re.findall(r'fi-share">([^/]+)</span>', html)]
+    assert shares == ["10 %", "50 %", "&lt; 1 %", "30 %", "10 %"]
+    assert re.findall(r'fi-fill fi-level-(\d)" style="width:([\d.]+)%', html) == [
+        ("0", "10.0"),
+        ("1", "50.0"),
+        ("2", "0.2"),
+        ("3", "30.0"),
+        ("4", "9.8"),
+    ]
+    assert html.count("fi-prior") == 5 and "left:20.0%" in html
+
+
+def test_bars_mark_the_level_set_and_the_verdict(prediction: Prediction) -> None:
+    html = bars.probability_bars(changed(prediction, level=3, level_set=(2, 3)))
+    rows = re.findall(r'<li class="([^"]+)"', html)
+    assert rows == ["fi-bar", "fi-bar", "fi-bar fi-possible", "fi-bar fi-chosen fi-possible", "fi-bar"]
+    assert "fi-chosen" not in bars.probability_bars(changed(prediction, abstain=True))
+
+
+def test_ruler_stays_inside_the_card_for_extreme_scores(prediction: Prediction) -> None:
+    html = verdict.verdict_panel(changed(prediction, score=1e-9, score_low=0.0, score_high=3.0), CUTS)
+    places = [float(place) for place in re.findall(r"left:(-?[\d.]+)%", html)]
+    assert places and all(0 <= place <= 100 for place in places)
+
+
+def test_panels_escape_what_they_show(prediction: Prediction) -> None:
+    vote = dataclasses.replace(prediction.votes[0], member=HOSTILE)
+    hostile = changed(prediction, note=HOSTILE, reason=HOSTILE, abstain=True, votes=(vote,))
+    panels = [
+        verdict.verdict_panel(hostile, CUTS),
+        verdict.error_panel(HOSTILE),
+        details.votes_table(hostile),
+        examples.example_cards([examples.Example(HOSTILE)]),
+        explanation.fine_print(explained(notes=(HOSTILE,), words=((HOSTILE, 0.4),))),
+    ]
+    for panel in panels:
+        assert "<img src=x" not in panel and "&lt;img" in panel
+
+
+def test_model_facts_come_from_the_bundle_alone() -> None:
+    html = details.model_facts(PagePredictor().bundle)
+    assert "1,234 made-up posts" in html and "0.41" in html and "picture only" not in html
+    bare = dataclasses.replace(PagePredictor().bundle, facts={}, notes=())
+    assert "<table" not in details.model_facts(bare) and "not who publishes it" in details.model_facts(bare)
+
+
+def test_record_names_levels_in_order(prediction: Prediction) -> None:
+    record = details.record(prediction)
+    assert list(record["probabilities"]) == list(LEVELS)
+    assert record["level"] in LEVELS and "post_id" not in record
+
+
+def explained(**changes: object) -> Explanation:
+    facts: dict = {
+        "method": "Shapley values",
+        "base_value": 2.0,
+        "value": 3.0,
+        "words": (("cat ", 0.8), ("sleeps", -0.2)),
+        "notes": ("Words are deleted.",),
+        "segments": np.array([[0, 1], [0, 1]]),
+        "segment_values": np.array([0.5, -0.1]),
+        "seconds": 1.5,
+        "evaluations": 40,
+    }
+    return Explanation(**{**facts, **changes})
+
+
+def test_signed_words_share_the_heat_maps_scale() -> None:
+    words = explanation.signed_words(explained())
+    assert [text for text, _ in words] == ["cat ", "sleeps"]
+    assert words[0][1] == pytest.approx(explanation.STRONGEST)
+    assert words[1][1] == pytest.approx(-explanation.STRONGEST / 4)
+    assert explanation.signed_words(explained(words=(("the", 0.0),)))[0][1] is None
+
+
+def test_summary_tells_direction_and_side() -> None:
+    assert explanation.summary(explained()) == (
+        "What is in this draft raises the answer by 1.0 levels, mostly through the words."
+    )
+    alone = explained(words=(), value=1.0)
+    assert explanation.summary(alone).endswith("lowers the answer by 1.0 levels, by its picture alone.")
+    blind = explained(segments=None, segment_values=None, value=2.01)
+    assert explanation.summary(blind) == "What is in this draft hardly moves the answer, by its words alone."
+
+
+def test_fine_print_says_what_is_attributed_and_how_exactly() -> None:
+    html = explanation.fine_print(explained())
+    for part in ("Shapley values", "expected level", "2.00", "3.00", "1.5 seconds", "40 variants", "“cat” +0.80"):
+        assert part in html
+
+
+def test_explanation_inlines_the_heat_map() -> None:
+    html = explanation.explanation_panel(explained(), Image.new("RGB", (20, 10), "red"))
+    assert 'src="data:image/jpeg;base64,' in html and 'alt="Heat map' in html
+    assert "<img" not in explanation.explanation_panel(explained(segments=None, segment_values=None), None)
+
+
+def test_explanation_record_has_boxes_of_regions() -> None:
+    regions = explanation.record(explained())["regions"]
+    assert regions == [{"box": [0.0, 0.0, 0.5, 1.0], "value": 0.5}, {"box": [0.5, 0.0, 1.0, 1.0], "value": -0.1}]
+
+
+def test_sentence_shows_our_errors_and_hides_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    assert model.sentence(PostError("Shorten the title.")) == "Shorten the title."
+    try:
+        raise ValueError("the secret draft")
+    except ValueError as error:
+        assert model.sentence(error) == model.UNEXPECTED
+    assert "ValueError" in caplog.text and "secret" not in caplog.text
+
+
+def test_a_failed_load_is_tried_again() -> None:
+    attempts: list[int] = []
+
+    def load() -> PagePredictor:
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise BundleError("There is no bundle.")
+        return PagePredictor()
+
+    held = model.Model(load)  # type: ignore[arg-type]
+    with pytest.raises(BundleError):
+        held.get()
+    assert isinstance(held.get(), PagePredictor)
+    assert held.get() is held.get() and len(attempts) == 2
+
+
+def test_a_lent_gpu_keeps_our_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ZeroGPU worker replaces exceptions by one of its own; ours cross as values."""
+
+    class Spaces:
+        @staticmethod
+        def GPU(duration: int):  # noqa: N802
+            def lend(function):
+                def worker(*args):
+                    try:
+                        return function(*args)
+                    except Exception:
+                        raise RuntimeError("GPU task aborted") from None
+
+                return worker
+
+            return lend
+
+    def refuse(_: object) -> None:
+        raise PostError("Shorten the title.")
+
+    monkeypatch.setitem(model.sys.modules, "spaces", Spaces)  # type: ignore[arg-type]
+    with pytest.raises(PostError, match="Shorten"):
+        model.on_gpu(refuse)("x")
+    assert model.on_gpu(len)("four") == 4
+
+
+def test_drafts_are_read_with_their_limits(tmp_path) -> None:
+    post = uploads.read_draft(None, "  A title ", "one, two ,,", None)
+    assert (post.title, post.tags, post.description) == ("A title", ("one", "two"), "")
+    with pytest.raises(PostError, match="characters"):
+        uploads.read_draft(None, "a" * 1_000_000)
+    with pytest.raises(ImageError, match="choose it again"):
+        uploads.read_draft(str(tmp_path / "gone.png"), "")
+
+
+def test_paths_outside_the_upload_folder_are_refused(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    inside = tmp_path / "a.png"
+    assert uploads.uploaded_path(uploads.ImageData(path=str(inside))) == str(inside)
+    for path in ("/etc/hostname", str(tmp_path / ".." / "a.png")):
+        with pytest.raises(gr.Error):
+            uploads.uploaded_path(uploads.ImageData(path=path))
+
+
+def test_every_example_is_installed_and_carries_a_thumbnail() -> None:
+    assert examples.available() == list(examples.EXAMPLES)
+    assert examples.example_cards().count("data:image/webp;base64,") == sum(bool(e.picture) for e in examples.EXAMPLES)
