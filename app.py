@@ -18,7 +18,7 @@ from ui.examples import ON_CLICK, example_cards
 from ui.explanation import FIRST, GRADIENTS, SHAPLEY
 from ui.handlers import Page
 from ui.model import load_shipped, zero_gpu
-from ui.theme import launch_settings
+from ui.theme import SESSIONS, launch_settings
 from ui.uploads import picture_field
 from ui.verdict import EMPTY
 
@@ -105,13 +105,16 @@ def build(predictor_loader: Callable[[], "Predictor"] = load_shipped) -> gr.Bloc
             gr.Button().click(page.api_predict, inputs, told, api_name="predict", **ONE_A_CORE)
             gr.Button().click(page.api_explain, [*inputs, method], told, api_name="explain", **ONE_AT_A_TIME)
 
+        explaining = explain.click(
+            page.explain, [draft, method], explained, show_progress_on=reasons, **ONE_AT_A_TIME, **PRIVATE
+        )
         ask: dict[str, Any] = {"fn": page.predict, "inputs": inputs, "outputs": outcome, "js": FRESH}
-        ask |= {"show_progress_on": answer, **ONE_A_CORE, **PRIVATE}
+        # An explanation still under way would otherwise land beside the next draft's verdict.
+        ask |= {"show_progress_on": answer, "cancels": [explaining], **ONE_A_CORE, **PRIVATE}
         clicked = cards.click(page.load_example, None, inputs, queue=False, **PRIVATE)
         for answered in (predict.click(**ask), title.submit(**ask), clicked.then(**ask)):
             answered.then(None, js=SHOW)
-        explain.click(page.explain, [draft, method], explained, show_progress_on=reasons, **ONE_AT_A_TIME, **PRIVATE)
-        clear.click(page.start_over, None, [*inputs, *outcome], queue=False, **PRIVATE)
+        clear.click(page.start_over, None, [*inputs, *outcome], queue=False, cancels=[explaining], **PRIVATE)
         picture.upload(page.uploads.remember, picture, None, queue=False, **PRIVATE)
         for edited in (title.input, tags.input, description.input, picture.upload, picture.clear):
             edited(None, js=STALE)
@@ -119,6 +122,8 @@ def build(predictor_loader: Callable[[], "Predictor"] = load_shipped) -> gr.Bloc
         demo.load(page.describe, None, shown, show_progress="hidden", **PRIVATE)
         demo.unload(page.uploads.forget)
 
+    # `launch` takes this as an argument, `mount_gradio_app` from here.
+    demo.state_session_capacity = SESSIONS
     page.model.start()
     if zero_gpu():
         # Its workers are forked from this process for each call, so the weights must be here by then.

@@ -71,8 +71,8 @@ class PagePredictor:
         """Nothing here has gradients."""
 
     def outcome(self, text: Features | None, image: Features | None) -> PageOutcome:
-        sides = [side for side in (text and text["text"], image and image["image"]) if side is not None]
-        total = np.sum(sides, axis=0)[:, 0]
+        sides = [features[name] for name, features in (("text", text), ("image", image)) if features is not None]
+        total = np.sum(np.stack(sides), axis=0)[:, 0]
         centres = np.arange(5) - 2.0
         logits = -0.35 * (centres - 2.0 * np.tanh(total)[:, None]) ** 2
         odds = np.exp(logits)

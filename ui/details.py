@@ -55,7 +55,8 @@ def votes_table(prediction: Prediction) -> str:
         for vote in prediction.votes
     )
     return (
-        '<section class="fi-card"><h3>How the members of the blend voted</h3><div class="fi-scroll"><table>'
+        '<section class="fi-card"><h3>How the members of the blend voted</h3>'
+        '<div class="fi-scroll" tabindex="0"><table>'
         '<thead><tr><th scope="col">Member</th><th scope="col">Levels</th><th scope="col">Leans to</th>'
         '<th scope="col">Points per 100&nbsp;views</th><th scope="col">Weight</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div></section>"
@@ -87,7 +88,7 @@ def _figures(test: Mapping[str, Mapping[str, Any]]) -> str:
             cells = "".join(f"<td>{_figure(test[view].get(metric), is_share)}</td>" for view in views)
             rows += f'<tr><th scope="row">{label}</th>{cells}</tr>'
     return (
-        f'<div class="fi-scroll"><table><caption>On test posts it never saw</caption>'
+        f'<div class="fi-scroll" tabindex="0"><table><caption>On test posts it never saw</caption>'
         f"<thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 

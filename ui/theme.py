@@ -7,6 +7,8 @@ import gradio as gr
 
 from engine.images import MAX_BYTES
 
+# Each may hold one picture of up to three megabytes.
+SESSIONS = 100
 STYLE = Path(__file__).with_name("style.css")
 # Names of fonts that the system has: nothing is fetched from a font server, which would learn of every visit.
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "Arial", "sans-serif")
@@ -33,6 +35,12 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill_hover="#173e83",
         button_primary_background_fill_dark="#3567c4",
         button_primary_background_fill_hover_dark="#2a57ad",
+        button_secondary_background_fill="#ffffff",
+        button_secondary_background_fill_hover="#eef2f9",
+        button_secondary_background_fill_dark="#232c3b",
+        button_secondary_background_fill_hover_dark="#2b3546",
+        button_secondary_text_color="#16202e",
+        button_secondary_text_color_dark="#eef2f8",
         block_border_width="1px",
         block_border_color="#dfe3ea",
         block_border_color_dark="#2b3546",
@@ -46,8 +54,8 @@ def theme() -> gr.themes.Base:
     )
 
 
-def launch_settings() -> dict[str, Any]:
-    """Keyword arguments of `Blocks.launch`; host and port come from Gradio's own environment variables.
+def page_settings() -> dict[str, Any]:
+    """Keyword arguments that `Blocks.launch` and `gr.mount_gradio_app` share.
 
     Drafts are private: no run history in the browser, no monitoring page, no error text with a traceback.
     """
@@ -59,7 +67,11 @@ def launch_settings() -> dict[str, Any]:
         "enable_monitoring": False,
         "show_error": False,
         "max_file_size": MAX_BYTES,
-        "state_session_capacity": 100,
         "ssr_mode": False,
         "pwa": False,
     }
+
+
+def launch_settings() -> dict[str, Any]:
+    """Keyword arguments of `Blocks.launch`; host and port come from Gradio's own environment variables."""
+    return {**page_settings(), "state_session_capacity": SESSIONS}

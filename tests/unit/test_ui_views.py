@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -24,7 +25,7 @@ def prediction() -> Prediction:
     return PagePredictor().predict([Post(title="My cat never sleeps!")])[0]
 
 
-def changed(prediction: Prediction, **changes: object) -> Prediction:
+def changed(prediction: Prediction, **changes: Any) -> Prediction:
     return dataclasses.replace(prediction, **changes)
 
 
@@ -127,7 +128,7 @@ def test_record_names_levels_in_order(prediction: Prediction) -> None:
     assert record["level"] in LEVELS and "post_id" not in record
 
 
-def explained(**changes: object) -> Explanation:
+def explained(**changes: Any) -> Explanation:
     facts: dict = {
         "method": "Shapley values",
         "base_value": 2.0,
