@@ -63,8 +63,8 @@ def main() -> None:
     options = parser.parse_args()
     predictor = Predictor.load(options.bundle)
     post = example()
-    assert post.image is not None
     explanation = shapley.explain(predictor, post)
+    assert post.image is not None and explanation.standard_errors is not None
     pictures = picture_variants(post.image, explanation.image_passes)
     texts = text_variants(post.title, explanation.text_passes)
     forward(predictor, pictures, texts)
@@ -76,7 +76,7 @@ def main() -> None:
     print(
         f"{explanation.image_passes} pictures, {explanation.text_passes} texts, {explanation.evaluations} coalitions: "
         f"explanation {statistics.median(explained):.2f} s, forward passes alone {statistics.median(bare):.2f} s; "
-        f"mean standard error {np.mean(explanation.standard_errors or 0.0):.4f} levels, "
+        f"mean standard error {explanation.standard_errors.mean():.4f} levels, "
         f"largest value {explanation.scale:.4f}"
     )
     print(f"ratio {ratio:.3f} (target ≤ {TARGET})")
