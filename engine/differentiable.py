@@ -46,7 +46,7 @@ class DifferentiableNetworks:
         identifiers = encoded["input_ids"].to(tower.device)
         special = torch.isin(identifiers, torch.tensor(tokenizer.all_special_ids, device=tower.device))
         neutral = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.pad_token_id
-        table = tower.module.get_input_embeddings()
+        table = self.text_tower.module.get_input_embeddings()
         # Offsets count from the stripped title, which stands first in the text.
         shift = len(post.title) - len(post.title.lstrip())
         title = len(post.title.strip())

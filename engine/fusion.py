@@ -158,11 +158,12 @@ class FusionNetwork(nn.Module):
         self.image_pool = AttentionPool(config.width)
         self.text_pool = AttentionPool(config.width)
         self.mixer = MIXERS[config.kind](config)
+        outputs: int = self.mixer.outputs  # type: ignore[assignment]
         self.heads = nn.ModuleDict(
             {
                 "image": Head(2 * config.width, config.width, config.dropout),
                 "text": Head(2 * config.width, config.width, config.dropout),
-                "both": Head(self.mixer.outputs, config.width, config.dropout),
+                "both": Head(outputs, config.width, config.dropout),
             }
         )
 

@@ -36,8 +36,12 @@ class Member(Protocol):
     """One model of the blend. `kind` names its class in bundle.json; `views` what it can answer."""
 
     kind: ClassVar[str]
-    name: str
-    views: tuple[View, ...]
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def views(self) -> tuple[View, ...]: ...
 
     def answer(self, view: View, features: Features) -> Answer: ...
 

@@ -1,7 +1,7 @@
 """What a network trains on: decoded pictures and tokenised texts with augmentation, or frozen tokens kept in memory."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -82,39 +82,24 @@ def finetuning_examples(
     image_tower: Any,
     text_tower: Any,
     *,
-    compose: Callable[[pd.DataFrame], list[str]],
+    texts: Sequence[str],
     seed: int = 0,
     word_dropout: float = 0.1,
 ) -> Example:
-    """Rows of `posts` as tower inputs. In training a word piece is hidden with probability `word_dropout`,
-    so that no single name decides."""
-    texts = compose(posts.iloc[rows])
+    """Rows of `posts` as tower inputs; `texts` has a text for every post.
+
+    In training a word piece is hidden with probability `word_dropout`, so that no single name decides.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def fetch(index: npt.NDArray[np.int64], *, train: bool) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         pixels = pictures.batch(rows[index], generator if train else None)
         image = {"pixels": image_tower.normalise_pixels(pixels).to(image_tower.device)}
-        return image, tokenised(text_tower, [texts[i] for i in index], generator if train else None, word_dropout)
+        return image, tokenised(
+            text_tower, [texts[row] for row in rows[index]], generator if train else None, word_dropout
+        )
 
     return Example(posts["target"].to_numpy()[rows], posts["level"].to_numpy()[rows], fetch)
-
-
-def text_examples(
-    posts: pd.DataFrame,
-    text_tower: Any,
-    *,
-    compose: Callable[[pd.DataFrame], list[str]],
-    seed: int = 1,
-    word_dropout: float = 0.1,
-) -> Example:
-    """Posts without a picture, for the text head."""
-    texts = compose(posts)
-    generator = torch.Generator().manual_seed(seed)
-
-    def fetch(index: npt.NDArray[np.int64], *, train: bool) -> tuple[None, dict[str, torch.Tensor]]:
-        return None, tokenised(text_tower, [texts[i] for i in index], generator if train else None, word_dropout)
-
-    return Example(posts["target"].to_numpy(), posts["level"].to_numpy(), fetch, pictured=False)
 
 
 def tokenised(

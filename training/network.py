@@ -1,35 +1,26 @@
-"""Training a fusion network: on the frozen tokens of two towers, or end to end with the towers fine-tuned.
+"""A fusion network as it is trained: its configuration, its parameters with their rates, its loss.
 
-Resumable (a checkpoint every `checkpoint_minutes`, written atomically and read without pickles), early stopping on the
-validation rank correlation with the best weights restored, weights averaged over the last steps (EMA), and an alarm
-when predictions collapse to a constant.
+The towers are frozen, their tokens kept from before, or fine-tuned end to end with rates that decay towards the input,
+or fine-tuned by low-rank adapters (LoRA, Hu et al. 2022) inside their attention layers.
 """
 
-import json
-import math
-import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-import structlog
 import torch
-from scipy.stats import spearmanr
 from torch import nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from engine.encoders.base import Tokens
 from engine.encoders.runtime import autocast
 from engine.fusion import FusionConfig, FusionNetwork, HeadOutput, level_loss
 from engine.prediction import VIEWS, View
 
-log = structlog.get_logger()
 Towers = Literal["frozen", "finetuned"]
+Inputs = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,6 @@ class NetworkConfig:
     towers: Towers = "finetuned"
     epochs: int = 5
     batch_size: int = 32
-    texts_per_batch: int = 16
     heads_rate: float = 1e-3
     text_rate: float = 6e-5
     image_rate: float = 3e-4
@@ -52,7 +42,9 @@ class NetworkConfig:
     frozen_blocks: int = 4
     weight_decay: float = 0.01
     warmup: float = 0.1
+    level_weight: float = 1.0
     score_weight: float = 0.5
+    mse_share: float = 0.0
     ordinal: bool = True
     ema: float = 0.995
     patience: int = 3
@@ -62,7 +54,7 @@ class NetworkConfig:
 
 
 class JointNetwork(nn.Module):
-    """A fusion network with, when fine-tuned, the two tower modules inside; EMA and checkpoints cover them all."""
+    """A fusion network with, when fine-tuned, the two tower modules inside, so that one state holds them all."""
 
     def __init__(self, config: NetworkConfig, image_tower: Any = None, text_tower: Any = None) -> None:
         super().__init__()
@@ -73,56 +65,43 @@ class JointNetwork(nn.Module):
             self.towers["image"] = image_tower.module
             self.towers["text"] = text_tower.module
 
-    def forward(
-        self, image: Mapping[str, torch.Tensor] | None, text: Mapping[str, torch.Tensor] | None, pictured: int
-    ) -> dict[View, HeadOutput]:
-        """Outputs for a batch whose first `pictured` rows have both sides and whose others have a text only."""
-        image_tokens = self._tokens("image", image)
-        text_tokens = self._tokens("text", text)
-        assert text_tokens is not None
-        projected = self.fusion.project_text(text_tokens)
-        both = Tokens(projected.values[:pictured], projected.mask[:pictured])
-        outputs = self.fusion.answer(
-            self.fusion.project_image(image_tokens) if image_tokens is not None else None, both
-        )
-        if len(projected.values) > pictured:
-            outputs["text"] = self.fusion.answer(None, projected)["text"]
-        return outputs
+    def forward(self, image: Inputs, text: Inputs) -> dict[View, HeadOutput]:
+        """Outputs of every head for n posts, from prepared inputs or, with frozen towers, from their tokens."""
+        with self.precision():
+            outputs = self.fusion(self._tokens(self.image_tower, image), self._tokens(self.text_tower, text))
+        return {view: HeadOutput(output.logits.float(), output.score.float()) for view, output in outputs.items()}
 
-    def _tokens(self, side: str, batch: Mapping[str, torch.Tensor] | None) -> Tokens | None:
-        if batch is None:
-            return None
+    @staticmethod
+    def _tokens(tower: Any, batch: Inputs) -> Tokens:
         if "values" in batch:
             return Tokens(batch["values"], batch["mask"])
-        tower = self.image_tower if side == "image" else self.text_tower
-        _, tokens = tower.forward(dict(batch))
+        tokens = tower.forward(dict(batch))[1]
         return Tokens(tokens.values.float(), tokens.mask.bool())
+
+    def precision(self) -> Any:
+        """Autocast as the towers run it; bfloat16 on a GPU."""
+        if self.image_tower is not None:
+            return autocast(self.image_tower.device, self.image_tower.dtype)
+        device = next(self.parameters()).device
+        return autocast(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
+
+
+class Fetch(Protocol):
+    """Inputs of both sides for some rows; augmented when `train`."""
+
+    def __call__(self, index: npt.NDArray[np.int64], *, train: bool) -> tuple[Inputs, Inputs]: ...
 
 
 @dataclass
 class Example:
-    """Training material: features or inputs of a set of rows, fetched by row number."""
+    """Training material: targets (n,) on the normal scale, levels (n,), and the inputs of any rows."""
 
     target: npt.NDArray[np.float64]
     level: npt.NDArray[np.int64]
-    fetch: Any
-    pictured: bool = True
+    fetch: Fetch
 
     def __len__(self) -> int:
         return len(self.target)
-
-
-@dataclass
-class TrainingResult:
-    """Best validation outputs by view, the curves, and the path of the best weights (safetensors)."""
-
-    weights: Path
-    curves: pd.DataFrame
-    best_epoch: int
-    best_src: float
-    seconds: float
-    collapsed: bool
-    outputs: dict[View, dict[str, npt.NDArray[np.float32]]] = field(default_factory=dict)
 
 
 def parameter_groups(model: JointNetwork, config: NetworkConfig) -> list[dict[str, Any]]:
@@ -158,18 +137,15 @@ def tower_blocks(module: nn.Module) -> list[nn.Module]:
 
 
 def losses(
-    outputs: Mapping[View, HeadOutput],
-    level: torch.Tensor,
-    target: torch.Tensor,
-    pictured: int,
-    config: NetworkConfig,
+    outputs: Mapping[View, HeadOutput], level: torch.Tensor, target: torch.Tensor, config: NetworkConfig
 ) -> torch.Tensor:
-    """Sum over heads of level loss + `score_weight` · Huber of the score, each head on the rows it answers."""
+    """Sum over the heads of level loss + `score_weight` · score loss; level and target have shape (n,)."""
     total = torch.zeros((), device=level.device)
-    for view, output in outputs.items():
-        rows = slice(None) if view == "text" else slice(0, pictured)
-        total = total + level_loss(output.logits, level[rows], ordinal=config.ordinal)
-        total = total + config.score_weight * functional.huber_loss(output.score, target[rows])
+    for output in outputs.values():
+        total = total + config.level_weight * level_loss(output.logits, level, ordinal=config.ordinal)
+        squared = functional.mse_loss(output.score, target)
+        robust = functional.huber_loss(output.score, target)
+        total = total + config.score_weight * (config.mse_share * squared + (1 - config.mse_share) * robust)
     return total
 
 
@@ -182,232 +158,12 @@ def predict_rows(
     parts: dict[View, list[HeadOutput]] = {view: [] for view in VIEWS}
     for start in range(0, len(data), batch_size):
         rows = np.arange(start, min(start + batch_size, len(data)))
-        image, text = data.fetch(rows, train=False)
-        with _precision(model):
-            outputs = model(image, text, len(rows))
-        for view, output in outputs.items():
-            parts[view].append(HeadOutput(output.logits.float().cpu(), output.score.float().cpu()))
+        for view, output in model(*data.fetch(rows, train=False)).items():
+            parts[view].append(HeadOutput(output.logits.cpu(), output.score.cpu()))
     return {
         view: {
             "probabilities": torch.cat([part.logits for part in found]).softmax(-1).numpy(),
             "score": torch.cat([part.score for part in found]).numpy(),
         }
         for view, found in parts.items()
-        if found
     }
-
-
-def _precision(model: JointNetwork) -> Any:
-    tower = model.image_tower
-    if tower is None:
-        device = next(model.parameters()).device
-        return autocast(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
-    return autocast(tower.device, tower.dtype)
-
-
-def _batches(
-    train: Example, texts: Example | None, config: NetworkConfig, generator: np.random.Generator
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    order = generator.permutation(len(train))
-    extra = generator.permutation(len(texts)) if texts is not None and len(texts) else np.zeros(0, dtype=np.int64)
-    for number, start in enumerate(range(0, len(order) - config.batch_size + 1, config.batch_size)):
-        first = number * config.texts_per_batch
-        rows = np.arange(first, first + config.texts_per_batch) % max(len(extra), 1)
-        yield order[start : start + config.batch_size], extra[rows] if len(extra) else extra
-
-
-def _joined(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Two text batches as one, padded with zeros to the longer."""
-    joined = {}
-    for name, left in first.items():
-        right = second[name]
-        length = max(left.shape[1], right.shape[1])
-        pads = [functional.pad(part, (0, 0) * (part.ndim - 2) + (0, length - part.shape[1])) for part in (left, right)]
-        joined[name] = torch.cat(pads)
-    return joined
-
-
-class _Checkpoint:
-    """Everything a killed run needs to go on; two files replaced atomically, loaded with weights_only."""
-
-    def __init__(self, folder: Path, minutes: float) -> None:
-        self.path = folder / "checkpoint.pt"
-        self.seconds = minutes * 60
-        self.last = time.monotonic()
-
-    def due(self) -> bool:
-        return time.monotonic() - self.last > self.seconds
-
-    def save(self, state: dict[str, Any]) -> None:
-        temporary = self.path.with_suffix(".tmp")
-        torch.save(state, temporary)
-        temporary.replace(self.path)
-        self.last = time.monotonic()
-
-    def load(self) -> dict[str, Any] | None:
-        return torch.load(self.path, weights_only=True) if self.path.exists() else None
-
-
-def train_network(
-    model: JointNetwork,
-    config: NetworkConfig,
-    train: Example,
-    validation: Example,
-    folder: Path,
-    *,
-    texts: Example | None = None,
-) -> TrainingResult:
-    """Train to the best validation SRC of the fused head; resume from `folder` when a former run was killed there.
-
-    Writes best.safetensors, curves.parquet and config.json into `folder`. The last checkpoint is removed at the end.
-    """
-    from safetensors.torch import load_file, save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(asdict(config), indent=1))
-    torch.manual_seed(config.seed)
-    groups = parameter_groups(model, config)
-    optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-    steps = len(train) // config.batch_size
-    total = config.epochs * steps if config.max_steps is None else min(config.max_steps, config.epochs * steps)
-    trained = [parameter for group in groups for parameter in group["params"]]
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    average = {names[id(parameter)]: parameter.detach().clone() for parameter in trained}
-    checkpoint = _Checkpoint(folder, config.checkpoint_minutes)
-    curves: list[dict[str, Any]] = []
-    best_src, best_epoch, step, seconds = -math.inf, -1, 0, 0.0
-    if (state := checkpoint.load()) is not None:
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        average = state["average"]
-        trained = [parameter for parameter in trained if names[id(parameter)] in average]
-        curves, best_src, best_epoch = json.loads(state["curves"]), state["best_src"], state["best_epoch"]
-        step, seconds = state["step"], state["seconds"]
-        log.info("resumed", folder=str(folder), step=step, of=total)
-    began = time.monotonic() - seconds
-    collapsed = False
-    progress = tqdm(total=total, initial=step, desc=folder.name, mininterval=5)
-    device = next(model.parameters()).device
-
-    def state_of() -> dict[str, Any]:
-        return {
-            "model": model.state_dict(), "optimiser": optimiser.state_dict(), "average": average,
-            "curves": json.dumps(curves), "best_src": best_src, "best_epoch": best_epoch, "step": step,
-            "seconds": time.monotonic() - began,
-        }  # fmt: skip
-
-    while step < total:
-        epoch = step // steps
-        generator = np.random.default_rng([config.seed, epoch])
-        running: list[float] = []
-        for number, (rows, extra) in enumerate(_batches(train, texts, config, generator)):
-            if number < step - epoch * steps:
-                continue
-            if step >= total:
-                break
-            rate = _schedule(step, total, config.warmup)
-            for group in optimiser.param_groups:
-                group["lr"] = group["initial_lr"] * rate
-            model.train()
-            _freeze_normalisation(model)
-            image, text = train.fetch(rows, train=True)
-            level, target = train.level[rows], train.target[rows]
-            if len(extra) and texts is not None:
-                _, more = texts.fetch(extra, train=True)
-                text = _joined(text, more)
-                level = np.concatenate([level, texts.level[extra]])
-                target = np.concatenate([target, texts.target[extra]])
-            with _precision(model):
-                outputs = model(image, text, len(rows))
-            loss = losses(
-                {v: HeadOutput(o.logits.float(), o.score.float()) for v, o in outputs.items()},
-                torch.as_tensor(level, device=device),
-                torch.as_tensor(target, dtype=torch.float32, device=device),
-                len(rows),
-                config,
-            )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            if step == 0:
-                # Classifiers and poolers that come with a tower take no part: they are neither kept nor shipped.
-                trained = [parameter for parameter in trained if parameter.grad is not None]
-                average = {names[id(parameter)]: average[names[id(parameter)]] for parameter in trained}
-            nn.utils.clip_grad_norm_(trained, 1.0)
-            optimiser.step()
-            step += 1
-            with torch.no_grad():
-                decay = min(config.ema, (1 + step) / (10 + step))
-                for parameter in trained:
-                    average[names[id(parameter)]].lerp_(parameter, 1 - decay)
-            running.append(float(loss.detach()))
-            progress.update()
-            if number % 20 == 0:
-                progress.set_postfix(loss=f"{np.mean(running[-50:]):.3f}", src=f"{best_src:.3f}")
-            if checkpoint.due():
-                checkpoint.save(state_of())
-        live = {name: parameter.detach().clone() for name, parameter in model.named_parameters() if name in average}
-        _copy_into(model, average)
-        outputs_now = predict_rows(model, validation)
-        for view, found in outputs_now.items():
-            src = float(spearmanr(found["score"], validation.target)[0])
-            accuracy = float((found["probabilities"].argmax(1) == validation.level).mean())
-            for metric, value in (("src", src), ("accuracy", accuracy)):
-                curves.append(
-                    {"epoch": epoch, "step": step, "split": "validation", "metric": f"{metric}_{view}", "value": value}
-                )
-        curves.append(
-            {"epoch": epoch, "step": step, "split": "train", "metric": "loss", "value": float(np.mean(running or [0]))}
-        )
-        spread = float(np.std(outputs_now["both"]["score"]))
-        src = next(c["value"] for c in reversed(curves) if c["metric"] == "src_both")
-        collapsed = spread < 0.02 or math.isnan(src)
-        if collapsed:
-            log.warning(
-                "collapsed: predictions are nearly constant; lower the rates", folder=str(folder), spread=spread
-            )
-        log.info("epoch", run=folder.name, epoch=epoch, **{c["metric"]: round(c["value"], 4) for c in curves[-7:]})
-        if not math.isnan(src) and src > best_src:
-            best_src, best_epoch = src, epoch
-            save_file({name: value.contiguous() for name, value in average.items()}, folder / "best.safetensors.tmp")
-            (folder / "best.safetensors.tmp").replace(folder / "best.safetensors")
-        _copy_into(model, live)
-        checkpoint.save(state_of())
-        if epoch - best_epoch >= config.patience:
-            log.info("stopped early", run=folder.name, epoch=epoch, best_epoch=best_epoch)
-            break
-    progress.close()
-    _copy_into(model, load_file(folder / "best.safetensors"))
-    table = pd.DataFrame(curves)
-    table.to_parquet(folder / "curves.parquet")
-    checkpoint.path.unlink(missing_ok=True)
-    return TrainingResult(
-        weights=folder / "best.safetensors",
-        curves=table,
-        best_epoch=best_epoch,
-        best_src=best_src,
-        seconds=time.monotonic() - began,
-        collapsed=collapsed,
-        outputs=predict_rows(model, validation),
-    )
-
-
-def _copy_into(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in values:
-                parameter.copy_(values[name])
-
-
-def _schedule(step: int, total: int, warmup: float) -> float:
-    """Linear warm-up, then cosine to zero, as a factor of the rate."""
-    start = max(1, int(warmup * total))
-    if step < start:
-        return (step + 1) / start
-    return 0.5 * (1 + math.cos(math.pi * (step - start) / max(1, total - start)))
-
-
-def _freeze_normalisation(model: nn.Module) -> None:
-    """Batch norms keep the statistics they were pretrained with: batches are small and some pictures are degraded."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()

@@ -1,0 +1,130 @@
+"""Features of every pictured post of a work folder by name, as the members of a recipe ask for them."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.model_selection import GroupKFold
+from tqdm import tqdm
+
+from engine.encoders import load_encoder
+from engine.features import NGRAMS, PICTURE_STATISTICS, SIMILARITY, TEXT_STATISTICS
+from engine.heads import Features
+from engine.images import load_image
+from engine.ngrams import NgramRidge
+from engine.posts import Post
+from engine.signals.similarity import Alignment, cosine
+from engine.signals.statistics import picture_statistics, text_statistics
+from training.extract import image_hashes, run_extract, stored_pictures, text_hash
+from training.store import FeatureStore
+from training.workspace import Workspace
+
+FOLDS = 5
+
+
+def post_of(row: pd.Series, image: object = None) -> Post:
+    """The post of one row of posts.parquet, with its decoded picture where given."""
+    tags = row["tags"] if isinstance(row["tags"], list | tuple | np.ndarray) else ()
+    description = row["description"] if isinstance(row["description"], str) else ""
+    return Post(row["title"], image, tuple(tags), description, row["post_id"])  # type: ignore[arg-type]
+
+
+def compose(posts: pd.DataFrame, fields: Sequence[str]) -> list[str]:
+    """What text encoders read of each post, exactly as `Post.text` gives it to them at prediction."""
+    return [post_of(row).text(fields) for _, row in posts[["post_id", "title", "tags", "description"]].iterrows()]
+
+
+class Material:
+    """Named features of n posts in file order, made when first asked for; see `engine.features` for the names.
+
+    `encoders` maps roles to encoder specs. On training posts the n-gram feature is out of fold, so that a model that
+    stacks it sees it as it will be on new posts.
+    """
+
+    def __init__(self, workspace: Workspace, encoders: dict[str, str], text_fields: Sequence[str]) -> None:
+        self.workspace = workspace
+        self.encoders = encoders
+        self.text_fields = tuple(text_fields)
+        self.texts = compose(workspace.posts, text_fields)
+        self.alignment: Alignment | None = None
+        self.ngrams: NgramRidge | None = None
+        self._features: Features = {}
+
+    def features(self, names: Sequence[str]) -> Features:
+        """The named features, every array with n rows."""
+        return {name: self[name] for name in names}
+
+    def __getitem__(self, name: str) -> npt.NDArray:
+        if name not in self._features:
+            self._features[name] = self._make(name)
+        return self._features[name]
+
+    def _make(self, name: str) -> npt.NDArray:
+        if name == TEXT_STATISTICS:
+            return text_statistics(self.workspace.posts["title"].tolist())
+        if name == PICTURE_STATISTICS:
+            return self._picture_statistics()
+        if name == NGRAMS:
+            return self._ngrams(alpha=3.0)
+        if name == SIMILARITY:
+            return self._similarity()
+        return self._vectors(name)
+
+    def _picture_statistics(self) -> npt.NDArray[np.float32]:
+        path = (
+            self.workspace.folder
+            / "features"
+            / f"{PICTURE_STATISTICS}-{self.workspace.dataset['fingerprint'][:16]}.npy"
+        )
+        if path.exists():
+            return np.load(path)
+        with ThreadPoolExecutor(2) as pool:
+            pictures = (data for _, data in stored_pictures(self.workspace.folder))
+            rows = pool.map(lambda data: picture_statistics([load_image(data)])[0], pictures)
+            table = np.stack(list(tqdm(rows, total=len(self.texts), desc="picture statistics")))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp.npy")
+        np.save(temporary, table)
+        temporary.replace(path)
+        return table
+
+    def fit_ngrams(self, alpha: float) -> NgramRidge:
+        """The n-gram model of all training posts; makes the `ngrams` feature along the way."""
+        self._features[NGRAMS] = self._ngrams(alpha)
+        assert self.ngrams is not None
+        return self.ngrams
+
+    def _ngrams(self, alpha: float) -> npt.NDArray[np.float64]:
+        train = self.workspace.rows("train")
+        posts, target = self.workspace.posts, self.workspace.posts["target"].to_numpy()
+        texts = np.array(self.texts, dtype=object)
+        self.ngrams = NgramRidge.fit(texts[train].tolist(), target[train], alpha=alpha)
+        score = self.ngrams.predict(self.texts)
+        folds = GroupKFold(FOLDS).split(train, groups=posts["group_number"].to_numpy()[train])
+        for rest, held in folds:
+            part = NgramRidge.fit(texts[train[rest]].tolist(), target[train[rest]], alpha=alpha)
+            score[train[held]] = part.predict(texts[train[held]].tolist())
+        return score
+
+    def _vectors(self, role: str) -> npt.NDArray[np.float32]:
+        encoder = load_encoder(self.encoders[role])
+        run_extract(self.workspace.folder, [self.encoders[role]])
+        table = FeatureStore(self.workspace.folder / "features").table(encoder)
+        if encoder.modality == "text":
+            return table.get([text_hash(text) for text in self.texts])
+        return table.get([digest or "" for digest in image_hashes(self.workspace.folder)])
+
+    def _similarity(self) -> npt.NDArray[np.float32]:
+        image, text = (self[self.role(side)] for side in ("image", "text"))
+        spaces = {load_encoder(self.encoders[self.role(side)]).aligned for side in ("image", "text")}
+        if len(spaces) == 1 and None not in spaces:
+            return cosine(image, text)
+        train = self.workspace.rows("train")
+        self.alignment = Alignment.fit(image[train], text[train])
+        return self.alignment.similarity(image, text)
+
+    def role(self, side: str) -> str:
+        """Role of the first encoder of a side."""
+        return next(role for role, spec in self.encoders.items() if load_encoder(spec).modality == side)

@@ -1,0 +1,183 @@
+"""Fitting the members of a recipe on the training split, each with its answers on validation posts."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+import torch
+from sklearn.model_selection import GroupShuffleSplit
+
+from engine.encoders import Tower, load_encoder
+from engine.features import NGRAMS
+from engine.fusion import FusionConfig
+from engine.heads import Answer, CatBoostHead, Features, Member, NetworkHead, ScoreHead
+from engine.prediction import View
+from training.inputs import PictureMemory, finetuning_examples, frozen_examples
+from training.loop import train_network
+from training.material import Material
+from training.network import JointNetwork, NetworkConfig
+from training.recipes import base as specs
+from training.store import FeatureStore
+from training.workspace import Workspace
+
+log = structlog.get_logger()
+HELD_OUT = 0.12
+
+
+@dataclass
+class Fitted:
+    """A member with its answers on the validation posts by view, and the tensors its fine-tuned towers changed."""
+
+    member: Member
+    answers: dict[View, Answer]
+    towers: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
+    curves: Any = None
+
+
+def rows_of(features: Mapping[str, npt.NDArray], rows: npt.NDArray[np.int64]) -> Features:
+    """The given rows of every feature."""
+    return {name: values[rows] for name, values in features.items()}
+
+
+def fit_ngrams(spec: specs.Ngrams, material: Material) -> Fitted:
+    """The n-gram ridge; its slope and spread come from its out-of-fold scores on the training posts."""
+    workspace = material.workspace
+    material.fit_ngrams(spec.alpha)
+    train, held = workspace.rows("train"), workspace.rows("validation")
+    target = workspace.posts["target"].to_numpy()
+    score = material[NGRAMS]
+    member = ScoreHead.fit(spec.name, NGRAMS, ("both", "text"), score[train], target[train])
+    features = {NGRAMS: score[held]}
+    return Fitted(member, {view: member.answer(view, features) for view in member.views})
+
+
+def fit_trees(
+    spec: specs.CatBoost,
+    table: npt.NDArray[np.float32],
+    level: npt.NDArray[np.int64],
+    target: npt.NDArray[np.float64],
+    groups: npt.NDArray[np.int64],
+) -> tuple[Any, Any]:
+    """CatBoost for levels and for the score, on n rows: table (n, columns), level, target and groups (n,)."""
+    from catboost import CatBoostClassifier, CatBoostRegressor
+
+    settings: dict[str, Any] = {
+        "depth": spec.depth,
+        "learning_rate": spec.learning_rate,
+        "bootstrap_type": "Bernoulli",
+        "subsample": spec.subsample,
+        "l2_leaf_reg": spec.l2_leaf_reg,
+        "random_seed": spec.seed,
+        "allow_writing_files": False,
+        "verbose": False,
+    }
+    models = []
+    for kind, labels, extra in (
+        (CatBoostClassifier, level, {"loss_function": "MultiClass"}),
+        (CatBoostRegressor, target, {"loss_function": "RMSE"}),
+    ):
+        trees = spec.iterations
+        if spec.early_stopping:
+            splitter = GroupShuffleSplit(1, test_size=HELD_OUT, random_state=spec.seed)
+            rest, held = next(splitter.split(table, groups=groups))
+            probe = kind(iterations=spec.iterations, **settings, **extra)
+            probe.fit(
+                table[rest],
+                labels[rest],
+                eval_set=(table[held], labels[held]),
+                early_stopping_rounds=spec.early_stopping,
+            )
+            trees = max(probe.get_best_iteration() + 1, 10)
+        models.append(kind(iterations=trees, **settings, **extra).fit(table, labels))
+    return models[0], models[1]
+
+
+def fit_catboost(spec: specs.CatBoost, material: Material) -> Fitted:
+    """One pair of CatBoost models for each view that has features."""
+    posts = material.workspace.posts
+    train, held = material.workspace.rows("train"), material.workspace.rows("validation")
+    columns = spec.columns()
+    features = material.features(sorted({name for names in columns.values() for name in names}))
+    member = CatBoostHead(spec.name, columns, {})
+    models = {}
+    for view in columns:
+        table = member.table(view, rows_of(features, train))
+        labels = (posts[name].to_numpy()[train] for name in ("level", "target", "group_number"))
+        models[view] = fit_trees(spec, table, *labels)
+        log.info("trees", member=spec.name, view=view, trees=[model.tree_count_ for model in models[view]])
+    member = CatBoostHead(spec.name, columns, models)
+    return Fitted(member, {view: member.answer(view, rows_of(features, held)) for view in member.views})
+
+
+def network_config(spec: specs.Network, image: Tower, text: Tower) -> NetworkConfig:
+    """The whole training configuration of a recipe's network on two towers."""
+    shape = FusionConfig(image.token_dim, text.token_dim, kind=spec.fusion, **spec.shape)
+    return NetworkConfig(fusion=shape, **spec.settings)
+
+
+def fit_network(spec: specs.Network, material: Material, folder: Path) -> Fitted:
+    """Train (or take up, or reuse when it is finished under the same configuration) the network in `folder`."""
+    workspace: Workspace = material.workspace
+    specs_of = material.encoders
+    # Only the run that fine-tunes may change a tower, so it gets towers of its own.
+    image = load_encoder(specs_of[spec.image_encoder], shared=False)
+    text = load_encoder(specs_of[spec.text_encoder], shared=False)
+    config = network_config(spec, image, text)
+    finetuned = config.towers == "finetuned"
+    model = JointNetwork(config, image, text) if finetuned else JointNetwork(config)
+    train, held = workspace.rows("train"), workspace.rows("validation")
+    if finetuned:
+        pictures = PictureMemory(workspace, image.size)  # type: ignore[attr-defined]
+        examples = [
+            finetuning_examples(workspace.posts, rows, pictures, image, text, texts=material.texts, seed=config.seed)
+            for rows in (train, held)
+        ]
+    else:
+        tokens = [kept_tokens(material, role) for role in (spec.image_encoder, spec.text_encoder)]
+        examples = [frozen_examples(workspace.posts, rows, *tokens) for rows in (train, held)]
+    result = train_network(model, config, examples[0], examples[1], folder)
+    tensors = {name: value.detach().clone() for name, value in model.named_parameters()}
+    shipped = result.trained
+    towers = {
+        role: {name.removeprefix(prefix): tensors[name] for name in shipped if name.startswith(prefix)}
+        for role, prefix in ((spec.image_encoder, "towers.image."), (spec.text_encoder, "towers.text."))
+        if finetuned
+    }
+    member = NetworkHead(spec.name, model.fusion, spec.image_encoder, spec.text_encoder)
+    answers = {
+        view: Answer(found["probabilities"].astype(np.float64), found["score"].astype(np.float64))
+        for view, found in result.outputs.items()
+    }
+    return Fitted(member, answers, towers, result.curves.assign(model=spec.name))
+
+
+def kept_tokens(material: Material, role: str) -> Any:
+    """Tokens of every post by one encoder, extracted once and kept in memory as float16."""
+    from training.extract import image_hashes, run_extract, text_hash
+
+    folder = material.workspace.folder
+    encoder = load_encoder(material.encoders[role])
+    run_extract(folder, [material.encoders[role]], kind="tokens")
+    table = FeatureStore(folder / "features").table(encoder, kind="tokens")
+    if encoder.modality == "text":
+        return table.get_tokens([text_hash(text) for text in material.texts])
+    return table.get_tokens([digest or "" for digest in image_hashes(folder)])
+
+
+def fit_member(spec: specs.Member, material: Material, folder: Path) -> Fitted:
+    """Fit one member of a recipe; `folder` is where a network keeps what it needs to resume."""
+    if isinstance(spec, specs.Ngrams):
+        return fit_ngrams(spec, material)
+    if isinstance(spec, specs.CatBoost):
+        return fit_catboost(spec, material)
+    return fit_network(spec, material, folder)
+
+
+def describe(spec: specs.Member) -> str:
+    """A member's specification as one line of JSON, for logs and reports."""
+    return json.dumps({"kind": type(spec).__name__, **asdict(spec)}, sort_keys=True)

@@ -1,0 +1,79 @@
+"""What a recipe is: one experiment, whole, with the figures it is expected to reach."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from engine.fusion import FusionKind
+from engine.prediction import View
+
+Target = Literal["score", "popularity", "popularity_with_views"]
+
+
+@dataclass(frozen=True)
+class Ngrams:
+    """Ridge on hashed word and character n-grams of the text."""
+
+    name: str = "ngrams"
+    alpha: float = 3.0
+
+
+@dataclass(frozen=True)
+class CatBoost:
+    """Boosted trees on named features of each side (`engine.features`; an encoder's role names its vector).
+
+    With `early_stopping` the number of trees is found on held-out groups of the training split, never on validation;
+    otherwise exactly `iterations` are grown.
+    """
+
+    name: str = "catboost"
+    text: tuple[str, ...] = ("text_statistics", "ngrams")
+    image: tuple[str, ...] = ("picture_statistics",)
+    both: tuple[str, ...] = ()
+    iterations: int = 1500
+    depth: int = 6
+    learning_rate: float = 0.03
+    subsample: float = 0.8
+    l2_leaf_reg: float = 3.0
+    early_stopping: int | None = 60
+    seed: int = 0
+
+    def columns(self) -> dict[View, tuple[str, ...]]:
+        """Feature names by view; a side without features leaves its view out."""
+        columns: dict[View, tuple[str, ...]] = {"both": (*self.text, *self.image, *self.both)}
+        if self.text:
+            columns["text"] = self.text
+        if self.image:
+            columns["image"] = self.image
+        return columns
+
+
+@dataclass(frozen=True)
+class Network:
+    """A fusion network on the two encoders of the recipe, frozen or fine-tuned; `settings` go to `NetworkConfig`."""
+
+    name: str = "network"
+    fusion: FusionKind = "cross_attention"
+    image_encoder: str = "picture"
+    text_encoder: str = "words"
+    settings: dict = field(default_factory=dict)
+    shape: dict = field(default_factory=dict)
+
+
+Member = Ngrams | CatBoost | Network
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One experiment. `encoders` maps roles to what `load_encoder` takes; `embedded` replaces them where no hub is.
+
+    `expects` states the validation figures the recipe reached when it was written, so that a drift is noticed.
+    """
+
+    name: str
+    summary: str
+    members: tuple[Member, ...]
+    encoders: dict[str, str] = field(default_factory=dict)
+    embedded: dict[str, str] = field(default_factory=dict)
+    text_fields: tuple[str, ...] = ("title",)
+    target: Target = "score"
+    expects: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,15 @@
+"""The shipped predictor: n-grams, boosted trees on statistics, and a fine-tuned cross-attention network, blended."""
+
+from training.recipes.base import CatBoost, Network, Ngrams, Recipe
+
+RECIPE = Recipe(
+    name="youtube_blend",
+    summary="Title n-grams, CatBoost on text and picture statistics, and EfficientNet-Lite0 with MiniLM fine-tuned "
+    "end to end under cross-attention; blended and calibrated on validation posts.",
+    encoders={"picture": "lite0:128x224", "words": "minilm:48"},
+    members=(
+        Ngrams(),
+        CatBoost(name="trees"),
+        Network(settings={"epochs": 5}),
+    ),
+)
