@@ -82,7 +82,7 @@ def piece_values(
 
 @torch.inference_mode(False)
 def explain(
-    predictor: "Predictor", post: Post, *, steps: int = 32, internal_batch_size: int = 8, segments: int = 16
+    predictor: "Predictor", post: Post, *, steps: int = 64, internal_batch_size: int = 8, segments: int = 16
 ) -> Explanation:
     """Integrated Gradients (Sundararajan, Taly & Yan 2017) of pixels and words, in levels.
 

@@ -19,7 +19,7 @@ LEGEND_HEIGHT = 34
 def heat_overlay(
     image: Image.Image, explanation: Explanation, *, limit: float | None = None, legend: bool = False
 ) -> Image.Image:
-    """The picture, paler and greyer, under what its parts did: orange raised the answer, purple lowered it.
+    """The picture in light greys under what its parts did: orange raised the answer, purple lowered it.
 
     Colour is mixed in proportion to |value|; ±`limit` is full strength and 0 is transparent. By default `limit` is the
     explanation's largest value of any part, words too, so that a picture that did little stays pale; give one limit
@@ -54,10 +54,9 @@ def _smooth(heat: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _blend(plain: Image.Image, strength: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    colour = np.asarray(plain, dtype=np.float32)
     grey = np.asarray(plain.convert("L"), dtype=np.float32)[..., None]
-    # The picture's own orange and purple would read as heat, so most of its colour goes.
-    base = 0.25 * colour + 0.6 * grey + 0.15 * 255.0
+    # The picture's own orange and purple would read as heat, so it is drawn in light greys.
+    base = 0.82 * grey + 0.18 * 255.0
     size = np.abs(strength)
     alpha = np.where(size < FAINTEST, 0.0, STRONGEST * size)[..., None]
     tint = np.where(strength[..., None] > 0, RAISES, LOWERS)
