@@ -1,6 +1,5 @@
 """What a network trains on: decoded pictures and tokenised texts with augmentation, or frozen tokens kept in memory."""
 
-import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,6 +13,8 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from engine.encoders.base import Tokens
+from engine.images import load_image
+from training.extract import stored_pictures
 from training.network import Example
 from training.workspace import Workspace
 
@@ -28,14 +29,14 @@ class PictureMemory:
         height, width = size
         self.pixels = np.zeros((len(workspace.posts), height, width, 3), dtype=np.uint8)
 
-        def decode(item: tuple[int, bytes]) -> None:
+        def decode(item: tuple[int, bytes | None]) -> None:
             row, data = item
-            with Image.open(io.BytesIO(data)) as image:
-                small = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
+            small = load_image(data or b"").resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
             self.pixels[row] = np.asarray(small)
 
+        pictures = enumerate(data for _, data in stored_pictures(workspace.folder))
         with ThreadPoolExecutor(2) as pool:
-            for _ in tqdm(pool.map(decode, workspace.pictures()), total=len(self.pixels), desc="pictures"):
+            for _ in tqdm(pool.map(decode, pictures), total=len(self.pixels), desc="pictures"):
                 continue
 
     def batch(self, rows: npt.NDArray[np.int64], generator: torch.Generator | None) -> torch.Tensor:

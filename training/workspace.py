@@ -112,14 +112,6 @@ class Workspace:
         """Row numbers of `posts` in one split."""
         return np.flatnonzero((self.posts["split"] == split).to_numpy())
 
-    def pictures(self) -> "Any":
-        """Iterator over (row, encoded picture) in file order; a path is read from the work folder."""
-        row = 0
-        for batch in pq.ParquetFile(self._need("posts.parquet", "prepare")).iter_batches(256, columns=["image"]):
-            for image in batch.column(0).to_pylist():
-                yield row, image if isinstance(image, bytes) else (self.folder / image).read_bytes()
-                row += 1
-
 
 def split(work: Path, *, seed: int = 0) -> pd.DataFrame:
     """The `split` step: read posts, texts and facts of a work folder, write splits.parquet, and return it."""

@@ -1,5 +1,6 @@
 """Recipes by name: `load_recipe("youtube_blend")`. One module, one experiment; see `base.py` for what it holds."""
 
+from dataclasses import replace
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -18,3 +19,13 @@ def load_recipe(name: str) -> Recipe:
         raise DataError(f"There is no recipe “{name}”; known are {', '.join(recipe_names())}.")
     recipe: Recipe = import_module(f"training.recipes.{name}").RECIPE
     return recipe
+
+
+def chosen(name: str, encoders: str) -> Recipe:
+    """The recipe of a name on its own encoders ("recipe") or on the embedded ones."""
+    recipe = load_recipe(name)
+    if encoders == "recipe":
+        return recipe
+    if encoders != "embedded":
+        raise DataError(f"“{encoders}” is no choice of encoders; use recipe or embedded.")
+    return replace(recipe, encoders=recipe.embedded or recipe.encoders)

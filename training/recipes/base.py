@@ -76,4 +76,5 @@ class Recipe:
     embedded: dict[str, str] = field(default_factory=dict)
     text_fields: tuple[str, ...] = ("title",)
     target: Target = "score"
+    baseline_vectors: tuple[str, ...] = ()
     expects: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,173 @@
+"""From raw dumps to a verified bundle: `python -m training prepare|split|extract|train|evaluate|… --help`.
+
+Steps are resumable and write whole files or none. The dataset's folder is given by --data or FIRST_IMPRESSIONS_DATA.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+from engine.errors import DataError, FirstImpressionsError
+
+WORK = Path("work/youtube")
+
+
+def prepare(
+    dataset: str = "youtube", data: Path | None = None, work: Path = WORK, limit: int | None = None, workers: int = 1
+) -> None:
+    """Read a raw dataset, clean it, and write posts.parquet.
+
+    Args:
+        dataset: Name of the adapter, youtube or pixelrec.
+        data: Folder of the raw dataset; the variable FIRST_IMPRESSIONS_DATA where not given.
+        work: Folder that will hold the prepared posts, features and runs.
+        limit: Stop after this many posts, for a trial.
+        workers: Processes that decode pictures.
+    """
+    from training.prepare import prepare as run
+
+    named = os.environ.get("FIRST_IMPRESSIONS_DATA")
+    source = data or (Path(named) if named else None)
+    if source is None:
+        raise DataError("Say where the dataset is: --data FOLDER, or the variable FIRST_IMPRESSIONS_DATA.")
+    run(dataset, source, work, limit=limit, workers=workers)
+
+
+def split(work: Path = WORK, seed: int = 0) -> None:
+    """Part the posts into train, validation and test: grouped, and at random.
+
+    Args:
+        work: A prepared work folder.
+        seed: Another seed gives another split.
+    """
+    from training.splits import summarise
+    from training.workspace import split as run
+
+    found = summarise(run(work, seed=seed))
+    parts = ", ".join(f"{name} {count:,}" for name, count in found.sizes.items())
+    print(f"{found.posts:,} posts in {found.groups:,} groups (largest {found.largest_group}): {parts}")
+
+
+def extract(
+    work: Path = WORK,
+    encoders: tuple[str, ...] = ("embedded",),
+    kind: Literal["vector", "tokens"] = "vector",
+    device: str = "auto",
+) -> None:
+    """Encode every picture and text once; stopped at any moment, it goes on where it stood.
+
+    Args:
+        work: A prepared work folder.
+        encoders: Such as '["lite2", "clip-image:openai/clip-vit-base-patch32"]'; embedded needs no download.
+        kind: vector, or tokens for networks on frozen encoders.
+        device: auto, cpu, cuda or cuda:N.
+    """
+    from training.extract import run_extract
+
+    for extraction in run_extract(work, list(encoders), kind=kind, device=device):
+        print(extraction)
+
+
+def train(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
+    """Fit a recipe's members, blend and calibrate them, and write the bundle. A killed run goes on.
+
+    Args:
+        recipe: Name of a module in training/recipes.
+        work: A split work folder.
+        encoders: recipe, or embedded to use encoders whose weights come with the installation.
+    """
+    from training.pipeline import train as run
+    from training.recipes import chosen
+
+    print(f"bundle: {run(work, chosen(recipe, encoders))}")
+
+
+def evaluate(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
+    """Judge a trained bundle once on test, beside baselines and controls, and write the report.
+
+    Args:
+        recipe: Name of a module in training/recipes.
+        work: The work folder it was trained in.
+        encoders: As it was trained.
+    """
+    from training.evaluate import evaluate as run
+    from training.recipes import chosen
+
+    print(f"report: {run(work, chosen(recipe, encoders))}")
+
+
+def ablate(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", seeds: int = 5) -> None:
+    """Measure what each part earns: several seeds, paired bootstrap on test, the leak shown as what it is.
+
+    Args:
+        recipe: Name of a module in training/recipes.
+        work: The work folder it was trained in.
+        encoders: As it was trained.
+        seeds: Repetitions of every variant.
+    """
+    from training.ablate import ablate as run
+    from training.recipes import chosen
+
+    print(f"ablations: {run(work, chosen(recipe, encoders), seeds=seeds)}")
+
+
+def ship(
+    recipe: str = "youtube_blend",
+    work: Path = WORK,
+    encoders: str = "recipe",
+    models: Path = Path("models"),
+    name: str = "youtube",
+) -> None:
+    """Copy a run's bundle and report to where the apps look.
+
+    Args:
+        recipe: Name of a module in training/recipes.
+        work: The work folder it was trained in.
+        encoders: As it was trained.
+        models: Folder of shipped models.
+        name: Folder in it to write.
+    """
+    from training.pipeline import copy_report, run_folder
+    from training.recipes import chosen
+
+    copy_report(run_folder(work, chosen(recipe, encoders)), models / name)
+    print(f"shipped: {models / name}")
+
+
+def figures(report: Path = Path("models/youtube/report"), readme: Path = Path("README.md")) -> None:
+    """Write the figures of a report into the README, between its markers.
+
+    Args:
+        report: Folder of a report.
+        readme: File with the markers.
+    """
+    from training.figures import update_readme
+
+    update_readme(report, readme)
+    print(f"figures: {readme}")
+
+
+STEPS = {step.__name__: step for step in (prepare, split, extract, train, evaluate, ablate, ship, figures)}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one step; 0 when done, 2 for a mistake that one sentence explains, 130 when interrupted."""
+    from jsonargparse import auto_cli
+
+    began = time.monotonic()
+    try:
+        auto_cli(STEPS, args=arguments, as_positional=False)
+    except FirstImpressionsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        return 130
+    print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
