@@ -158,7 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     began = time.monotonic()
     try:
-        auto_cli(STEPS, args=arguments, as_positional=False)
+        auto_cli(STEPS, args=arguments, as_positional=False)  # type: ignore[arg-type]
     except FirstImpressionsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -30,7 +30,9 @@ def _probability_weights(answers: Mapping[str, Answer], levels: npt.NDArray[np.i
 
     start = np.full(len(logs), 1 / len(logs))
     found = minimize(loss, start, jac=True, bounds=[(0, None)] * len(logs), method="L-BFGS-B").x
-    found = np.where(found < 0.02 * max(found.max(), 1e-9), 0.0, found)
+    if not found.any():
+        found = start
+    found = np.where(found < 0.02 * found.max(), 0.0, found)
     return {name: float(weight) for name, weight in zip(answers, found, strict=True) if weight > 0}
 
 
@@ -42,6 +44,13 @@ def _score_weights(answers: Mapping[str, Answer], target: Array) -> dict[str, fl
         found = np.full(len(found), 1 / len(found))
     found = np.where(found < 0.02 * found.max(), 0.0, found)
     return {name: float(weight) for name, weight in zip(answers, found, strict=True) if weight > 0}
+
+
+def _line(score: Array, log_scores: Array) -> tuple[float, float]:
+    """Least-squares slope, never negative, and intercept of the log scores on a score; flat where it is constant."""
+    spread = score - score.mean()
+    slope = max(float(spread @ log_scores) / max(float(spread @ spread), 1e-12), 0.0)
+    return slope, float(log_scores.mean() - slope * score.mean())
 
 
 def fit_view(
@@ -68,13 +77,13 @@ def fit_view(
     pooled = blend(answers, draft)
     temperature = Temperature.fit(pooled.probabilities, levels)
     probabilities = temperature.apply(pooled.probabilities)
-    slope, intercept = np.polyfit(pooled.score, log_scores, 1)
+    slope, intercept = _line(pooled.score, log_scores)
     level_sets = LevelSets.fit(probabilities, levels)
     sets = level_sets.apply(probabilities)
     return draft.model_copy(
         update={
-            "slope": max(float(slope), 1e-6),
-            "intercept": float(intercept),
+            "slope": slope,
+            "intercept": intercept,
             "temperature": temperature.to_dict(),
             "level_sets": level_sets.to_dict(),
             "interval": ScoreInterval.fit(probabilities, intercept + slope * pooled.score, log_scores).to_dict(),

@@ -115,7 +115,7 @@ def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000) -> Path:
     """
     began = time.monotonic()
     run = run_folder(work, recipe)
-    workspace = Workspace(work)
+    workspace = Workspace(work, target=recipe.target)
     predictor = Predictor.load(run / "bundle")
     material = material_of(workspace, recipe)
     found = list(_model_tables(predictor, workspace))

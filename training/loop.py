@@ -65,7 +65,6 @@ class _Run:
         self.curves: list[dict[str, Any]] = []
         self.best_src, self.best_epoch, self.step = -math.inf, -1, 0
         self.began = self.saved = time.monotonic()
-        self.collapsed = False
 
     @property
     def path(self) -> Path:
@@ -85,7 +84,6 @@ class _Run:
                     "best_epoch": self.best_epoch,
                     "step": self.step,
                     "seconds": time.monotonic() - self.began,
-                    "collapsed": self.collapsed,
                 }
             ),
         }
@@ -103,6 +101,7 @@ class _Run:
         self.average = state["average"]
         facts = json.loads(state["facts"])
         self.began = time.monotonic() - facts.pop("seconds")
+        facts.pop("collapsed", None)
         for name, value in facts.items():
             setattr(self, name, value)
         log.info("resumed", run=self.folder.name, step=self.step, of=self.total)
@@ -112,6 +111,8 @@ class _Run:
         rate = _schedule(self.step, self.total, self.config.warmup)
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * rate
+        # Dropout of a step depends on nothing before it, so a resumed run goes on as if it had not stopped.
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step)
         self.wrapped.train()
         _freeze_normalisation(self.model)
         device = self.accelerator.device
@@ -154,10 +155,8 @@ class _Run:
             }
             for metric, value in found.items()
         ]
-        spread = float(np.std(outputs["both"]["score"]))
-        self.collapsed = spread < COLLAPSED
-        if self.collapsed:
-            log.warning("collapsed", run=self.folder.name, spread=spread, advice="lower the rates")
+        if _constant(outputs):
+            log.warning("collapsed", run=self.folder.name, epoch=epoch, advice="lower the rates")
         log.info("epoch", run=self.folder.name, epoch=epoch, **{k: round(v, 4) for k, v in found.items()})
         if found["src_both"] > self.best_src:
             self.best_src, self.best_epoch = found["src_both"], epoch
@@ -184,7 +183,6 @@ def train_network(
     steps = len(train) // config.batch_size
     if not steps:
         raise DataError(f"{len(train)} training posts are fewer than one batch of {config.batch_size}.")
-    torch.manual_seed(config.seed)
     run = _Run(model, config, folder, steps)
     finished = folder / "curves.parquet"
     if not finished.exists():
@@ -197,14 +195,15 @@ def train_network(
     copy_into(model, best)
     scores = curves[curves["metric"] == "src_both"]
     top = scores.iloc[int(scores["value"].argmax())]
+    outputs = predict_rows(model, validation)
     return TrainingResult(
         curves=curves.drop(columns="seconds"),
         best_epoch=int(top["epoch"]),
         best_src=float(top["value"]),
         seconds=float(curves["seconds"].iloc[0]),
-        collapsed=run.collapsed,
+        collapsed=_constant(outputs),
         trained=sorted(best),
-        outputs=predict_rows(model, validation),
+        outputs=outputs,
     )
 
 
@@ -231,6 +230,11 @@ def _fit(run: _Run, train: Example, validation: Example) -> None:
             if epoch - run.best_epoch >= config.patience:
                 log.info("stopped early", run=run.folder.name, epoch=epoch, best_epoch=run.best_epoch)
                 break
+
+
+def _constant(outputs: Mapping[View, Mapping[str, npt.NDArray[np.float32]]]) -> bool:
+    """Whether the fused head says the same of every post."""
+    return float(np.std(outputs["both"]["score"])) < COLLAPSED
 
 
 def copy_into(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:

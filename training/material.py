@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,7 @@ import pandas as pd
 from sklearn.model_selection import GroupKFold
 from tqdm import tqdm
 
-from engine.encoders import load_encoder
+from engine.encoders import Tokens, load_encoder
 from engine.features import NGRAMS, PICTURE_STATISTICS, SIMILARITY, TEXT_STATISTICS
 from engine.heads import Features
 from engine.images import load_image
@@ -18,7 +19,7 @@ from engine.posts import Post
 from engine.signals.similarity import Alignment, cosine
 from engine.signals.statistics import picture_statistics, text_statistics
 from training.extract import image_hashes, run_extract, stored_pictures, text_hash
-from training.store import FeatureStore
+from training.store import FeatureStore, FeatureTable, Kind
 from training.workspace import Workspace
 
 FOLDS = 5
@@ -27,13 +28,13 @@ FOLDS = 5
 def post_of(row: pd.Series, image: object = None) -> Post:
     """The post of one row of posts.parquet, with its decoded picture where given."""
     tags = row["tags"] if isinstance(row["tags"], list | tuple | np.ndarray) else ()
-    description = row["description"] if isinstance(row["description"], str) else ""
-    return Post(row["title"], image, tuple(tags), description, row["post_id"])  # type: ignore[arg-type]
+    title, description = (row[name] if isinstance(row[name], str) else "" for name in ("title", "description"))
+    return Post(title, image, tuple(tags), description, row.get("post_id", ""))  # type: ignore[arg-type]
 
 
 def compose(posts: pd.DataFrame, fields: Sequence[str]) -> list[str]:
     """What text encoders read of each post, exactly as `Post.text` gives it to them at prediction."""
-    return [post_of(row).text(fields) for _, row in posts[["post_id", "title", "tags", "description"]].iterrows()]
+    return [post_of(row).text(fields) for _, row in posts[["title", "tags", "description"]].iterrows()]
 
 
 class Material:
@@ -109,12 +110,23 @@ class Material:
         return score
 
     def _vectors(self, role: str) -> npt.NDArray[np.float32]:
+        table, hashes = self._extracted(role, "vector")
+        return table.get(hashes)
+
+    def tokens(self, role: str) -> Tokens:
+        """Token features of every post by one encoder, extracted once; float16."""
+        table, hashes = self._extracted(role, "tokens")
+        return table.get_tokens(hashes)
+
+    def _extracted(self, role: str, kind: Kind) -> tuple[FeatureTable, list[str]]:
+        """The features of one encoder, complete, and where each post's are in it."""
         encoder = load_encoder(self.encoders[role])
-        run_extract(self.workspace.folder, [self.encoders[role]])
-        table = FeatureStore(self.workspace.folder / "features").table(encoder)
+        folder = self.workspace.folder
+        run_extract(folder, [self.encoders[role]], kind=kind, compose=partial(compose, fields=self.text_fields))
+        table = FeatureStore(folder / "features").table(encoder, kind=kind)
         if encoder.modality == "text":
-            return table.get([text_hash(text) for text in self.texts])
-        return table.get([digest or "" for digest in image_hashes(self.workspace.folder)])
+            return table, [text_hash(text) for text in self.texts]
+        return table, [digest or "" for digest in image_hashes(folder)]
 
     def _similarity(self) -> npt.NDArray[np.float32]:
         image, text = (self[self.role(side)] for side in ("image", "text"))

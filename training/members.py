@@ -20,9 +20,8 @@ from engine.prediction import View
 from training.inputs import PictureMemory, finetuning_examples, frozen_examples
 from training.loop import train_network
 from training.material import Material
-from training.network import JointNetwork, NetworkConfig
+from training.network import JointNetwork, NetworkConfig, levels_from_score
 from training.recipes import base as specs
-from training.store import FeatureStore
 from training.workspace import Workspace
 
 log = structlog.get_logger()
@@ -128,7 +127,7 @@ def fit_network(spec: specs.Network, material: Material, folder: Path) -> Fitted
     image = load_encoder(specs_of[spec.image_encoder], shared=False)
     text = load_encoder(specs_of[spec.text_encoder], shared=False)
     config = network_config(spec, image, text)
-    finetuned = config.towers == "finetuned"
+    finetuned = config.towers != "frozen"
     model = JointNetwork(config, image, text) if finetuned else JointNetwork(config)
     train, held = workspace.rows("train"), workspace.rows("validation")
     if finetuned:
@@ -138,11 +137,14 @@ def fit_network(spec: specs.Network, material: Material, folder: Path) -> Fitted
             for rows in (train, held)
         ]
     else:
-        tokens = [kept_tokens(material, role) for role in (spec.image_encoder, spec.text_encoder)]
+        tokens = [material.tokens(role) for role in (spec.image_encoder, spec.text_encoder)]
         examples = [frozen_examples(workspace.posts, rows, *tokens) for rows in (train, held)]
     result = train_network(model, config, examples[0], examples[1], folder)
+    outputs = result.outputs
+    if config.level_weight == 0:
+        outputs = levels_from_score(model, outputs, workspace.posts["level"].to_numpy()[held])
+    shipped = [name for name in result.trained if ".lora_" not in name] + model.merge_adapters()
     tensors = {name: value.detach().clone() for name, value in model.named_parameters()}
-    shipped = result.trained
     towers = {
         role: {name.removeprefix(prefix): tensors[name] for name in shipped if name.startswith(prefix)}
         for role, prefix in ((spec.image_encoder, "towers.image."), (spec.text_encoder, "towers.text."))
@@ -151,22 +153,9 @@ def fit_network(spec: specs.Network, material: Material, folder: Path) -> Fitted
     member = NetworkHead(spec.name, model.fusion, spec.image_encoder, spec.text_encoder)
     answers = {
         view: Answer(found["probabilities"].astype(np.float64), found["score"].astype(np.float64))
-        for view, found in result.outputs.items()
+        for view, found in outputs.items()
     }
     return Fitted(member, answers, towers, result.curves.assign(model=spec.name))
-
-
-def kept_tokens(material: Material, role: str) -> Any:
-    """Tokens of every post by one encoder, extracted once and kept in memory as float16."""
-    from training.extract import image_hashes, run_extract, text_hash
-
-    folder = material.workspace.folder
-    encoder = load_encoder(material.encoders[role])
-    run_extract(folder, [material.encoders[role]], kind="tokens")
-    table = FeatureStore(folder / "features").table(encoder, kind="tokens")
-    if encoder.modality == "text":
-        return table.get_tokens([text_hash(text) for text in material.texts])
-    return table.get_tokens([digest or "" for digest in image_hashes(folder)])
 
 
 def fit_member(spec: specs.Member, material: Material, folder: Path) -> Fitted:

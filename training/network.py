@@ -1,16 +1,18 @@
 """A fusion network as it is trained: its configuration, its parameters with their rates, its loss.
 
-The towers are frozen, their tokens kept from before, or fine-tuned end to end with rates that decay towards the input,
-or fine-tuned by low-rank adapters (LoRA, Hu et al. 2022) inside their attention layers.
+The towers are frozen, their tokens kept from before; or fine-tuned end to end with rates that decay towards the input;
+or fine-tuned by low-rank adapters in their attention layers. A convolutional tower has no attention: beside adapters,
+its last blocks are fine-tuned.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import softmax
 from torch import nn
 from torch.nn import functional
 
@@ -18,8 +20,17 @@ from engine.encoders.base import Tokens
 from engine.encoders.runtime import autocast
 from engine.fusion import FusionConfig, FusionNetwork, HeadOutput, level_loss
 from engine.prediction import VIEWS, View
+from engine.scoring import LEVELS
+from training.adapters import adapter_parameters, add_adapters, merge_adapters
+from training.recipes.base import Towers
 
-Towers = Literal["frozen", "finetuned"]
+# Adapters start at zero and hold few weights: they need about ten times the rate of the whole layer.
+ADAPTER_RATE = 10.0
+# Blocks of a convolutional tower that are fine-tuned when the other tower has adapters.
+LAST_BLOCKS = 4
+# Logit of a level that no post had.
+ABSENT_LEVEL = -20.0
+
 Inputs = Mapping[str, torch.Tensor]
 
 
@@ -28,7 +39,8 @@ class NetworkConfig:
     """One network's training, whole.
 
     Rates are AdamW's; those of the towers decay by `layer_decay` from the last block to the first, and the picture
-    tower's first `frozen_blocks` blocks, which see edges and colours at the greatest cost, stay as they are.
+    tower's first `frozen_blocks` blocks, which see edges and colours at the greatest cost, stay as they are. With
+    `level_weight` 0 the levels are read off the score after training.
     """
 
     fusion: FusionConfig
@@ -58,12 +70,21 @@ class JointNetwork(nn.Module):
 
     def __init__(self, config: NetworkConfig, image_tower: Any = None, text_tower: Any = None) -> None:
         super().__init__()
-        self.fusion = FusionNetwork(config.fusion)
         self.image_tower, self.text_tower = image_tower, text_tower
         self.towers = nn.ModuleDict()
-        if config.towers == "finetuned":
-            self.towers["image"] = image_tower.module
-            self.towers["text"] = text_tower.module
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.fusion = FusionNetwork(config.fusion)
+            if config.towers != "frozen":
+                self.towers["image"] = image_tower.module
+                self.towers["text"] = text_tower.module
+            if config.towers == "lora":
+                for tower in self.towers.values():
+                    add_adapters(tower)
+
+    def merge_adapters(self) -> list[str]:
+        """Make adapters part of the towers' own weights; returns the names of the weights that this changed."""
+        return [f"towers.{side}.{name}" for side, tower in self.towers.items() for name in merge_adapters(tower)]
 
     def forward(self, image: Inputs, text: Inputs) -> dict[View, HeadOutput]:
         """Outputs of every head for n posts, from prepared inputs or, with frozen towers, from their tokens."""
@@ -107,14 +128,21 @@ class Example:
 def parameter_groups(model: JointNetwork, config: NetworkConfig) -> list[dict[str, Any]]:
     """AdamW groups: heads at `heads_rate`, tower blocks at rates that decay towards the input (layer-wise rates).
 
-    Word embeddings stay frozen: they are half of a small text tower and rare words would drift on few posts.
+    Word embeddings stay frozen: they are half of a small text tower and rare words would drift on few posts. Adapters
+    learn at `ADAPTER_RATE` times their tower's rate; everything else in a tower that has them stays frozen.
     """
     groups = [{"params": list(model.fusion.parameters()), "lr": config.heads_rate}]
     for side, tower in model.towers.items():
         rate = config.image_rate if side == "image" else config.text_rate
+        if adapters := adapter_parameters(tower):
+            groups.append({"params": adapters, "lr": rate * ADAPTER_RATE})
+            continue
         blocks = tower_blocks(tower)
+        first = config.frozen_blocks if side == "image" else 1
+        if config.towers == "lora":
+            first = max(first, len(blocks) - LAST_BLOCKS)
         for depth, block in enumerate(blocks):
-            frozen = depth < (config.frozen_blocks if side == "image" else 1)
+            frozen = depth < first
             parameters = list(block.parameters())
             for parameter in parameters:
                 parameter.requires_grad_(not frozen)
@@ -147,6 +175,32 @@ def losses(
         robust = functional.huber_loss(output.score, target)
         total = total + config.score_weight * (config.mse_share * squared + (1 - config.mse_share) * robust)
     return total
+
+
+def levels_from_score(
+    model: JointNetwork, outputs: Mapping[View, Mapping[str, npt.NDArray[np.float32]]], level: npt.NDArray[np.int64]
+) -> dict[View, dict[str, npt.NDArray[np.float32]]]:
+    """Make every head's level logits a function of its score, z_k = a_k · score + b_k; returns the new outputs.
+
+    For a network whose loss has no levels in it. a and b are a multinomial logistic regression of `level` (n,) on the
+    scores of `outputs`; they become part of the level layer's weights, so the network keeps its form.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    found: dict[View, dict[str, npt.NDArray[np.float32]]] = {}
+    for view, output in outputs.items():
+        score = output["score"][:, None].astype(np.float64)
+        fit = LogisticRegression(C=100.0, max_iter=1000).fit(score, level)
+        slopes, offsets = np.zeros(len(LEVELS)), np.full(len(LEVELS), ABSENT_LEVEL)
+        slopes[fit.classes_], offsets[fit.classes_] = fit.coef_[:, 0], fit.intercept_
+        head: Any = model.fusion.heads[view]
+        a, b = (torch.as_tensor(values).to(head.score.weight) for values in (slopes, offsets))
+        with torch.no_grad():
+            head.levels.weight.copy_(a[:, None] * head.score.weight)
+            head.levels.bias.copy_(a * head.score.bias + b)
+        logits = score * slopes + offsets
+        found[view] = {**output, "probabilities": softmax(logits, axis=1).astype(np.float32)}
+    return found
 
 
 @torch.inference_mode()

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from engine.bundle import CARD, Bundle, EncoderEntry, MemberEntry, save_bundle
 from engine.prediction import VIEWS, View
-from engine.scoring import LEVELS, SCORE_FORMULA
+from engine.scoring import LEVELS
 from training.blending import fit_view
 from training.material import Material
 from training.members import Fitted, fit_member
@@ -43,7 +43,7 @@ def train(work: Path, recipe: Recipe) -> Path:
     began = time.monotonic()
     folder = run_folder(work, recipe)
     folder.mkdir(parents=True, exist_ok=True)
-    workspace = Workspace(work)
+    workspace = Workspace(work, target=recipe.target)
     material = material_of(workspace, recipe)
     fitted: dict[str, Fitted] = {}
     seconds: dict[str, float] = {}
@@ -72,7 +72,7 @@ def train(work: Path, recipe: Recipe) -> Path:
         name=recipe.name,
         recipe=recipe.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        score_formula=SCORE_FORMULA,
+        score_formula=workspace.score_formula,
         cuts=tuple(workspace.cuts.tolist()),
         prior=tuple(prior.tolist()),
         text_fields=recipe.text_fields,

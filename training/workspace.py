@@ -12,7 +12,16 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from engine.errors import DataError
-from engine.scoring import engagement_score, fit_cuts, log_score, to_level
+from engine.scoring import (
+    SCORE_FORMULA,
+    engagement_score,
+    fit_cuts,
+    fit_popularity_weights,
+    log_popularity,
+    log_score,
+    to_level,
+)
+from training.recipes.base import Target
 from training.splits import split_posts
 from training.tables import COUNTS
 
@@ -35,10 +44,15 @@ def normal_scores(values: npt.ArrayLike, reference: npt.ArrayLike) -> npt.NDArra
 
 @dataclass(frozen=True)
 class Workspace:
-    """Tables of one work folder under one split protocol. Raises DataError when a step has not run."""
+    """Tables of one work folder under one split protocol. Raises DataError when a step has not run.
+
+    `target` is what `score` means: the engagement score, or 1 + the popularity score in one of its two published
+    variants, whose natural log is the log popularity (a post without reactions has a log of 0).
+    """
 
     folder: Path
     protocol: Protocol = "grouped"
+    target: Target = "score"
 
     def _need(self, name: str, step: str) -> Path:
         path = self.folder / name
@@ -51,19 +65,44 @@ class Workspace:
         """What `prepare` recorded of the dataset: name, fingerprint, rows read and dropped, absent counts."""
         return json.loads(self._need("dataset.json", "prepare").read_text())
 
-    def _table(self, name: str, splits: pd.DataFrame) -> pd.DataFrame:
+    def _rows(self, name: str) -> pd.DataFrame:
         path = self._need(name, "prepare")
         columns = [column for column in pq.read_schema(path).names if column != "image"]
         table = pd.read_parquet(path, columns=columns)
         table["title"] = table["title"].fillna("")
-        table["score"] = engagement_score(_counts(table))
         table["likes_per_view"] = table["likes"] / table["views"].clip(lower=1)
-        known = splits.set_index("post_id")
+        known = self.splits.set_index("post_id")
         table["split"] = known[self.protocol].reindex(table["post_id"]).to_numpy()
         table["group_number"] = known["group"].reindex(table["post_id"]).to_numpy()
         if table["split"].isna().any():
             raise DataError(f"{path} has posts that splits.parquet lacks; run `python -m training split` again.")
         return table
+
+    def _scored(self, table: pd.DataFrame) -> pd.DataFrame:
+        counts = _counts(table)
+        if self.target == "score":
+            return table.assign(score=engagement_score(counts))
+        log = log_popularity(counts, self.popularity_weights, with_views=self._with_views)
+        return table.assign(score=np.exp(log))
+
+    @property
+    def _with_views(self) -> bool:
+        return self.target == "popularity_with_views"
+
+    @cached_property
+    def popularity_weights(self) -> dict[str, float]:
+        """Weights of the popularity score, of the training posts with a picture under this protocol."""
+        table = self._rows("posts.parquet")
+        return fit_popularity_weights(_counts(table[table["split"] == "train"]))
+
+    @property
+    def score_formula(self) -> str:
+        """What `score` is, in words and with its fitted weights."""
+        if self.target == "score":
+            return SCORE_FORMULA
+        terms = [f"{weight:.4f}·{name}" for name, weight in self.popularity_weights.items()]
+        views = ["1·views"] if self._with_views else []
+        return f"popularity v1: {' + '.join(['1', *views, *terms])}, weights 1 − Cor(views, count) of training posts"
 
     @cached_property
     def splits(self) -> pd.DataFrame:
@@ -77,7 +116,7 @@ class Workspace:
     @cached_property
     def posts(self) -> pd.DataFrame:
         """Pictured posts without the pictures, in file order, with score, level, target, split and group_number."""
-        table = self._table("posts.parquet", self.splits)
+        table = self._scored(self._rows("posts.parquet"))
         train_scores = table.loc[table["split"] == "train", "score"]
         table["level"] = to_level(table["score"], self.cuts_of(train_scores))
         table["log_score"] = log_score(table["score"])
@@ -92,7 +131,7 @@ class Workspace:
         """
         if not (self.folder / "texts.parquet").exists():
             return self.posts.iloc[:0]
-        table = self._table("texts.parquet", self.splits)
+        table = self._scored(self._rows("texts.parquet"))
         table = table[table["split"] == "train"].reset_index(drop=True)
         table["target"] = table.groupby("source")["score"].transform(lambda scores: normal_scores(scores, scores))
         train = self.posts.loc[self.posts["split"] == "train", "target"]

@@ -1,11 +1,10 @@
 """Recipes by name: `load_recipe("youtube_blend")`. One module, one experiment; see `base.py` for what it holds."""
 
-from dataclasses import replace
 from importlib import import_module
 from pkgutil import iter_modules
 
 from engine.errors import DataError
-from training.recipes.base import Recipe
+from training.recipes.base import Recipe, with_encoders
 
 
 def recipe_names() -> list[str]:
@@ -23,9 +22,4 @@ def load_recipe(name: str) -> Recipe:
 
 def chosen(name: str, encoders: str) -> Recipe:
     """The recipe of a name on its own encoders ("recipe") or on the embedded ones."""
-    recipe = load_recipe(name)
-    if encoders == "recipe":
-        return recipe
-    if encoders != "embedded":
-        raise DataError(f"“{encoders}” is no choice of encoders; use recipe or embedded.")
-    return replace(recipe, encoders=recipe.embedded or recipe.encoders)
+    return with_encoders(load_recipe(name), encoders)  # type: ignore[arg-type]

@@ -1,12 +1,15 @@
 """What a recipe is: one experiment, whole, with the figures it is expected to reach."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from engine.errors import DataError
 from engine.fusion import FusionKind
 from engine.prediction import View
 
 Target = Literal["score", "popularity", "popularity_with_views"]
+Towers = Literal["frozen", "finetuned", "lora"]
 
 
 @dataclass(frozen=True)
@@ -78,3 +81,24 @@ class Recipe:
     target: Target = "score"
     baseline_vectors: tuple[str, ...] = ()
     expects: dict[str, float] = field(default_factory=dict)
+
+
+def with_encoders(
+    recipe: Recipe, choice: Literal["recipe", "embedded"] | Mapping[str, str] = "recipe", *, towers: Towers | None = None
+) -> Recipe:
+    """The recipe on other towers: its `embedded` ones, or those of a mapping from roles to encoder specs.
+
+    `towers` says how its networks treat them. Raises DataError for another word, or a role that the recipe lacks.
+    """
+    if isinstance(choice, str) and choice not in ("recipe", "embedded"):
+        raise DataError(f"“{choice}” is no choice of encoders; use recipe or embedded.")
+    named = choice if isinstance(choice, Mapping) else recipe.embedded if choice == "embedded" else {}
+    if unknown := sorted(set(named) - set(recipe.encoders)):
+        raise DataError(
+            f"The recipe {recipe.name} has no encoder {', '.join(unknown)}; its own are {', '.join(recipe.encoders)}."
+        )
+    members = tuple(
+        replace(spec, settings={**spec.settings, "towers": towers}) if towers and isinstance(spec, Network) else spec
+        for spec in recipe.members
+    )
+    return replace(recipe, encoders={**recipe.encoders, **named}, members=members)
