@@ -1,1 +1,1 @@
-"""The library: posts in, predictions and reasons out. `from engine import Post, Predictor, load_image`."""
+"""The library: posts in, predictions and reasons out. Start at `engine.predictor.Predictor` and `engine.posts.Post`."""

@@ -39,7 +39,7 @@ def blend(answers: Mapping[str, Answer], fit: ViewFit) -> Answer:
     return Answer(raw / raw.sum(axis=1, keepdims=True), np.asarray(score))
 
 
-class _Calibration:
+class Calibration:
     """The calibrators of one view, ready to apply."""
 
     def __init__(self, fit: ViewFit) -> None:
@@ -72,7 +72,7 @@ class Predictor:
         self.bundle = bundle
         self.members = tuple(members)
         self.extractor = extractor
-        self._calibrations = {view: _Calibration(fit) for view, fit in bundle.views.items()}
+        self._calibrations = {view: Calibration(fit) for view, fit in bundle.views.items()}
 
     @classmethod
     def load(cls, path: str | Path | None = None, *, device: str = "auto") -> "Predictor":

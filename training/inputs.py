@@ -86,19 +86,25 @@ def finetuning_examples(
     texts: Sequence[str],
     seed: int = 0,
     word_dropout: float = 0.1,
+    blank: float = 0.05,
 ) -> Example:
     """Rows of `posts` as tower inputs; `texts` has a text for every post.
 
-    In training a word piece is hidden with probability `word_dropout`, so that no single name decides.
+    In training a word piece is hidden with probability `word_dropout`, so that no single name decides, and with
+    probability `blank` a title is left empty, or a picture is its mean colour: the network learns what it can say of a
+    post with nothing on that side, the baseline of every explanation.
     """
     generator = torch.Generator().manual_seed(seed)
 
     def fetch(index: npt.NDArray[np.int64], *, train: bool) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         pixels = pictures.batch(rows[index], generator if train else None)
+        words = [texts[row] for row in rows[index]]
+        if train:
+            chance = torch.rand(2, len(index), generator=generator)
+            pixels[chance[0] < blank] = pixels[chance[0] < blank].mean(dim=(2, 3), keepdim=True)
+            words = [word if keep else "" for word, keep in zip(words, (chance[1] >= blank).tolist(), strict=True)]
         image = {"pixels": image_tower.normalise_pixels(pixels).to(image_tower.device)}
-        return image, tokenised(
-            text_tower, [texts[row] for row in rows[index]], generator if train else None, word_dropout
-        )
+        return image, tokenised(text_tower, words, generator if train else None, word_dropout)
 
     return Example(posts["target"].to_numpy()[rows], posts["level"].to_numpy()[rows], fetch)
 

@@ -101,7 +101,6 @@ class _Run:
         self.average = state["average"]
         facts = json.loads(state["facts"])
         self.began = time.monotonic() - facts.pop("seconds")
-        facts.pop("collapsed", None)
         for name, value in facts.items():
             setattr(self, name, value)
         log.info("resumed", run=self.folder.name, step=self.step, of=self.total)

@@ -84,7 +84,10 @@ class Recipe:
 
 
 def with_encoders(
-    recipe: Recipe, choice: Literal["recipe", "embedded"] | Mapping[str, str] = "recipe", *, towers: Towers | None = None
+    recipe: Recipe,
+    choice: Literal["recipe", "embedded"] | Mapping[str, str] = "recipe",
+    *,
+    towers: Towers | None = None,
 ) -> Recipe:
     """The recipe on other towers: its `embedded` ones, or those of a mapping from roles to encoder specs.
 

@@ -1,10 +1,10 @@
 """Regression of the log popularity score from SigLIP and DeBERTa-v3: the reference system's best score model.
 
 Loss .7 MSE + .3 Huber, AdamW at 2e-5 with weight decay .01, 10 % warm-up and a cosine, as in the reference, which
-reports R² .2033: that of its best validation epoch, with 1.0·views added to the score that its text leaves out. Here the
-score is the text's, its weights come from the training split, and test is read once (`target="popularity_with_views"`
-gives the other variant). The heads start from nothing and learn at 1e-3. The loss has no levels in it: they are read
-off the score.
+reports R² .2033: that of its best validation epoch, with 1.0·views added to a score that its text gives without them.
+Here the score is the text's, with weights from the training split, and test is read once
+(`target="popularity_with_views"` gives the other variant). The heads start from nothing and learn at 1e-3. The loss has
+no levels in it: they are read off the score.
 """
 
 from training.recipes.base import Network, Recipe
