@@ -9,7 +9,7 @@ from PIL import Image
 from engine.errors import PostError
 from engine.posts import Post
 from engine.prediction import Prediction, View, Vote
-from engine.scoring import LEVELS
+from engine.scoring import LEVELS, SCORE_FORMULA
 
 CUTS = (0.012, 0.022, 0.035, 0.06)
 PRIOR = (0.2, 0.2, 0.2, 0.2, 0.2)
@@ -33,14 +33,21 @@ class PageBundle:
     prior: tuple[float, ...] = PRIOR
     text_fields: tuple[str, ...] = ("title",)
     created: str = "2026-01-01"
+    score_formula: str = SCORE_FORMULA
+    data: dict = field(
+        default_factory=lambda: {
+            "description": "a made-up dataset",
+            "training_posts": 1234,
+            "absent_counts": ["shares", "favorites"],
+        }
+    )
     facts: dict = field(
         default_factory=lambda: {
-            "trained_on": "1,234 made-up posts",
-            "posts": 1234,
             "test": {
-                "both": {"src": 0.412, "accuracy": 0.333, "within_one_accuracy": 0.712},
-                "text": {"src": 0.301, "accuracy": 0.287, "within_one_accuracy": 0.655},
+                "both": {"src": _interval(0.412), "accuracy": _interval(0.333)},
+                "text": {"src": _interval(0.301)},
             },
+            "test_posts": 567,
         }
     )
     notes: tuple[str, ...] = ("A note about the data.",)
@@ -113,6 +120,10 @@ class PagePredictor:
                 Vote("prior", PRIOR, float(np.log(0.028)), 0.3),
             ),
         )
+
+
+def _interval(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.05, "high": value + 0.05}
 
 
 def _excitement(title: str) -> float:

@@ -51,7 +51,7 @@ def votes_table(prediction: Prediction) -> str:
     rows = "".join(
         f'<tr><th scope="row">{escape(vote.member)}</th><td>{vote_bars(vote.probabilities)}</td>'
         f"<td>{_leaning(vote.probabilities)}</td>"
-        f"<td>{points(exp(vote.log_score))}</td><td>{escape(percent(vote.weight))}</td></tr>"
+        f"<td>{points(exp(vote.log_score))}</td><td>{vote.weight:.2f}</td></tr>"
         for vote in prediction.votes
     )
     return (
@@ -65,19 +65,26 @@ def votes_table(prediction: Prediction) -> str:
 
 def model_facts(bundle: "Bundle") -> str:
     """HTML of what the model was trained on, how well it did on posts it had never seen, and what it cannot know."""
-    facts = bundle.facts
-    learned = f"<p>Trained on {escape(str(facts['trained_on']))}.</p>" if facts.get("trained_on") else ""
     notes = "".join(f"<li>{escape(str(note))}</li>" for note in bundle.notes)
     return (
-        f'<section class="fi-card"><h3>About this model</h3>{learned}<p>{BLIND}</p>'
-        f"{_figures(facts.get('test') or {})}"
+        f'<section class="fi-card"><h3>About this model</h3>{_origin(bundle.data)}<p>{BLIND}</p>'
+        f"{_figures(bundle)}"
         f"{f'<ul>{notes}</ul>' if notes else ''}"
-        f'<p class="fi-small">Bundle {escape(str(bundle.name))}, recipe {escape(str(bundle.recipe))}, '
-        f"created {escape(str(bundle.created))}. Engagement score {escape(SCORE_FORMULA)}.</p></section>"
+        f'<p class="fi-small">Bundle {escape(bundle.name)}, recipe {escape(bundle.recipe)}, '
+        f"created {escape(bundle.created[:10])}. Engagement score {escape(bundle.score_formula)}.</p></section>"
     )
 
 
-def _figures(test: Mapping[str, Mapping[str, Any]]) -> str:
+def _origin(data: Mapping[str, Any]) -> str:
+    if "training_posts" not in data:
+        return ""
+    source = escape(str(data.get("description") or data.get("name") or "an unnamed dataset"))
+    return f"<p>Trained on {data['training_posts']:,} posts of {source}.</p>"
+
+
+def _figures(bundle: "Bundle") -> str:
+    """Table of test figures by view, each with its 95 % interval, read from the bundle's facts."""
+    test: Mapping[str, Mapping[str, Mapping[str, float]]] = bundle.facts.get("test", {})
     views = [view for view in VIEWS if test.get(view)]
     if not views:
         return ""
@@ -85,18 +92,25 @@ def _figures(test: Mapping[str, Mapping[str, Any]]) -> str:
     rows = ""
     for metric, label, is_share in FIGURES:
         if any(metric in test[view] for view in views):
+            guess = f" (guessing: {escape(percent(max(bundle.prior)))})" if metric == "accuracy" else ""
             cells = "".join(f"<td>{_figure(test[view].get(metric), is_share)}</td>" for view in views)
-            rows += f'<tr><th scope="row">{label}</th>{cells}</tr>'
+            rows += f'<tr><th scope="row">{label}{guess}</th>{cells}</tr>'
+    posts = bundle.facts.get("test_posts")
+    tested = f"{posts:,} test posts" if posts else "test posts"
     return (
-        f'<div class="fi-scroll" tabindex="0"><table><caption>On test posts it never saw</caption>'
+        f'<div class="fi-scroll" tabindex="0"><table>'
+        f"<caption>On {tested} it never saw, with 95&nbsp;% intervals</caption>"
         f"<thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 
-def _figure(value: float | None, is_share: bool) -> str:
-    if value is None:
+def _figure(figure: Mapping[str, float] | None, is_share: bool) -> str:
+    if figure is None:
         return "–"
-    return escape(percent(value)) if is_share else f"{value:.2f}"
+    value, low, high = (
+        escape(percent(figure[key])) if is_share else f"{figure[key]:.2f}" for key in ("value", "low", "high")
+    )
+    return f'{value} <small class="fi-small">{low} to {high}</small>'
 
 
 def _leaning(probabilities: tuple[float, ...]) -> str:

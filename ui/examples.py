@@ -35,10 +35,10 @@ class Example:
 
 EXAMPLES = (
     Example("My cat judges me every morning at 5 a.m.", "chelsea.png"),
-    Example("We put a camera on the launch pad!", "rocket.jpg"),
-    Example("Lecture 14: photometric redshift estimation, part 2", "hubble_deep_field.jpg"),
+    Example("Rocket launch highlights", "rocket.jpg"),
+    Example("What is hiding behind these galaxies?", "hubble_deep_field.jpg"),
     Example("Stop ordering this: 3 rules for better espresso", "coffee.png"),
-    Example("Quarterly results webcast, full recording"),
+    Example("Press conference after the game"),
     Example("", "astronaut.png"),
 )
 

@@ -71,27 +71,26 @@ def leading_words(explanation: Explanation) -> str:
         if text.strip() and abs(value) >= 0.005
     ]
     leaders = sorted(counted, key=lambda word: -abs(word[1]))[:LEADING_WORDS]
-    return ", ".join(f"“{text}” {value:+.2f}" for text, value in leaders) + " levels." if leaders else ""
+    told = ", ".join(f"“{text}” {'+' if value > 0 else '−'}{abs(value):.2f}" for text, value in leaders)
+    return f"{told} levels." if told else ""
 
 
 def summary(explanation: Explanation) -> str:
     """One sentence: which way the draft was moved, and by which side more."""
     moved = explanation.value - explanation.base_value
-    if abs(moved) < 0.05:
-        direction = "hardly moves the answer"
-    else:
-        direction = f"{'raises' if moved > 0 else 'lowers'} the answer by {abs(moved):.1f} levels"
     if explanation.heat is None:
-        side = ", by its words alone"
+        side = "by its words alone"
     elif not len(explanation.text_values):
-        side = ", by its picture alone"
+        side = "by its picture alone"
     elif explanation.picture_share >= 0.6:
-        side = ", mostly through the picture"
+        side = "mostly through the picture"
     elif explanation.text_share >= 0.6:
-        side = ", mostly through the words"
+        side = "mostly through the words"
     else:
-        side = ", through picture and words alike"
-    return f"What is in this draft {direction}{side}."
+        side = "through picture and words alike"
+    if abs(moved) < 0.05:
+        return f"This draft is expected to do as well as an empty one, {side}."
+    return f"This draft is expected {abs(moved):.1f} levels {'above' if moved > 0 else 'below'} an empty one, {side}."
 
 
 def signed_words(explanation: Explanation) -> list[tuple[str, float | None]]:

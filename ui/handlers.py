@@ -1,7 +1,6 @@
 """What happens on the page: a draft comes in, panels go out. No handler raises, whatever the draft holds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -11,21 +10,13 @@ from engine.posts import Post
 from engine.prediction import Prediction
 from ui import details, explanation, verdict
 from ui.examples import available
-from ui.model import Model, on_gpu, sentence
+from ui.model import Model, on_gpu, sentence, zero_gpu
 from ui.uploads import Uploads, read_draft
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from engine.predictor import Predictor
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A prediction with the cuts of its levels."""
-
-    prediction: Prediction
-    cuts: tuple[float, ...]
 
 
 class Page:
@@ -53,11 +44,12 @@ class Page:
         """Verdict, votes, record, explanation reset, and the draft kept for explaining this very answer."""
         try:
             post = read_draft(path, title, tags, description)
-            answer = self._predict(post)
+            prediction = self._predict(post)
+            bundle = self.model.get().bundle
         except Exception as error:
             return verdict.error_panel(sentence(error)), "", None, *self._unexplained(explanation.FIRST), None
-        panel = verdict.verdict_panel(answer.prediction, answer.cuts)
-        votes, record = details.votes_table(answer.prediction), details.record(answer.prediction)
+        panel = verdict.verdict_panel(prediction, bundle.cuts, bundle.data.get("absent_counts", ()))
+        votes, record = details.votes_table(prediction), details.record(prediction)
         return panel, votes, record, *self._unexplained(explanation.HINT), post
 
     def explain(self, post: Post | None, method: str, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
@@ -65,7 +57,8 @@ class Page:
         if post is None:
             return self._unexplained(explanation.FIRST)
         try:
-            reasons, overlay = self._explain(post, method, progress)
+            # What goes to a lent worker is pickled, and a progress bar cannot be.
+            reasons, overlay = self._explain(post, method, None if zero_gpu() else progress)
         except Exception as error:
             return self._unexplained(verdict.error_panel(sentence(error), "No explanation"))
         words = explanation.signed_words(reasons)
@@ -95,10 +88,10 @@ class Page:
         """
         self.uploads.remember(picture, request)
         try:
-            answer = self._predict(read_draft(picture, title, tags, description))
+            prediction = self._predict(read_draft(picture, title, tags, description))
         except Exception as error:
             raise gr.Error(sentence(error), print_exception=False) from None
-        return details.record(answer.prediction)
+        return details.record(prediction)
 
     def api_explain(
         self, picture: str | None, title: str, tags: str, description: str, method: str, request: gr.Request
@@ -115,9 +108,8 @@ class Page:
             raise gr.Error(sentence(error), print_exception=False) from None
         return explanation.record(reasons)
 
-    def _predict_here(self, post: Post) -> Answer:
-        predictor = self.model.get()
-        return Answer(predictor.predict([post])[0], tuple(predictor.bundle.cuts))
+    def _predict_here(self, post: Post) -> Prediction:
+        return self.model.get().predict([post])[0]
 
     def _explain_here(
         self, post: Post, method: str, progress: gr.Progress | None

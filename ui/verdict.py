@@ -6,7 +6,7 @@ from html import escape
 from itertools import pairwise
 
 from engine.prediction import Prediction
-from engine.scoring import LEVELS
+from engine.scoring import LEVELS, SCORE_WEIGHTS
 from ui.bars import NO_BREAK, percent, probability_bars
 
 SURENESS = {1: "Quite sure", 2: "Fairly sure", 3: "Fairly unsure", 4: "Very unsure", 5: "Not sure at all"}
@@ -65,8 +65,8 @@ def estimate(prediction: Prediction) -> str:
     )
 
 
-def verdict_panel(prediction: Prediction, cuts: Sequence[float]) -> str:
-    """HTML of the whole answer."""
+def verdict_panel(prediction: Prediction, cuts: Sequence[float], absent_counts: Sequence[str] = ()) -> str:
+    """HTML of the whole answer; `absent_counts` are those that the training data do not give."""
     tone = "fi-unclear" if prediction.abstain else f"fi-tone-{prediction.level}"
     note = f'<p class="fi-note">{escape(prediction.note)}</p>' if prediction.note else ""
     added = against_prior(prediction)
@@ -77,7 +77,7 @@ def verdict_panel(prediction: Prediction, cuts: Sequence[float]) -> str:
         f'<p class="fi-sure">{escape(certainty(prediction))}{" " + escape(added) if added else ""}</p>{note}'
         f"{probability_bars(prediction)}"
         f'<div class="fi-estimate"><p>{escape(estimate(prediction))}</p>{_ruler(prediction, cuts)}'
-        '<p class="fi-small">Points: a like counts 1, a comment 2, a share 3. Zones: the five levels.</p>'
+        f'<p class="fi-small">{_points_key(absent_counts)} Zones: the five levels.</p>'
         "</div></section>"
     )
 
@@ -85,6 +85,15 @@ def verdict_panel(prediction: Prediction, cuts: Sequence[float]) -> str:
 def error_panel(reason: str, title: str = "No prediction") -> str:
     """HTML of the one sentence that is shown when there is no answer."""
     return f'<section class="fi-card fi-error" role="alert"><h2>{title}</h2><p>{escape(reason)}</p></section>'
+
+
+def _points_key(absent_counts: Sequence[str]) -> str:
+    parts = [
+        f"a {count.removesuffix('s')} counts {weight:g}"
+        for count, weight in SCORE_WEIGHTS.items()
+        if count not in absent_counts
+    ]
+    return f"Points: {', '.join(parts)}."
 
 
 def _either(names: Sequence[str]) -> str:

@@ -75,13 +75,13 @@ def test_a_draft_is_predicted_and_explained(browser: Browser, address: str, pict
     expect(page.locator("#verdict .fi-estimate")).to_contain_text("8 of 10 such posts land between")
 
     page.get_by_role("button", name="Explain this answer").click()
-    expect(page.locator("#reasons h3")).to_contain_text("What is in this draft", timeout=60_000)
+    expect(page.locator("#reasons h3")).to_contain_text("This draft is expected", timeout=60_000)
     expect(page.locator("#reasons img[alt^='Heat map']")).to_be_visible()
     assert page.locator("#words .token").all_inner_texts()[1].strip() == "cat"
 
     page.get_by_role("tab", name="Details").click()
     expect(page.get_by_text("How the members of the blend voted")).to_be_visible()
-    expect(page.locator("#facts")).to_contain_text("1,234 made-up posts")
+    expect(page.locator("#facts")).to_contain_text("1,234 posts of a made-up dataset")
 
     page.get_by_label("Title").press_sequentially("!")
     expect(page.get_by_text("draft changed: predict again")).to_be_visible()
@@ -127,11 +127,11 @@ def test_enter_predicts_and_odd_titles_stay_text(browser: Browser, address: str)
 
 def test_an_example_is_predicted_by_keyboard(browser: Browser, address: str) -> None:
     page = visit(browser, address)
-    card = page.get_by_role("button", name="We put a camera on the launch pad!")
+    card = page.get_by_role("button", name="Rocket launch highlights")
     card.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=20_000)
-    expect(page.get_by_label("Title")).to_have_value("We put a camera on the launch pad!")
+    expect(page.get_by_label("Title")).to_have_value("Rocket launch highlights")
     expect(page.locator("#picture img")).to_be_visible()
     page.close()
 

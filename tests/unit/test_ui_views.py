@@ -73,6 +73,11 @@ def test_estimate_gives_its_interval(prediction: Prediction) -> None:
     assert words == "About 6.1 points per 100 views; 8 of 10 such posts land between 2.9 and 11."
 
 
+def test_points_leave_out_counts_that_the_data_lack(prediction: Prediction) -> None:
+    assert "a like counts 1, a comment counts 2, a share counts 3." in verdict.verdict_panel(prediction, CUTS)
+    assert "a like counts 1, a comment counts 2. " in verdict.verdict_panel(prediction, CUTS, ["shares", "favorites"])
+
+
 def test_bars_keep_the_order_of_levels_whatever_the_probabilities(prediction: Prediction) -> None:
     html = bars.probability_bars(changed(prediction, probabilities=(0.1, 0.5, 0.002, 0.3, 0.098)))
     assert re.findall(r'fi-name">([^<]+)<', html) == list(LEVELS)
@@ -117,8 +122,10 @@ def test_panels_escape_what_they_show(prediction: Prediction) -> None:
 
 def test_model_facts_come_from_the_bundle_alone() -> None:
     html = details.model_facts(PagePredictor().bundle)
-    assert "1,234 made-up posts" in html and "0.41" in html and "picture only" not in html
-    bare = dataclasses.replace(PagePredictor().bundle, facts={}, notes=())
+    for part in ("1,234 posts of a made-up dataset", "567 test posts", "0.41", "0.36 to 0.46", "guessing: 20\u00a0%"):
+        assert part in html
+    assert "picture only" not in html
+    bare = dataclasses.replace(PagePredictor().bundle, facts={}, data={}, notes=())
     assert "<table" not in details.model_facts(bare) and "not who publishes it" in details.model_facts(bare)
 
 
@@ -153,12 +160,12 @@ def test_signed_words_share_the_heat_maps_scale() -> None:
 
 def test_summary_tells_direction_and_side() -> None:
     assert explanation.summary(explained()) == (
-        "What is in this draft raises the answer by 1.0 levels, mostly through the words."
+        "This draft is expected 1.0 levels above an empty one, mostly through the words."
     )
     alone = explained(words=(), value=1.0)
-    assert explanation.summary(alone).endswith("lowers the answer by 1.0 levels, by its picture alone.")
+    assert explanation.summary(alone).endswith("1.0 levels below an empty one, by its picture alone.")
     blind = explained(segments=None, segment_values=None, value=2.01)
-    assert explanation.summary(blind) == "What is in this draft hardly moves the answer, by its words alone."
+    assert explanation.summary(blind) == "This draft is expected to do as well as an empty one, by its words alone."
 
 
 def test_fine_print_says_what_is_attributed_and_how_exactly() -> None:
