@@ -137,8 +137,8 @@ def fit_network(spec: specs.Network, material: Material, folder: Path) -> Fitted
             for rows in (train, held)
         ]
     else:
-        tokens = [material.tokens(role) for role in (spec.image_encoder, spec.text_encoder)]
-        examples = [frozen_examples(workspace.posts, rows, *tokens) for rows in (train, held)]
+        sides = material.tokens(spec.image_encoder), material.tokens(spec.text_encoder)
+        examples = [frozen_examples(workspace.posts, rows, *sides) for rows in (train, held)]
     result = train_network(model, config, examples[0], examples[1], folder)
     outputs = result.outputs
     if config.level_weight == 0:

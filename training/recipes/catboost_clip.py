@@ -7,16 +7,18 @@ from which the label is made; here a post has no counts. The recipe's own member
 training split stop improving; any of the grid takes its place with `dataclasses.replace(RECIPE, members=(GRID[i],))`.
 """
 
+from dataclasses import replace
 from itertools import product
 
 from training.recipes.base import CatBoost, Recipe
 
-COLUMNS: dict[str, tuple[str, ...]] = {"text": ("words",), "image": ("picture",), "both": ("similarity",)}
+TREES = CatBoost(name="trees", text=("words",), image=("picture",), both=("similarity",))
 ITERATIONS = (50, 100, 250, 500)
 DEPTHS = (5, 10, 14)
 
 GRID: tuple[CatBoost, ...] = tuple(
-    CatBoost(
+    replace(
+        TREES,
         name=f"trees-{iterations}-{depth}",
         iterations=iterations,
         depth=depth,
@@ -24,7 +26,6 @@ GRID: tuple[CatBoost, ...] = tuple(
         subsample=0.8,
         l2_leaf_reg=3.0,
         early_stopping=None,
-        **COLUMNS,
     )
     for iterations, depth in product(ITERATIONS, DEPTHS)
 )
@@ -37,6 +38,6 @@ RECIPE = Recipe(
         "words": "clip-text:openai/clip-vit-base-patch32",
     },
     embedded={"picture": "lite2", "words": "minilm"},
-    members=(CatBoost(name="trees", iterations=1000, learning_rate=0.05, **COLUMNS),),
+    members=(replace(TREES, iterations=1000, learning_rate=0.05),),
     baseline_vectors=("picture", "words"),
 )
