@@ -15,7 +15,7 @@ from tqdm import tqdm
 from engine.encoders.base import Tokens
 from engine.images import load_image
 from training.extract import stored_pictures
-from training.network import Example
+from training.network import Example, NetworkConfig
 from training.workspace import Workspace
 
 # Covers are kept at several sizes by the sites that show them; the smallest common one is about a third as large.
@@ -84,27 +84,27 @@ def finetuning_examples(
     text_tower: Any,
     *,
     texts: Sequence[str],
-    seed: int = 0,
-    word_dropout: float = 0.1,
-    blank: float = 0.05,
+    config: NetworkConfig,
 ) -> Example:
     """Rows of `posts` as tower inputs; `texts` has a text for every post.
 
-    In training a word piece is hidden with probability `word_dropout`, so that no single name decides, and with
-    probability `blank` a title is left empty, or a picture is its mean colour: the network learns what it can say of a
+    In training a word piece is hidden with probability `config.word_dropout`, so that no single name decides, and with
+    probability `config.blank` a title is left empty, or a picture is its mean colour: the network learns what it can say of a
     post with nothing on that side, the baseline of every explanation.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(config.seed)
 
     def fetch(index: npt.NDArray[np.int64], *, train: bool) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         pixels = pictures.batch(rows[index], generator if train else None)
         words = [texts[row] for row in rows[index]]
-        if train:
+        if train and config.blank > 0:
             chance = torch.rand(2, len(index), generator=generator)
-            pixels[chance[0] < blank] = pixels[chance[0] < blank].mean(dim=(2, 3), keepdim=True)
-            words = [word if keep else "" for word, keep in zip(words, (chance[1] >= blank).tolist(), strict=True)]
+            pixels[chance[0] < config.blank] = pixels[chance[0] < config.blank].mean(dim=(2, 3), keepdim=True)
+            words = [
+                word if keep else "" for word, keep in zip(words, (chance[1] >= config.blank).tolist(), strict=True)
+            ]
         image = {"pixels": image_tower.normalise_pixels(pixels).to(image_tower.device)}
-        return image, tokenised(text_tower, words, generator if train else None, word_dropout)
+        return image, tokenised(text_tower, words, generator if train else None, config.word_dropout)
 
     return Example(posts["target"].to_numpy()[rows], posts["level"].to_numpy()[rows], fetch)
 

@@ -133,7 +133,7 @@ def fit_network(spec: specs.Network, material: Material, folder: Path) -> Fitted
     if finetuned:
         pictures = PictureMemory(workspace, image.size)  # type: ignore[attr-defined]
         examples = [
-            finetuning_examples(workspace.posts, rows, pictures, image, text, texts=material.texts, seed=config.seed)
+            finetuning_examples(workspace.posts, rows, pictures, image, text, texts=material.texts, config=config)
             for rows in (train, held)
         ]
     else:

@@ -58,6 +58,8 @@ class NetworkConfig:
     score_weight: float = 0.5
     mse_share: float = 0.0
     ordinal: bool = True
+    word_dropout: float = 0.1
+    blank: float = 0.05
     ema: float = 0.995
     patience: int = 3
     seed: int = 0

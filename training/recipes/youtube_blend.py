@@ -11,6 +11,6 @@ RECIPE = Recipe(
     members=(
         Ngrams(),
         CatBoost(name="trees"),
-        Network(settings={"epochs": 5}),
+        Network(settings={"epochs": 5, "blank": 0.0}),
     ),
 )
