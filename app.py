@@ -82,11 +82,8 @@ def build(predictor_loader: Callable[[], "Predictor"] = load_shipped) -> gr.Bloc
                 answer = gr.HTML(EMPTY, elem_id="verdict")
                 with gr.Tabs(elem_id="more"):
                     with gr.Tab("Explanation"):
-                        with gr.Row(elem_classes="fi-actions"):
-                            method = gr.Radio(
-                                [SHAPLEY, GRADIENTS], value=SHAPLEY, label="Method", visible=False, scale=3
-                            )
-                            explain = gr.Button("Explain this answer", scale=1, min_width=180, elem_id="explain")
+                        method = gr.Radio([SHAPLEY, GRADIENTS], value=SHAPLEY, label="Method", visible=False)
+                        explain = gr.Button("Explain this answer", elem_id="explain")
                         reasons = gr.HTML(FIRST, elem_id="reasons")
                         words = gr.HighlightedText(label="Words: what each one added", visible=False, elem_id="words")
                         fine_print = gr.HTML()
