@@ -89,8 +89,8 @@ def finetuning_examples(
     """Rows of `posts` as tower inputs; `texts` has a text for every post.
 
     In training a word piece is hidden with probability `config.word_dropout`, so that no single name decides, and with
-    probability `config.blank` a title is left empty, or a picture is its mean colour: the network learns what it can say of a
-    post with nothing on that side, the baseline of every explanation.
+    probability `config.blank` a title is left empty, or a picture is its mean colour: the network learns what it can
+    say of a post with nothing on that side, the baseline of every explanation.
     """
     generator = torch.Generator().manual_seed(config.seed)
 

@@ -1,0 +1,101 @@
+"""A recipe on a made-up dataset: a whole report, figures that are what they claim, leaks that look like leaks."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine.bundle import read_bundle
+from engine.posts import Post
+from engine.predictor import Predictor
+from tests.made_up import make_work
+from training.evaluate import evaluate
+from training.pipeline import run_folder, train
+from training.recipes.base import CatBoost, Ngrams, Recipe
+from training.workspace import Workspace
+
+RECIPE = Recipe(
+    name="made_up",
+    summary="Trees on statistics of a made-up dataset.",
+    members=(Ngrams(), CatBoost(name="trees", iterations=40, early_stopping=None, learning_rate=0.1, depth=3)),
+)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_work(tmp_path_factory.mktemp("made_up"), 400)
+    train(folder, RECIPE)
+    evaluate(folder, RECIPE, resamples=50)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(work: Path) -> Path:
+    return run_folder(work, RECIPE) / "report"
+
+
+def figure(metrics: pd.DataFrame, model: str, metric: str, view: str = "both", split: str = "test") -> float:
+    rows = metrics.query("model == @model and metric == @metric and view == @view and split == @split")
+    assert len(rows) == 1, (model, metric, view, split)
+    return float(rows["value"].iloc[0])
+
+
+def test_levels_are_even_on_training_and_cut_there_only(work: Path) -> None:
+    workspace = Workspace(work)
+    train_levels = workspace.posts.loc[workspace.posts["split"] == "train", "level"]
+    assert train_levels.value_counts(normalize=True).between(0.17, 0.23).all()
+    np.testing.assert_allclose(read_bundle(run_folder(work, RECIPE) / "bundle").cuts, workspace.cuts)
+
+
+def test_the_model_learns_what_there_is_to_learn(report: Path) -> None:
+    metrics = pd.read_parquet(report / "metrics.parquet")
+    assert figure(metrics, "made_up", "src") > 0.5
+    assert figure(metrics, "made_up", "src") > figure(metrics, "made_up", "src", "text") - 0.02
+    assert abs(figure(metrics, "shuffled labels", "src")) < 0.35
+    assert figure(metrics, "shuffled picture", "src") < figure(metrics, "made_up", "src")
+    assert figure(metrics, "engagement rate as input", "accuracy") > 0.7
+    assert figure(metrics, "prior", "src") == 0.0
+
+
+def test_predictions_are_out_of_sample_and_proper(work: Path, report: Path) -> None:
+    predictions = pd.read_parquet(report / "predictions.parquet")
+    posts = Workspace(work).posts.set_index("post_id")
+    assert (posts["split"].loc[predictions["post_id"]].to_numpy() == predictions["split"].to_numpy()).all()
+    assert not predictions["split"].eq("train").any()
+    columns = [name for name in predictions if name.startswith("p_")]
+    np.testing.assert_allclose(predictions[columns].sum(axis=1), 1, atol=1e-5)
+    assert (predictions["set_low"] <= predictions["predicted_level"]).all()
+    assert (predictions["predicted_level"] <= predictions["set_high"]).all()
+    assert (predictions["score_low"] <= predictions["score"] * (1 + 1e-5)).all()
+    assert (predictions["score"] <= predictions["score_high"] * (1 + 1e-5)).all()
+
+
+def test_report_carries_no_words_and_no_pictures(work: Path, report: Path) -> None:
+    titles = set(Workspace(work).posts["title"])
+    for path in report.glob("*.parquet"):
+        table = pd.read_parquet(path)
+        assert "title" not in table and "image" not in table
+        for name in table.select_dtypes(["object", "string"]):
+            assert not titles & set(table[name].dropna().astype(str))
+    content = json.loads((report / "report.json").read_text())
+    assert content["config"]["members"][0]["kind"] == "Ngrams"
+    assert any("title alone" in note for note in content["notes"])
+
+
+def test_facts_reach_the_bundle_and_it_still_verifies(work: Path, report: Path) -> None:
+    bundle = read_bundle(run_folder(work, RECIPE) / "bundle")
+    metrics = pd.read_parquet(report / "metrics.parquet")
+    assert bundle.facts["test"]["both"]["src"]["value"] == pytest.approx(figure(metrics, "made_up", "src"))
+    assert bundle.notes
+
+
+def test_training_again_gives_the_same_predictions(work: Path) -> None:
+    again = replace(RECIPE, name="again")
+    train(work, again)
+    post = [Post("fastest kakalo")]
+    first, second = (Predictor.load(run_folder(work, recipe) / "bundle").predict(post)[0] for recipe in (RECIPE, again))
+    assert first.probabilities == second.probabilities
+    assert first.score == second.score

@@ -1,0 +1,91 @@
+"""The figures in README.md, written from a report so that nobody types them: `python -m training figures`."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from engine.errors import DataError
+from engine.prediction import VIEWS
+
+BEGIN, END = "<!-- figures:begin -->", "<!-- figures:end -->"
+# Metric in the report → heading, decimals.
+COLUMNS = {
+    "src": ("rank correlation", 2),
+    "accuracy": ("accuracy", 2),
+    "macro_f1": ("macro-F1", 2),
+    "quadratic_kappa": ("weighted κ", 2),
+    "classwise_ece": ("ECE", 3),
+    "conformal_coverage": ("sets cover", 2),
+}
+KINDS = ("model", "baseline", "control", "leak")
+SEES = {"both": "picture and title", "text": "title", "image": "picture"}
+
+
+def figures(report: Path) -> str:
+    """Markdown of a report's figures: the model, baselines, controls and the leak on its grouped test split, its notes.
+
+    Raises DataError when the folder is no report or has no grouped test figures.
+    """
+    try:
+        facts: dict[str, Any] = json.loads((report / "report.json").read_text(encoding="utf-8"))
+        metrics = pd.read_parquet(report / "metrics.parquet")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{report} is no readable report; `python -m training evaluate` writes one.") from error
+    table = metrics[(metrics["protocol"] == "grouped") & (metrics["split"] == "test") & metrics["kind"].isin(KINDS)]
+    if table.empty:
+        raise DataError(f"{report} has no figures of the grouped test split; run `python -m training evaluate` again.")
+    heads = " | ".join(heading for heading, _ in COLUMNS.values())
+    lines = [
+        f"Five levels, {int(table['n'].max()):,} test posts; no channel, series or near-duplicate of them was trained "
+        f"on. Small print: 95 % intervals. Recipe `{facts['recipe']}`, {str(facts['created'])[:10]}.",
+        "",
+        f"| | sees | {heads} |",
+        f"| --- | --- |{' ---: |' * len(COLUMNS)}",
+        *_rows(table),
+        "",
+        *(f"- {note}" for note in facts.get("notes", ())),
+    ]
+    return "\n".join(lines)
+
+
+def _rows(table: pd.DataFrame) -> list[str]:
+    """One Markdown row a model and view: the model by view, then each further kind, best rank correlation first."""
+    rows = []
+    for (model, kind, view), found in table.groupby(["model", "kind", "view"]):
+        # A control repeated over seeds is shown by its mean; its interval would be another one.
+        values = found.groupby("metric")[["value", "low", "high"]].agg(lambda part: part.mean(skipna=False))
+        repeated = found.groupby("metric").size().gt(1)
+        values.loc[repeated[repeated].index, ["low", "high"]] = float("nan")
+        cells = " | ".join(_cell(values, metric, digits) for metric, (_, digits) in COLUMNS.items())
+        name = f"**{model}**" if kind == "model" else f"{model} ({kind})" if kind != "baseline" else str(model)
+        best = values["value"].get("src", 0.0)
+        order = list(VIEWS).index(view) if kind == "model" else -(best if best == best else -1.0)
+        rows.append((KINDS.index(kind), order, f"| {name} | {SEES[view]} | {cells} |"))
+    return [row for _, _, row in sorted(rows)]
+
+
+def _cell(values: pd.DataFrame, metric: str, digits: int) -> str:
+    if metric not in values.index or pd.isna(values.at[metric, "value"]):
+        return "–"
+    value, low, high = (_number(values.at[metric, name], digits) for name in ("value", "low", "high"))
+    return f"{value} <sub>{low}–{high}</sub>" if low and high else value
+
+
+def _number(value: float, digits: int) -> str:
+    """A share or correlation without its leading zero: ".62"; "" for none."""
+    return "" if pd.isna(value) else f"{value:.{digits}f}".replace("-0.", "−.").removeprefix("0")
+
+
+def update_readme(report: Path, readme: Path) -> None:
+    """Put the figures of a report between the markers of a README. Raises DataError when either is not as it must be."""
+    text = readme.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise DataError(f"{readme} needs one line {BEGIN} and, below it, one line {END}.")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    temporary = readme.with_name(f".{readme.name}.tmp")
+    temporary.write_text(f"{before}{BEGIN}\n{figures(report)}\n{END}{after}", encoding="utf-8")
+    os.replace(temporary, readme)
