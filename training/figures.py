@@ -2,13 +2,13 @@
 
 import json
 import os
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from engine.errors import DataError
-from engine.prediction import VIEWS
 
 BEGIN, END = "<!-- figures:begin -->", "<!-- figures:end -->"
 # Metric in the report → heading, decimals.
@@ -54,33 +54,39 @@ def figures(report: Path) -> str:
 def _rows(table: pd.DataFrame) -> list[str]:
     """One Markdown row a model and view: the model by view, then each further kind, best rank correlation first."""
     rows = []
-    for (model, kind, view), found in table.groupby(["model", "kind", "view"]):
-        # A control repeated over seeds is shown by its mean; its interval would be another one.
-        values = found.groupby("metric")[["value", "low", "high"]].agg(lambda part: part.mean(skipna=False))
-        repeated = found.groupby("metric").size().gt(1)
-        values.loc[repeated[repeated].index, ["low", "high"]] = float("nan")
-        cells = " | ".join(_cell(values, metric, digits) for metric, (_, digits) in COLUMNS.items())
-        name = f"**{model}**" if kind == "model" else f"{model} ({kind})" if kind != "baseline" else str(model)
-        best = values["value"].get("src", 0.0)
-        order = list(VIEWS).index(view) if kind == "model" else -(best if best == best else -1.0)
-        rows.append((KINDS.index(kind), order, f"| {name} | {SEES[view]} | {cells} |"))
+    for _, found in table.groupby(["model", "kind", "view"]):
+        model, kind, view = (str(found[name].iloc[0]) for name in ("model", "kind", "view"))
+        means = {str(name): _mean(part) for name, part in found.groupby("metric")}
+        cells = " | ".join(_cell(means.get(metric), digits) for metric, (_, digits) in COLUMNS.items())
+        name = f"**{model}**" if kind == "model" else model if kind == "baseline" else f"{model} ({kind})"
+        best = means.get("src", (0.0, 0.0, 0.0))[0]
+        place = list(SEES).index(view) if kind == "model" else 1.0 if isnan(best) else -best
+        rows.append((KINDS.index(kind), place, f"| {name} | {SEES[view]} | {cells} |"))
     return [row for _, _, row in sorted(rows)]
 
 
-def _cell(values: pd.DataFrame, metric: str, digits: int) -> str:
-    if metric not in values.index or pd.isna(values.at[metric, "value"]):
+def _mean(part: pd.DataFrame) -> tuple[float, float, float]:
+    """Value and interval of one metric; over repeated seeds the mean, whose interval would be another one."""
+    value = float(part["value"].mean())
+    if len(part) > 1:
+        return value, nan, nan
+    return value, float(part["low"].iloc[0]), float(part["high"].iloc[0])
+
+
+def _cell(found: tuple[float, float, float] | None, digits: int) -> str:
+    if found is None or isnan(found[0]):
         return "–"
-    value, low, high = (_number(values.at[metric, name], digits) for name in ("value", "low", "high"))
+    value, low, high = (_number(number, digits) for number in found)
     return f"{value} <sub>{low}–{high}</sub>" if low and high else value
 
 
 def _number(value: float, digits: int) -> str:
     """A share or correlation without its leading zero: ".62"; "" for none."""
-    return "" if pd.isna(value) else f"{value:.{digits}f}".replace("-0.", "−.").removeprefix("0")
+    return "" if isnan(value) else f"{value:.{digits}f}".replace("-0.", "−.").removeprefix("0")
 
 
 def update_readme(report: Path, readme: Path) -> None:
-    """Put the figures of a report between the markers of a README. Raises DataError when either is not as it must be."""
+    """Put the figures of a report between the markers of a README. Raises DataError when either is not as it should."""
     text = readme.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise DataError(f"{readme} needs one line {BEGIN} and, below it, one line {END}.")
