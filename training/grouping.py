@@ -109,7 +109,7 @@ def bind_posts(posts: pd.DataFrame) -> npt.NDArray[np.int64]:
         *_linked_by_key(channels),
         *_linked_by_key((row, title) for row, title in enumerate(titles) if title),
         *_linked_by_key(series),
-        *_linked_pictures(posts["phash"].where(posts["phash"].notna(), None).tolist()),
+        *_linked_pictures([value if isinstance(value, str) else None for value in posts["phash"]]),
         *_linked_titles(titles),
     ]
     pairs = np.array(links, dtype=np.int64).reshape(-1, 2)

@@ -1,0 +1,385 @@
+"""The training loop on tiny frozen tokens with a signal in both sides: learning, stopping, resuming, alarms."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from scipy.stats import spearmanr
+from structlog.testing import capture_logs
+
+from engine.encoders import load_encoder
+from engine.encoders.base import Tokens
+from engine.errors import DataError
+from engine.fusion import FusionConfig
+from tests import tiny
+from training.inputs import frozen_examples
+from training.loop import _Run, train_network
+from training.network import (
+    ADAPTER_RATE,
+    Example,
+    JointNetwork,
+    NetworkConfig,
+    levels_from_score,
+    losses,
+    parameter_groups,
+    predict_rows,
+    tower_blocks,
+)
+from training.workspace import normal_scores
+
+DIM = 6
+FUSION = FusionConfig(DIM, DIM, kind="gated", width=12, heads=2, dropout=0.1)
+CONFIG = NetworkConfig(fusion=FUSION, towers="frozen", epochs=4, batch_size=16, heads_rate=3e-3, ema=0.9, patience=9)
+
+
+def tokens_of(signal: np.ndarray, length: int, seed: int) -> Tokens:
+    generator = np.random.default_rng(seed)
+    values = generator.normal(0, 1, (len(signal), length, DIM))
+    values[:, :, 0] += signal[:, None]
+    mask = np.arange(length) < generator.integers(2, length + 1, len(signal))[:, None]
+    return Tokens(torch.from_numpy(values.astype(np.float16)), torch.from_numpy(mask))
+
+
+def material(noise: float = 0.3, seed: int = 0) -> tuple[Example, Example]:
+    """320 training and 96 validation posts; the target is the sum of a signal in the picture and one in the text."""
+    import pandas as pd
+
+    generator = np.random.default_rng(seed)
+    left, right = generator.normal(0, 1, (2, 416))
+    score = left + right + noise * generator.normal(0, 1, 416)
+    target = normal_scores(score, score)
+    posts = pd.DataFrame({"target": target, "level": np.digitize(target, np.quantile(target, (0.2, 0.4, 0.6, 0.8)))})
+    image, text = tokens_of(left, 4, 1), tokens_of(right, 5, 2)
+    rows = np.arange(416)
+    return tuple(frozen_examples(posts, part, image, text) for part in (rows[:320], rows[320:]))  # type: ignore[return-value]
+
+
+def run(folder: Path, config: NetworkConfig = CONFIG, data: tuple[Example, Example] | None = None, model: Any = None):
+    train, validation = data or material()
+    model = model or JointNetwork(config)
+    return train_network(model, config, train, validation, folder), model
+
+
+def curve(result: Any, metric: str) -> list[float]:
+    table = result.curves[result.curves["metric"] == metric].sort_values("epoch")
+    return table["value"].tolist()
+
+
+class Killed(BaseException):
+    """Stands for a signal: nothing between the step and the shell catches it."""
+
+
+def dying(example: Example, after: int) -> Example:
+    """The example, whose `after`-th training batch never comes."""
+    served = 0
+
+    def fetch(index: Any, *, train: bool) -> Any:
+        nonlocal served
+        served += train
+        if served > after:
+            raise Killed
+        return example.fetch(index, train=train)
+
+    return Example(example.target, example.level, fetch)
+
+
+def counting(example: Example) -> tuple[Example, list[int]]:
+    """The example with the list of its training batches' sizes."""
+    sizes: list[int] = []
+
+    def fetch(index: Any, *, train: bool) -> Any:
+        if train:
+            sizes.append(len(index))
+        return example.fetch(index, train=train)
+
+    return Example(example.target, example.level, fetch), sizes
+
+
+def test_it_learns_from_both_sides(tmp_path: Path) -> None:
+    result, model = run(tmp_path / "run", replace(CONFIG, epochs=8))
+    loss, found = curve(result, "loss"), curve(result, "src_both")
+    assert loss[-1] < 0.95 * loss[0]
+    assert found[-1] > found[0] and result.best_src > 0.75
+    assert result.best_src > max(*curve(result, "src_text"), *curve(result, "src_image")) + 0.1
+    assert not result.collapsed
+    assert {view: output["probabilities"].shape for view, output in result.outputs.items()} == {
+        view: (96, 5) for view in ("both", "text", "image")
+    }
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json", "best.safetensors", "curves.parquet"}
+    assert not model.training
+
+
+def test_same_seed_same_result_other_seed_another(tmp_path: Path) -> None:
+    (first, _), (second, _) = run(tmp_path / "a"), run(tmp_path / "b")
+    assert np.array_equal(first.outputs["both"]["score"], second.outputs["both"]["score"])
+    assert first.curves.equals(second.curves)
+    third, _ = run(tmp_path / "c", replace(CONFIG, seed=1))
+    assert not np.allclose(first.outputs["both"]["score"], third.outputs["both"]["score"])
+
+
+def test_a_new_network_does_not_disturb_other_random_numbers() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    JointNetwork(CONFIG)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("after", [3, 20, 47])
+def test_killed_and_resumed_ends_as_if_it_had_not_been(tmp_path: Path, after: int) -> None:
+    config = replace(CONFIG, checkpoint_minutes=0.0)
+    whole, _ = run(tmp_path / "whole", config)
+    train, validation = material()
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", config, (dying(train, after), validation))
+    assert (tmp_path / "killed" / "checkpoint.pt").exists()
+    watched, sizes = counting(train)
+    with capture_logs() as logs:
+        resumed, _ = run(tmp_path / "killed", config, (watched, validation))
+    assert [entry["step"] for entry in logs if entry["event"] == "resumed"] == [after]
+    assert len(sizes) == 4 * 20 - after
+    for view in ("both", "text", "image"):
+        assert np.array_equal(resumed.outputs[view]["score"], whole.outputs[view]["score"])
+    validated = "metric != 'loss'"
+    assert resumed.curves.query(validated).equals(whole.curves.query(validated))
+    assert not (tmp_path / "killed" / "checkpoint.pt").exists()
+
+
+def test_a_torn_checkpoint_never_takes_the_place_of_a_whole_one(tmp_path: Path, monkeypatch) -> None:
+    config = replace(CONFIG, checkpoint_minutes=0.0)
+    train, validation = material()
+    with pytest.raises(Killed):
+        run(tmp_path, config, (dying(train, 5), validation))
+    kept = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def torn(state: Any, path: Path) -> None:
+        Path(path).write_bytes(b"half")
+        raise Killed
+
+    monkeypatch.setattr(torch, "save", torn)
+    with pytest.raises(Killed):
+        run(tmp_path, config)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == kept
+    monkeypatch.undo()
+    resumed, _ = run(tmp_path, config)
+    assert len(curve(resumed, "src_both")) == 4
+
+
+def test_a_finished_run_is_taken_as_it_is(tmp_path: Path) -> None:
+    first, _ = run(tmp_path)
+    train, validation = material()
+    watched, sizes = counting(train)
+    second, model = run(tmp_path, data=(watched, validation))
+    assert not sizes
+    assert np.array_equal(first.outputs["both"]["score"], second.outputs["both"]["score"])
+    assert (second.best_epoch, second.best_src, second.trained) == (first.best_epoch, first.best_src, first.trained)
+    best = load_file(tmp_path / "best.safetensors")
+    assert all(torch.equal(value, best[name]) for name, value in model.named_parameters() if name in best)
+
+
+def test_another_configuration_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    run(tmp_path)
+    with pytest.raises(DataError, match="another configuration"):
+        run(tmp_path, replace(CONFIG, heads_rate=1e-4))
+
+
+def test_fewer_posts_than_a_batch_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="320 training posts are fewer than one batch of 400"):
+        run(tmp_path, replace(CONFIG, batch_size=400))
+
+
+def test_early_stopping_restores_the_best_weights(tmp_path: Path) -> None:
+    train, validation = material()
+    order = np.random.default_rng(3).permutation(len(validation))
+    lost = Example(validation.target[order], validation.level[order], validation.fetch)
+    with capture_logs() as logs:
+        result, model = run(tmp_path, replace(CONFIG, epochs=30, patience=2, heads_rate=1e-2), (train, lost))
+    found = curve(result, "src_both")
+    assert len(found) < 30
+    assert any(entry["event"] == "stopped early" for entry in logs)
+    assert result.best_epoch == int(np.argmax(found)) == len(found) - 3
+    assert found[-1] < max(found)
+    now = predict_rows(model, lost)["both"]["score"]
+    assert spearmanr(now, lost.target)[0] == pytest.approx(max(found), abs=1e-6)
+
+
+def test_steps_can_be_limited(tmp_path: Path) -> None:
+    train, validation = material()
+    watched, sizes = counting(train)
+    result, _ = run(tmp_path, replace(CONFIG, max_steps=7), (watched, validation))
+    assert len(sizes) == 7
+    assert len(curve(result, "src_both")) == 1
+
+
+def test_a_constant_network_raises_the_alarm(tmp_path: Path) -> None:
+    config = replace(CONFIG, heads_rate=0.0, epochs=1)
+    model = JointNetwork(config)
+    with torch.no_grad():
+        for head in model.fusion.heads.values():
+            head.score.weight.zero_()  # type: ignore[union-attr, operator]
+    with capture_logs() as logs:
+        result, _ = run(tmp_path, config, model=model)
+    assert result.collapsed
+    assert [entry["log_level"] for entry in logs if entry["event"] == "collapsed"] == ["warning"]
+    assert curve(result, "src_both") == [0.0]
+    again, _ = run(tmp_path, config, model=model)
+    assert again.collapsed
+
+
+def test_the_average_follows_the_weights_step_by_step(tmp_path: Path) -> None:
+    train, _ = material()
+    model = JointNetwork(CONFIG)
+    state = _Run(model, CONFIG, tmp_path, steps=20)
+    expected: dict[str, torch.Tensor] = {}
+    for number in range(1, 12):
+        # The average starts from the weights before the first step.
+        expected = expected or {name: value.detach().clone() for name, value in model.named_parameters()}
+        state.learn(train, np.arange(16))
+        decay = min(CONFIG.ema, (1 + number) / (10 + number))
+        for name, value in model.named_parameters():
+            expected[name] = decay * expected[name] + (1 - decay) * value.detach()
+    assert set(state.average) == set(expected)
+    for name, value in state.average.items():
+        assert torch.allclose(value, expected[name], atol=1e-6), name
+    live = dict(model.named_parameters())
+    assert any(not torch.allclose(value, live[name], atol=1e-4) for name, value in state.average.items())
+
+
+def test_losses_weigh_levels_and_both_score_losses() -> None:
+    model = JointNetwork(CONFIG).eval()
+    train, _ = material()
+    outputs = model(*train.fetch(np.arange(8), train=False))
+    level = torch.as_tensor(train.level[:8])
+    target = torch.as_tensor(train.target[:8], dtype=torch.float32)
+    config = replace(CONFIG, level_weight=0.0, score_weight=1.0, mse_share=0.7)
+    total = losses(outputs, level, target, config)
+    expected = sum(
+        0.7 * torch.nn.functional.mse_loss(output.score, target)
+        + 0.3 * torch.nn.functional.huber_loss(output.score, target)
+        for output in outputs.values()
+    )
+    assert torch.allclose(total, torch.as_tensor(expected))
+    more = losses(outputs, level, target, replace(config, level_weight=1.0))
+    assert more.item() > total.item()
+
+
+def test_levels_read_off_the_score_are_part_of_the_network() -> None:
+    model = JointNetwork(CONFIG).eval()
+    _, validation = material()
+    before = predict_rows(model, validation)
+    found = levels_from_score(model, before, validation.level)
+    after = predict_rows(model, validation)
+    for view, output in found.items():
+        assert np.array_equal(output["score"], before[view]["score"])
+        assert np.allclose(output["probabilities"], after[view]["probabilities"], atol=1e-4)
+        assert np.allclose(output["probabilities"].mean(0), np.bincount(validation.level) / 96, atol=0.02)
+
+
+@pytest.fixture(scope="module")
+def towers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Specs of tiny checkpoints."""
+    return {
+        kind: f"{kind}:{build(tmp_path_factory.mktemp(kind))}"
+        for kind, build in {"vit": tiny.build_vit, "bert": tiny.build_bert, "deberta": tiny.build_deberta}.items()
+    }
+
+
+def joint(specs: dict[str, str], text: str = "bert", image: str = "vit", **settings: Any) -> tuple[JointNetwork, Any]:
+    picture = load_encoder(specs.get(image, image), device="cpu", shared=False)
+    words = load_encoder(specs[text], device="cpu", shared=False)
+    fusion = FusionConfig(picture.token_dim, words.token_dim, kind="concat", width=12, heads=2)
+    config = NetworkConfig(fusion=fusion, **{"towers": "finetuned", "frozen_blocks": 1, **settings})
+    return JointNetwork(config, picture, words), config
+
+
+@pytest.mark.parametrize("text", ["bert", "deberta"])
+def test_rates_decay_layer_by_layer(towers: dict[str, str], text: str) -> None:
+    model, config = joint(towers, text, text_rate=1e-3, image_rate=2e-3, layer_decay=0.5)
+    groups = parameter_groups(model, config)
+    rate_of = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    assert all(group["initial_lr"] == group["lr"] for group in groups)
+    assert {rate_of[id(parameter)] for parameter in model.fusion.parameters()} == {config.heads_rate}
+    for side, rate in (("image", 2e-3), ("text", 1e-3)):
+        blocks = tower_blocks(model.towers[side])
+        assert len(blocks) == 4
+        for depth, block in enumerate(blocks):
+            for parameter in block.parameters():
+                assert parameter.requires_grad == (depth > 0)
+                if depth > 0:
+                    assert rate_of[id(parameter)] == pytest.approx(rate * 0.5 ** (3 - depth))
+    words = model.towers["text"].get_input_embeddings().weight  # type: ignore[operator, union-attr]
+    assert not words.requires_grad and id(words) not in rate_of
+
+
+def test_frozen_picture_blocks_stay_frozen(towers: dict[str, str]) -> None:
+    model, config = joint(towers, frozen_blocks=3)
+    parameter_groups(model, config)
+    blocks = tower_blocks(model.towers["image"])
+    assert [any(p.requires_grad for p in block.parameters()) for block in blocks] == [False, False, False, True]
+
+
+def inputs_of(model: JointNetwork, count: int = 4) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(count, 3, 32, 32, generator=generator)
+    return {"pixels": pixels}, model.text_tower.tokenize(
+        [f"the river {number} of the world" for number in range(count)]
+    )
+
+
+def step(model: JointNetwork, config: NetworkConfig) -> None:
+    optimiser = torch.optim.AdamW(parameter_groups(model, config))
+    for _ in range(2):
+        outputs = model(*inputs_of(model))
+        losses(outputs, torch.arange(4), torch.linspace(-1, 1, 4), config).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+
+@pytest.mark.parametrize("text", ["bert", "deberta"])
+def test_word_embeddings_stay_frozen_while_blocks_learn(towers: dict[str, str], text: str) -> None:
+    model, config = joint(towers, text)
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    step(model, config)
+    moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+    assert not [name for name in moved if name.startswith("towers.text.embeddings")]
+    for prefix in ("fusion.", "towers.text.encoder.layer.0.", "towers.image.layers.0."):
+        assert any(name.startswith(prefix) for name in moved)
+
+
+@pytest.mark.parametrize("text", ["bert", "deberta"])
+def test_adapters_start_at_nothing_and_merge_into_the_weights(towers: dict[str, str], text: str) -> None:
+    plain, _ = joint(towers, text, towers="finetuned")
+    model, config = joint(towers, text, towers="lora", text_rate=1e-3)
+    image, words = inputs_of(model)
+    with torch.inference_mode():
+        assert torch.allclose(
+            plain.eval()(image, words)["both"].logits, model.eval()(image, words)["both"].logits, atol=1e-5
+        )
+    groups = parameter_groups(model, config)
+    assert [group["lr"] for group in groups[1:]] == [config.image_rate * ADAPTER_RATE, 1e-3 * ADAPTER_RATE]
+    step(model, config)
+    learnt = {name for name, value in model.named_parameters() if value.requires_grad and name.startswith("towers")}
+    assert learnt and all(".lora_" in name for name in learnt)
+    with torch.inference_mode():
+        before = model.eval()(image, words)["both"].logits.clone()
+    changed = model.merge_adapters()
+    assert {name for name, _ in model.named_parameters()} == {name for name, _ in plain.named_parameters()}
+    assert set(changed) <= {name for name, _ in plain.named_parameters()} and len(changed) == 8
+    with torch.inference_mode():
+        assert torch.allclose(model.eval()(image, words)["both"].logits, before, atol=1e-5)
+    originals = dict(plain.named_parameters())
+    for name, value in model.named_parameters():
+        # The checkpoint has no pooler, so each network drew its own; nothing reads it.
+        if name.startswith("towers") and ".pooler." not in name:
+            assert torch.equal(value, originals[name]) == (name not in changed), name
+
+
+def test_beside_adapters_a_convolutional_tower_learns_in_its_last_blocks(towers: dict[str, str]) -> None:
+    model, config = joint(towers, image="lite0:32x32", towers="lora")
+    parameter_groups(model, config)
+    learning = [any(p.requires_grad for p in block.parameters()) for block in tower_blocks(model.towers["image"])]
+    assert learning == [False] * (len(learning) - 4) + [True] * 4
