@@ -4,6 +4,7 @@
 #   PYTHON=python3.12                                        another interpreter, 3.11 or newer
 #   TORCH_INDEX=https://download.pytorch.org/whl/cpu         where PyTorch comes from; empty for pip's own choice
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 .PHONY: help app dashboard test lint check format
 
 VENV := .venv
@@ -36,15 +37,15 @@ test: $(DEV)
 	$(BIN)/python -m pytest
 
 lint: $(DEV)
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy
 
 check: lint test
 
 format: $(DEV)
-	$(BIN)/ruff check --fix
-	$(BIN)/ruff format
+	$(BIN)/python -m ruff check --fix
+	$(BIN)/python -m ruff format
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (on Debian: apt-get install python3-venv)." >&2; exit 1; }
