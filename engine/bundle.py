@@ -148,7 +148,7 @@ def read_bundle(folder: Path) -> Bundle:
         if fields.get("format") != FORMAT:
             raise BundleError(f"The bundle {folder} has format {fields.get('format')}, not {FORMAT}; {again}.")
         manifest = Bundle.model_validate(fields)
-    except (ValueError, KeyError, AttributeError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         raise BundleError(f"{MANIFEST} of the bundle {folder} cannot be read; {again}.") from error
     if _seal(manifest) != stored:
         raise BundleError(f"{MANIFEST} of the bundle {folder} was changed; {again}.")
