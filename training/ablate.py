@@ -106,7 +106,7 @@ def ablate(
     """Fit every variant of `families` on every seed under the grouped split, and write the report's two tables.
 
     Returns the report's folder, with ablations.parquet and comparisons.parquet in it; they cover every variant that is
-    finished for all seeds, from this call or an earlier one. Raises DataError for an unknown family, fewer than one seed,
+    finished for all seeds, from this call or an earlier one. Raises DataError for an unknown family, no seed,
     a recipe without an encoder of each side, or a folder that holds ablations of other posts or settings.
     """
     if unknown := sorted(set(families) - set(FAMILIES)):

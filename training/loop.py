@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 import structlog
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from safetensors.torch import load_file, save_file
 from scipy.stats import spearmanr
 from torch import nn
@@ -53,7 +53,10 @@ class _Run:
     """State of one training: what a checkpoint holds."""
 
     def __init__(self, model: JointNetwork, config: NetworkConfig, folder: Path, steps: int) -> None:
-        self.accelerator = Accelerator(cpu=next(model.parameters()).device.type == "cpu")
+        # Poolers that come with a tower take no part in the loss.
+        idle = DistributedDataParallelKwargs(find_unused_parameters=True)
+        on_cpu = next(model.parameters()).device.type == "cpu"
+        self.accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=[idle])
         self.model, self.config, self.folder = model, config, folder
         self.steps = steps
         self.total = min(config.max_steps or config.epochs * steps, config.epochs * steps)
@@ -178,17 +181,23 @@ def train_network(
     settings = folder / "config.json"
     if settings.exists() and settings.read_text() != written:
         raise DataError(f"{folder} holds a run of another configuration; remove it or name the run otherwise.")
-    settings.write_text(written)
     steps = len(train) // config.batch_size
     if not steps:
         raise DataError(f"{len(train)} training posts are fewer than one batch of {config.batch_size}.")
     run = _Run(model, config, folder, steps)
     finished = folder / "curves.parquet"
-    if not finished.exists():
+    done = finished.exists()
+    # Every process has looked at the folder before one of them writes there.
+    run.accelerator.wait_for_everyone()
+    if not done:
+        if run.accelerator.is_main_process:
+            settings.write_text(written)
         run.resume()
         _fit(run, train, validation)
-        pd.DataFrame(run.curves).assign(seconds=time.monotonic() - run.began).to_parquet(finished)
-        run.path.unlink(missing_ok=True)
+        if run.accelerator.is_main_process:
+            pd.DataFrame(run.curves).assign(seconds=time.monotonic() - run.began).to_parquet(finished)
+            run.path.unlink(missing_ok=True)
+    run.accelerator.wait_for_everyone()
     curves = pd.read_parquet(finished)
     best = load_file(folder / "best.safetensors")
     copy_into(model, best)
@@ -209,7 +218,8 @@ def train_network(
 def _fit(run: _Run, train: Example, validation: Example) -> None:
     config = run.config
     share = slice(run.accelerator.process_index, None, run.accelerator.num_processes)
-    with tqdm(total=run.total, initial=run.step, desc=run.folder.name, mininterval=5) as progress:
+    quiet = not run.accelerator.is_main_process
+    with tqdm(total=run.total, initial=run.step, desc=run.folder.name, mininterval=5, disable=quiet) as progress:
         while run.step < run.total:
             epoch = run.step // run.steps
             order = np.random.default_rng([config.seed, epoch]).permutation(len(train))

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from PIL import Image
 from sklearn.model_selection import GroupKFold
 from tqdm import tqdm
 
@@ -23,6 +24,7 @@ from training.store import FeatureStore, FeatureTable, Kind
 from training.workspace import Workspace
 
 FOLDS = 5
+PLAIN = Image.new("RGB", (320, 180), (128, 128, 128))
 
 
 def post_of(row: pd.Series, image: object = None) -> Post:
@@ -72,6 +74,19 @@ class Material:
         if name == SIMILARITY:
             return self._similarity()
         return self._vectors(name)
+
+    def blank(self, name: str) -> npt.NDArray:
+        """One row of a feature, (1, …), for a post with nothing on that side: no words, or a plain grey picture."""
+        if name == TEXT_STATISTICS:
+            return text_statistics([""])
+        if name == PICTURE_STATISTICS:
+            return picture_statistics([PLAIN])
+        if name == NGRAMS:
+            return self.ngrams.predict([""]) if self.ngrams else np.zeros(1)
+        if name == SIMILARITY:
+            return np.zeros(1, dtype=np.float32)
+        encoder = load_encoder(self.encoders[name])
+        return encoder.encode([""] if encoder.modality == "text" else [PLAIN]).numpy()
 
     def _picture_statistics(self) -> npt.NDArray[np.float32]:
         path = (

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 import torch
+from accelerate import PartialState
 from sklearn.model_selection import GroupShuffleSplit
 
 from engine.encoders import Tower, load_encoder
@@ -105,12 +106,45 @@ def fit_catboost(spec: specs.CatBoost, material: Material) -> Fitted:
     member = CatBoostHead(spec.name, columns, {})
     models = {}
     for view in columns:
-        table = member.table(view, rows_of(features, train))
-        labels = (posts[name].to_numpy()[train] for name in ("level", "target", "group_number"))
+        table, rows = _with_blanks(member, view, features, train, material, spec)
+        labels = (posts[name].to_numpy()[rows] for name in ("level", "target", "group_number"))
         models[view] = fit_trees(spec, table, *labels)
         log.info("trees", member=spec.name, view=view, trees=[model.tree_count_ for model in models[view]])
     member = CatBoostHead(spec.name, columns, models)
     return Fitted(member, {view: member.answer(view, rows_of(features, held)) for view in member.views})
+
+
+def own_process() -> PartialState:
+    """This process among those of `accelerate launch`; it has a GPU of its own where there are any."""
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
+def _with_blanks(
+    member: CatBoostHead,
+    view: View,
+    features: Features,
+    train: npt.NDArray[np.int64],
+    material: Material,
+    spec: specs.CatBoost,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """The training table of a view and the post of each of its rows.
+
+    A share `spec.blank` of the posts is there again without words, as many without a picture, as many with neither:
+    trees extrapolate wildly to an empty title, and that is where every explanation starts.
+    """
+    generator = np.random.default_rng(spec.seed)
+    tables, rows = [member.table(view, rows_of(features, train))], [train]
+    sides = [names for names in (spec.text, spec.image) if set(names) & set(member.columns[view])]
+    empty = [*sides, tuple(name for names in sides for name in names)] if len(sides) > 1 else sides
+    for names in empty if spec.blank > 0 else []:
+        chosen = generator.choice(train, max(1, round(spec.blank * len(train))), replace=False)
+        emptied = rows_of(features, chosen)
+        for name in {*names, *spec.both}:
+            blank = material.blank(name)
+            emptied[name] = np.broadcast_to(blank, (len(chosen), *blank.shape[1:]))
+        tables.append(member.table(view, emptied))
+        rows.append(chosen)
+    return np.concatenate(tables), np.concatenate(rows)
 
 
 def network_config(spec: specs.Network, image: Tower, text: Tower) -> NetworkConfig:
@@ -137,7 +171,8 @@ def fit_network(spec: specs.Network, material: Material, folder: Path) -> Fitted
             for rows in (train, held)
         ]
     else:
-        sides = material.tokens(spec.image_encoder), material.tokens(spec.text_encoder)
+        with own_process().main_process_first():
+            sides = material.tokens(spec.image_encoder), material.tokens(spec.text_encoder)
         examples = [frozen_examples(workspace.posts, rows, *sides) for rows in (train, held)]
     result = train_network(model, config, examples[0], examples[1], folder)
     outputs = result.outputs

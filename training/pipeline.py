@@ -18,8 +18,8 @@ from engine.prediction import VIEWS, View
 from engine.scoring import LEVELS
 from training.blending import fit_view
 from training.material import Material
-from training.members import Fitted, fit_member
-from training.recipes.base import Recipe
+from training.members import Fitted, fit_member, own_process
+from training.recipes.base import Network, Recipe
 from training.workspace import Workspace
 
 log = structlog.get_logger()
@@ -39,6 +39,7 @@ def train(work: Path, recipe: Recipe) -> Path:
     """Fit every member on the training split, blend and calibrate on validation, and write the bundle.
 
     A network that was killed goes on from its checkpoint. Returns the bundle's folder. The test split is not touched.
+    Under `accelerate launch` all processes train the networks together; the first does everything else.
     """
     began = time.monotonic()
     folder = run_folder(work, recipe)
@@ -47,11 +48,16 @@ def train(work: Path, recipe: Recipe) -> Path:
     material = material_of(workspace, recipe)
     fitted: dict[str, Fitted] = {}
     seconds: dict[str, float] = {}
+    process = own_process()
     for spec in recipe.members:
+        if not (process.is_main_process or isinstance(spec, Network)):
+            continue
         started = time.monotonic()
         fitted[spec.name] = fit_member(spec, material, folder / spec.name)
         seconds[spec.name] = time.monotonic() - started
         log.info("member", name=spec.name, seconds=round(seconds[spec.name], 1))
+    if not process.is_main_process:
+        return folder / "bundle"
     held = workspace.posts.iloc[workspace.rows("validation")]
     prior = np.bincount(workspace.posts["level"].to_numpy()[workspace.rows("train")], minlength=len(LEVELS))
     prior = prior / prior.sum()

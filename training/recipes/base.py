@@ -38,6 +38,7 @@ class CatBoost:
     subsample: float = 0.8
     l2_leaf_reg: float = 3.0
     early_stopping: int | None = 60
+    blank: float = 0.05
     seed: int = 0
 
     def columns(self) -> dict[View, tuple[str, ...]]:
