@@ -1,5 +1,8 @@
 """Recipes: what they say of themselves, and each of them whole on tiny checkpoints, from raw posts to explanations."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -222,6 +225,34 @@ def test_frozen_towers_train_on_kept_tokens(work: Path, checkpoints: Callable) -
     bundle = train(work, recipe)
     assert not (bundle / "encoders").exists()
     assert len(Predictor.load(bundle, device="cpu").predict([draft(work)])) == 1
+
+
+TOGETHER = """
+import sys
+from pathlib import Path
+from training.pipeline import train
+from training.recipes.base import Network, Ngrams, Recipe
+work, picture, words = sys.argv[1:]
+settings = {"towers": "finetuned", "epochs": 1, "batch_size": 16}
+network = Network(settings=settings, shape={"width": 16, "heads": 2})
+encoders = {"picture": picture, "words": words}
+train(Path(work), Recipe(name="together", summary="By two.", encoders=encoders, members=(Ngrams(), network)))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_bundle(work: Path, checkpoints: Callable, tmp_path: Path) -> None:
+    (tmp_path / "together.py").write_text(TOGETHER)
+    towers = [f"vit:{checkpoints(tiny.build_vit)}", f"bert:{checkpoints(tiny.build_bert)}"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    environment |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
+    arguments = [*launch, str(tmp_path / "together.py"), str(work), *towers]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    bundle = work / "runs" / "together" / "bundle"
+    assert len(Predictor.load(bundle, device="cpu").predict([draft(work)])) == 1
+    assert {path.name for path in bundle.parent.iterdir()} == {"bundle", "network", "curves.parquet", "seconds.json"}
 
 
 @pytest.mark.slow
