@@ -73,6 +73,8 @@ def fit_trees(
         "subsample": spec.subsample,
         "l2_leaf_reg": spec.l2_leaf_reg,
         "random_seed": spec.seed,
+        # As many as OMP_NUM_THREADS allows: beside other work, threads that wait for one another cost many times more.
+        "thread_count": torch.get_num_threads(),
         "allow_writing_files": False,
         "verbose": False,
     }
