@@ -27,7 +27,7 @@ from training.recipes.base import CatBoost
 from training.tables import COUNTS
 
 # A few large steps instead of many small ones: a variant costs seconds, and all are fitted alike.
-TREES = CatBoost(iterations=200, learning_rate=0.08, early_stopping=None)
+TREES = CatBoost(iterations=200, depth=4, learning_rate=0.08, early_stopping=None)
 COMPONENTS = 48
 TITLE, PICTURE = "title vectors", "picture vectors"
 # Groups of features by the side that they are read off.
