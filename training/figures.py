@@ -20,6 +20,8 @@ COLUMNS = {
     "classwise_ece": ("ECE", 3),
     "conformal_coverage": ("sets cover", 2),
 }
+# Resampling adds noise inside the bins of a calibration error, so its interval lies above it and would only puzzle.
+WITHOUT_INTERVAL = {"classwise_ece"}
 KINDS = ("model", "baseline", "control", "leak")
 SEES = {"both": "picture and title", "text": "title", "image": "picture"}
 
@@ -56,7 +58,7 @@ def _rows(table: pd.DataFrame) -> list[str]:
     rows = []
     for _, found in table.groupby(["model", "kind", "view"]):
         model, kind, view = (str(found[name].iloc[0]) for name in ("model", "kind", "view"))
-        means = {str(name): _mean(part) for name, part in found.groupby("metric")}
+        means = {str(name): _mean(part, str(name)) for name, part in found.groupby("metric")}
         cells = " | ".join(_cell(means.get(metric), digits) for metric, (_, digits) in COLUMNS.items())
         name = f"**{model}**" if kind == "model" else model if kind == "baseline" else f"{model} ({kind})"
         best = means.get("src", (0.0, 0.0, 0.0))[0]
@@ -65,10 +67,10 @@ def _rows(table: pd.DataFrame) -> list[str]:
     return [row for _, _, row in sorted(rows)]
 
 
-def _mean(part: pd.DataFrame) -> tuple[float, float, float]:
+def _mean(part: pd.DataFrame, metric: str) -> tuple[float, float, float]:
     """Value and interval of one metric; over repeated seeds the mean, whose interval would be another one."""
     value = float(part["value"].mean())
-    if len(part) > 1:
+    if len(part) > 1 or metric in WITHOUT_INTERVAL:
         return value, nan, nan
     return value, float(part["low"].iloc[0]), float(part["high"].iloc[0])
 
@@ -77,7 +79,7 @@ def _cell(found: tuple[float, float, float] | None, digits: int) -> str:
     if found is None or isnan(found[0]):
         return "–"
     value, low, high = (_number(number, digits) for number in found)
-    return f"{value} <sub>{low}–{high}</sub>" if low and high else value
+    return f"{value} <sub>{low}–{high}</sub>" if low != high else value
 
 
 def _number(value: float, digits: int) -> str:
