@@ -19,6 +19,7 @@ from training.recipes.base import CatBoost
 
 # Enough for a reference, and quick: what a baseline would gain by longer growing is no question of ours.
 QUICK = CatBoost(iterations=300, learning_rate=0.06, early_stopping=30)
+NGRAM_RIDGE = "n-gram ridge"
 NEIGHBOURS = 50
 SMOOTHING = 5.0
 COUNTS = ("views", "likes", "comments")
@@ -96,7 +97,7 @@ class Baselines:
         for split in ("validation", "test"):
             part = score[self.rows[split]]
             answers.append(Answer(normal_levels(part, 1.0, 0.8), part))
-        return Candidate("n-gram ridge", "baseline", "text", answers[0], answers[1])
+        return Candidate(NGRAM_RIDGE, "baseline", "text", answers[0], answers[1])
 
     def _neighbours(self, role: str) -> Candidate:
         """Mean level and target of the nearest training posts by cosine of one encoder's vectors."""
