@@ -1,8 +1,7 @@
 """Fitting the members of a recipe on the training split, each with its answers on validation posts."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -202,8 +201,3 @@ def fit_member(spec: specs.Member, material: Material, folder: Path) -> Fitted:
     if isinstance(spec, specs.CatBoost):
         return fit_catboost(spec, material)
     return fit_network(spec, material, folder)
-
-
-def describe(spec: specs.Member) -> str:
-    """A member's specification as one line of JSON, for logs and reports."""
-    return json.dumps({"kind": type(spec).__name__, **asdict(spec)}, sort_keys=True)

@@ -123,21 +123,6 @@ class Workspace:
         table["target"] = normal_scores(table["score"], train_scores)
         return table
 
-    @cached_property
-    def texts(self) -> pd.DataFrame:
-        """Training posts without a picture: text supervision. Target and level are ranks within their own source.
-
-        Lists of other countries and days differ in their scores as a whole; which of their posts did better does not.
-        """
-        if not (self.folder / "texts.parquet").exists():
-            return self.posts.iloc[:0]
-        table = self._scored(self._rows("texts.parquet"))
-        table = table[table["split"] == "train"].reset_index(drop=True)
-        table["target"] = table.groupby("source")["score"].transform(lambda scores: normal_scores(scores, scores))
-        train = self.posts.loc[self.posts["split"] == "train", "target"]
-        table["level"] = to_level(table["target"], fit_cuts(train))
-        return table
-
     @staticmethod
     def cuts_of(train_scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
         return fit_cuts(train_scores)
