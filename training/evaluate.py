@@ -29,7 +29,7 @@ from training.judging import Candidate, calibrated, prediction_table, truth_of
 from training.material import post_of
 from training.metrics import paired_bootstrap, reliability, with_intervals
 from training.pipeline import material_of, recipe_config, run_folder
-from training.recipes.base import Recipe
+from training.recipes.base import DRIFT, Recipe
 from training.tables import write_table
 from training.workspace import Workspace
 
@@ -124,6 +124,7 @@ def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000) -> Path:
         found += [(candidate.kind, table) for table in calibrated(candidate, workspace).values()]
     predictions = pd.concat([table for _, table in found], ignore_index=True)
     metrics = pd.concat([_judged(kind, table, workspace, resamples) for kind, table in found], ignore_index=True)
+    _compare(recipe, metrics)
     report = run / "report"
     report.mkdir(exist_ok=True)
     shipped = predictions[predictions["model"].eq(recipe.name) | predictions["split"].eq("test")]
@@ -141,6 +142,15 @@ def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000) -> Path:
     write_report(report, recipe, workspace, predictor, notes, facts, seconds)
     amend_bundle(run / "bundle", facts=facts, notes=tuple(notes))
     return report
+
+
+def _compare(recipe: Recipe, metrics: pd.DataFrame) -> None:
+    """Warn where the validation figures have left those that the recipe states."""
+    own = metrics[metrics["model"].eq(recipe.name) & metrics["split"].eq("validation") & metrics["view"].eq("both")]
+    found = own.set_index("metric")["value"]
+    for metric, expected in recipe.expects.items():
+        if abs(found[metric] - expected) > DRIFT:
+            log.warning("drift", metric=metric, expected=expected, found=round(float(found[metric]), 4))
 
 
 def _judged(kind: str, table: pd.DataFrame, workspace: Workspace, resamples: int) -> pd.DataFrame:

@@ -101,6 +101,7 @@ def test_embedded_encoders_are_one_word_away(name: str) -> None:
     recipe = chosen(name, "embedded")
     assert set(recipe.encoders) == set(load_recipe(name).encoders)
     assert all(spec.partition(":")[0] in ("lite0", "lite2", "minilm") for spec in recipe.encoders.values())
+    assert recipe.name == (f"{name}_embedded" if load_recipe(name).embedded else name)
 
 
 def test_unknown_recipe_names_the_known_ones() -> None:
@@ -260,7 +261,7 @@ def test_two_processes_train_one_bundle(work: Path, checkpoints: Callable, tmp_p
 def test_whole_chain_on_embedded_encoders(name: str, work: Path) -> None:
     embedded = {"picture": "lite0:64x64", "words": "minilm:16"}
     recipe = small(with_encoders(load_recipe(name), embedded))
-    predictor = Predictor.load(train(work, replace(recipe, name=f"{name}-embedded")), device="cpu")
+    predictor = Predictor.load(train(work, replace(recipe, name=f"{name}-small")), device="cpu")
     (prediction,) = predictor.predict([draft(work)])
     assert np.isclose(sum(prediction.probabilities), 1)
     assert shapley.explain(predictor, draft(work), permutations=4).completeness_error < 1e-4

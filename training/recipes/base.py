@@ -10,6 +10,7 @@ from engine.prediction import View
 
 Target = Literal["score", "popularity", "popularity_with_views"]
 Towers = Literal["frozen", "finetuned", "lora"]
+DRIFT = 0.02
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ Member = Ngrams | CatBoost | Network
 class Recipe:
     """One experiment. `encoders` maps roles to what `load_encoder` takes; `embedded` replaces them where no hub is.
 
-    `expects` states the validation figures the recipe reached when it was written, so that a drift is noticed.
+    `expects` states the validation figures that the recipe reached when it was written, `embedded_expects` those on
+    its embedded encoders; `evaluate` warns when a run is off by more than `DRIFT`.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Recipe:
     target: Target = "score"
     baseline_vectors: tuple[str, ...] = ()
     expects: dict[str, float] = field(default_factory=dict)
+    embedded_expects: dict[str, float] = field(default_factory=dict)
 
 
 def with_encoders(
@@ -92,7 +95,8 @@ def with_encoders(
 ) -> Recipe:
     """The recipe on other towers: its `embedded` ones, or those of a mapping from roles to encoder specs.
 
-    `towers` says how its networks treat them. Raises DataError for another word, or a role that the recipe lacks.
+    `towers` says how its networks treat them. A recipe that takes its `embedded` encoders says so in its name, and so
+    in its run's folder, bundle and report. Raises DataError for another word, or a role that the recipe lacks.
     """
     if isinstance(choice, str) and choice not in ("recipe", "embedded"):
         raise DataError(f"“{choice}” is no choice of encoders; use recipe or embedded.")
@@ -105,4 +109,8 @@ def with_encoders(
         replace(spec, settings={**spec.settings, "towers": towers}) if towers and isinstance(spec, Network) else spec
         for spec in recipe.members
     )
-    return replace(recipe, encoders={**recipe.encoders, **named}, members=members)
+    recipe = replace(recipe, encoders={**recipe.encoders, **named}, members=members)
+    if choice != "embedded" or not named:
+        return recipe
+    summary = f"{recipe.summary} Here {' and '.join(named.values())} stand in for the recipe's own encoders."
+    return replace(recipe, name=f"{recipe.name}_embedded", summary=summary, expects=recipe.embedded_expects)
