@@ -113,6 +113,21 @@ def ablate(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "re
     print(f"ablations: {run(work, chosen(recipe, encoders), seeds=seeds)}")
 
 
+def explain(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", posts: int = 150) -> None:
+    """Judge explanations on a sample of test posts: does the answer follow the parts they point at?
+
+    Args:
+        recipe: Name of a module in training/recipes.
+        work: The work folder it was trained in.
+        encoders: As it was trained.
+        posts: Size of the sample; 150 take about ten minutes of one core.
+    """
+    from training.attribution import explain as run
+    from training.recipes import chosen
+
+    print(f"attribution: {run(work, chosen(recipe, encoders), posts)}")
+
+
 def ship(
     recipe: str = "youtube_blend",
     work: Path = WORK,
@@ -149,7 +164,7 @@ def figures(report: Path = Path("models/youtube/report"), readme: Path = Path("R
     print(f"figures: {readme}")
 
 
-STEPS = {step.__name__: step for step in (prepare, split, extract, train, evaluate, ablate, ship, figures)}
+STEPS = {step.__name__: step for step in (prepare, split, extract, train, evaluate, ablate, explain, ship, figures)}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -119,8 +119,7 @@ class Page:
 
         predictor = self.model.get()
         if method == explanation.GRADIENTS:
-            # On the shipped model as complete as twice the steps, and then faster than Shapley values.
-            reasons = gradients.explain(predictor, post, steps=32)
+            reasons = gradients.explain(predictor, post)
         else:
             reasons = shapley.explain(predictor, post, progress=progress)
         return reasons, render.heat_overlay(post.image, reasons) if post.image is not None else None
