@@ -13,6 +13,9 @@ from engine.scoring import LEVELS, SCORE_FORMULA
 
 CUTS = (0.012, 0.022, 0.035, 0.06)
 PRIOR = (0.2, 0.2, 0.2, 0.2, 0.2)
+POPULARITY_FORMULA = (
+    "popularity v1: 1 + 0.4321·likes + 0.5678·comments, weights 1 − Cor(views, count) of training posts"
+)
 NOTES = {
     "both": "",
     "text": "The picture was not seen: this is the title's part alone.",
@@ -65,8 +68,8 @@ class PageOutcome:
 class PagePredictor:
     """Answers from the brightness of a picture's halves and from a few words."""
 
-    def __init__(self, text_fields: tuple[str, ...] = ("title",)) -> None:
-        self.bundle = PageBundle(text_fields=text_fields)
+    def __init__(self, text_fields: tuple[str, ...] = ("title",), score_formula: str = SCORE_FORMULA) -> None:
+        self.bundle = PageBundle(text_fields=text_fields, score_formula=score_formula)
 
     def text_features(self, posts: Sequence[Post]) -> Features:
         return {"text": np.array([[_excitement(post.title)] for post in posts])}

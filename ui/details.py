@@ -7,9 +7,9 @@ from math import exp
 from typing import TYPE_CHECKING, Any
 
 from engine.prediction import VIEWS, Prediction
-from engine.scoring import LEVELS, SCORE_FORMULA
+from engine.scoring import LEVELS
 from ui.bars import percent, vote_bars
-from ui.verdict import points
+from ui.scale import Scale, scale_of
 
 if TYPE_CHECKING:
     from engine.bundle import Bundle
@@ -28,8 +28,8 @@ BLIND = (
 )
 
 
-def record(prediction: Prediction) -> dict[str, Any]:
-    """The prediction as plain data, levels by name. It holds nothing of the draft itself."""
+def record(prediction: Prediction, scale: Scale) -> dict[str, Any]:
+    """The prediction as plain data, levels by name, with what its score is. It holds nothing of the draft itself."""
     data = asdict(prediction)
     data.pop("post_id")
     return {
@@ -40,25 +40,26 @@ def record(prediction: Prediction) -> dict[str, Any]:
         "prior": _by_level(prediction.prior),
         "level_set": [LEVELS[level] for level in prediction.level_set],
         "votes": [{**asdict(vote), "probabilities": _by_level(vote.probabilities)} for vote in prediction.votes],
-        "score_formula": SCORE_FORMULA,
+        "score_name": scale.name,
+        "score_formula": scale.formula,
     }
 
 
-def votes_table(prediction: Prediction) -> str:
+def votes_table(prediction: Prediction, scale: Scale) -> str:
     """HTML table of the members' votes before blending."""
     if not prediction.votes:
         return ""
     rows = "".join(
         f'<tr><th scope="row">{escape(vote.member)}</th><td>{vote_bars(vote.probabilities)}</td>'
         f"<td>{_leaning(vote.probabilities)}</td>"
-        f"<td>{points(exp(vote.log_score))}</td><td>{vote.weight:.2f}</td></tr>"
+        f"<td>{scale.number(exp(vote.log_score))}</td><td>{vote.weight:.2f}</td></tr>"
         for vote in prediction.votes
     )
     return (
         '<section class="fi-card"><h3>How the members of the blend voted</h3>'
         '<div class="fi-scroll" tabindex="0"><table>'
         '<thead><tr><th scope="col">Member</th><th scope="col">Levels</th><th scope="col">Leans to</th>'
-        '<th scope="col">Points per 100&nbsp;views</th><th scope="col">Weight</th></tr></thead>'
+        f'<th scope="col">{scale.unit.capitalize()}</th><th scope="col">Weight</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div></section>"
     )
 
@@ -66,12 +67,14 @@ def votes_table(prediction: Prediction) -> str:
 def model_facts(bundle: "Bundle") -> str:
     """HTML of what the model was trained on, how well it did on posts it had never seen, and what it cannot know."""
     notes = "".join(f"<li>{escape(str(note))}</li>" for note in bundle.notes)
+    scale = scale_of(bundle)
+    formula = scale.formula.removeprefix(scale.name).strip()
     return (
         f'<section class="fi-card"><h3>About this model</h3>{_origin(bundle.data)}<p>{BLIND}</p>'
         f"{_figures(bundle)}"
         f"{f'<ul>{notes}</ul>' if notes else ''}"
         f'<p class="fi-small">Bundle {escape(bundle.name)}, recipe {escape(bundle.recipe)}, '
-        f"created {escape(bundle.created[:10])}. Engagement score {escape(bundle.score_formula)}.</p></section>"
+        f"created {escape(bundle.created[:10])}. {scale.name.capitalize()} score {escape(formula)}.</p></section>"
     )
 
 

@@ -11,6 +11,7 @@ from engine.prediction import Prediction
 from ui import details, explanation, verdict
 from ui.examples import available
 from ui.model import Model, on_gpu, sentence, zero_gpu
+from ui.scale import scale_of
 from ui.uploads import Uploads, read_draft
 
 if TYPE_CHECKING:
@@ -46,10 +47,11 @@ class Page:
             post = read_draft(path, title, tags, description)
             prediction = self._predict(post)
             bundle = self.model.get().bundle
+            scale = scale_of(bundle)
         except Exception as error:
             return verdict.error_panel(sentence(error)), "", None, *self._unexplained(explanation.FIRST), None
-        panel = verdict.verdict_panel(prediction, bundle.cuts, bundle.data.get("absent_counts", ()))
-        votes, record = details.votes_table(prediction), details.record(prediction)
+        panel = verdict.verdict_panel(prediction, bundle.cuts, scale)
+        votes, record = details.votes_table(prediction, scale), details.record(prediction, scale)
         return panel, votes, record, *self._unexplained(explanation.HINT), post
 
     def explain(self, post: Post | None, method: str, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
@@ -83,15 +85,16 @@ class Page:
         """Predict the engagement level of an unpublished post.
 
         Give a picture file, a title, or both; tags (separated by commas) and description count only where the model
-        reads them. Returns level, confidence, five probabilities, the 9-in-10 level set, the engagement estimate with
-        its 80 % interval, the members' votes and notes. Files are deleted when the session ends, in an hour at most.
+        reads them. Returns level, confidence, five probabilities, the 9-in-10 level set, the estimated score with its
+        80 % interval and formula, the members' votes and notes. Files are deleted when the session ends, in an hour at
+        most.
         """
         self.uploads.remember(picture, request)
         try:
             prediction = self._predict(read_draft(picture, title, tags, description))
         except Exception as error:
             raise gr.Error(sentence(error), print_exception=False) from None
-        return details.record(prediction)
+        return details.record(prediction, scale_of(self.model.get().bundle))
 
     def api_explain(
         self, picture: str | None, title: str, tags: str, description: str, method: str, request: gr.Request

@@ -8,12 +8,16 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from engine.errors import FirstImpressionsError
+from engine.errors import BundleError, DataError, EncoderError, FirstImpressionsError
 
 if TYPE_CHECKING:
     from engine.predictor import Predictor
 
 UNEXPECTED = "Something went wrong on our side; your draft was not the reason. Try again in a moment."
+UNAVAILABLE = (
+    "The model behind this page cannot be used right now; your draft was not the reason. "
+    "Whoever runs the page finds the reason in its log."
+)
 GPU_SECONDS = 60
 
 P = ParamSpec("P")
@@ -60,7 +64,14 @@ def load_shipped() -> "Predictor":
 
 
 def sentence(error: Exception) -> str:
-    """What a visitor is told. Unforeseen errors are logged by type and place only: their text may quote the draft."""
+    """What a visitor is told.
+
+    What is wrong with the model goes to the log, for it names folders of the server. Unforeseen errors are logged by
+    type and place only: their text may quote the draft.
+    """
+    if isinstance(error, BundleError | EncoderError | DataError):
+        log.error("%s", error)
+        return UNAVAILABLE
     if isinstance(error, FirstImpressionsError):
         return str(error)
     place = error.__traceback__

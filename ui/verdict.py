@@ -1,4 +1,4 @@
-"""The answer in words: the verdict, how sure it is, and what the engagement estimate means for people."""
+"""The answer in words: the verdict, how sure it is, and what the estimated score means for people."""
 
 import math
 from collections.abc import Sequence
@@ -6,8 +6,9 @@ from html import escape
 from itertools import pairwise
 
 from engine.prediction import Prediction
-from engine.scoring import LEVELS, SCORE_WEIGHTS
+from engine.scoring import LEVELS
 from ui.bars import NO_BREAK, percent, probability_bars
+from ui.scale import Scale
 
 SURENESS = {1: "Quite sure", 2: "Fairly sure", 3: "Fairly unsure", 4: "Very unsure", 5: "Not sure at all"}
 EMPTY = (
@@ -49,35 +50,27 @@ def against_prior(prediction: Prediction) -> str:
     return f"{prediction.level_name} is {ratio:.1f} times as likely for this draft as for any post."
 
 
-def points(score: float) -> str:
-    """An engagement score as points per 100 views, to two meaningful digits: "6.1"."""
-    value = 100.0 * score
-    if value >= 10:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
-
-
-def estimate(prediction: Prediction) -> str:
-    """The engagement estimate with its 80 % interval, in words."""
+def estimate(prediction: Prediction, scale: Scale) -> str:
+    """The estimated score with its 80 % interval, in words."""
     return (
-        f"About {points(prediction.score)} points per 100 views; 8 of 10 such posts land between "
-        f"{points(prediction.score_low)} and {points(prediction.score_high)}."
+        f"About {scale.number(prediction.score)} {scale.unit}; 8 of 10 such posts land between "
+        f"{scale.number(prediction.score_low)} and {scale.number(prediction.score_high)}."
     )
 
 
-def verdict_panel(prediction: Prediction, cuts: Sequence[float], absent_counts: Sequence[str] = ()) -> str:
-    """HTML of the whole answer; `absent_counts` are those that the training data do not give."""
+def verdict_panel(prediction: Prediction, cuts: Sequence[float], scale: Scale) -> str:
+    """HTML of the whole answer; `cuts` and `scale` are those of the bundle's score."""
     tone = "fi-unclear" if prediction.abstain else f"fi-tone-{prediction.level}"
     note = f'<p class="fi-note">{escape(prediction.note)}</p>' if prediction.note else ""
     added = against_prior(prediction)
     return (
         f'<section class="fi-card fi-verdict {tone}" aria-live="polite">'
-        f'<p class="fi-kicker">Likely engagement<span class="fi-stale-hint">draft changed: predict again</span></p>'
+        f'<p class="fi-kicker">Likely {scale.name}<span class="fi-stale-hint">draft changed: predict again</span></p>'
         f"<h2>{escape(headline(prediction))}</h2>"
         f'<p class="fi-sure">{escape(certainty(prediction))}{" " + escape(added) if added else ""}</p>{note}'
         f"{probability_bars(prediction)}"
-        f'<div class="fi-estimate"><p>{escape(estimate(prediction))}</p>{_ruler(prediction, cuts)}'
-        f'<p class="fi-small">{_points_key(absent_counts)} Zones: the five levels.</p>'
+        f'<div class="fi-estimate"><p>{escape(estimate(prediction, scale))}</p>{_ruler(prediction, cuts, scale)}'
+        f'<p class="fi-small">{escape(scale.key)} Zones: the five levels.</p>'
         "</div></section>"
     )
 
@@ -87,20 +80,11 @@ def error_panel(reason: str, title: str = "No prediction") -> str:
     return f'<section class="fi-card fi-error" role="alert"><h2>{title}</h2><p>{escape(reason)}</p></section>'
 
 
-def _points_key(absent_counts: Sequence[str]) -> str:
-    parts = [
-        f"a {count.removesuffix('s')} counts {weight:g}"
-        for count, weight in SCORE_WEIGHTS.items()
-        if count not in absent_counts
-    ]
-    return f"Points: {', '.join(parts)}."
-
-
 def _either(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _ruler(prediction: Prediction, cuts: Sequence[float]) -> str:
+def _ruler(prediction: Prediction, cuts: Sequence[float], scale: Scale) -> str:
     """The interval on a logarithmic ruler whose zones are the five levels."""
     positive = [value for value in (*cuts, prediction.score_low, prediction.score_high) if value > 0]
     low, high = math.log(min(positive) / 1.6), math.log(max(positive) * 1.6)
@@ -113,9 +97,10 @@ def _ruler(prediction: Prediction, cuts: Sequence[float]) -> str:
         f'<i class="fi-level-{level}" style="left:{start:.1f}%;width:{end - start:.1f}%" title="{LEVELS[level]}"></i>'
         for level, (start, end) in enumerate(pairwise(edges))
     )
-    marks = "".join(f'<span style="left:{place(cut):.1f}%">{points(cut)}</span>' for cut in cuts)
+    marks = "".join(f'<span style="left:{place(cut):.1f}%">{scale.number(cut)}</span>' for cut in cuts)
     start, end = place(prediction.score_low), place(prediction.score_high)
-    spoken = f"{points(prediction.score_low)} to {points(prediction.score_high)}{NO_BREAK}points per 100 views"
+    ends = f"{scale.number(prediction.score_low)} to {scale.number(prediction.score_high)}"
+    spoken = f"{ends}{NO_BREAK}{scale.unit}"
     return (
         f'<div class="fi-ruler" role="img" aria-label="Ruler of levels with the interval {spoken}">'
         f'<div class="fi-span" style="left:{start:.1f}%;width:{end - start:.1f}%"></div>'

@@ -14,6 +14,7 @@ import app
 from engine.errors import BundleError
 from engine.scoring import LEVELS
 from tests.page_predictor import PagePredictor
+from ui.model import UNAVAILABLE
 from ui.theme import launch_settings
 
 
@@ -170,14 +171,16 @@ def test_privacy_settings_of_the_page(address: str) -> None:
     assert httpx.get(f"{address}monitoring").status_code >= 400
 
 
-def test_a_missing_bundle_leaves_the_page_up(serve: Callable[..., str]) -> None:
+def test_a_missing_bundle_leaves_the_page_up(serve: Callable[..., str], caplog: pytest.LogCaptureFixture) -> None:
     def missing() -> PagePredictor:
-        raise BundleError("There is no bundle; train one.")
+        raise BundleError("There is no bundle at /srv/models; train one.")
 
     address = serve(missing)
     assert httpx.get(address).status_code == 200
     client = Client(address, verbose=False)
-    assert "There is no bundle; train one." in refused(client, title="My cat")
+    shown = refused(client, title="My cat")
+    assert UNAVAILABLE in shown and "/srv" not in shown
+    assert "no bundle at /srv/models" in caplog.text
     client.close()
 
 

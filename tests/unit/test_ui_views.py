@@ -9,20 +9,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.errors import BundleError, ImageError, PostError
+from engine.errors import BundleError, EncoderError, ImageError, PostError
 from engine.explain.base import Explanation
 from engine.posts import Post
 from engine.prediction import Prediction
 from engine.scoring import LEVELS
-from tests.page_predictor import CUTS, PagePredictor
-from ui import bars, details, examples, explanation, model, uploads, verdict
+from tests.page_predictor import CUTS, POPULARITY_FORMULA, PageBundle, PagePredictor
+from ui import bars, details, examples, explanation, handlers, model, uploads, verdict
+from ui.scale import Scale, scale_of
 
+RATE = scale_of(PageBundle())  # type: ignore[arg-type]
 HOSTILE = "<img src=x onerror=alert(1)> & {{this}} ${value}"
 
 
 @pytest.fixture
 def prediction() -> Prediction:
     return PagePredictor().predict([Post(title="My cat never sleeps!")])[0]
+
+
+def popularity() -> Scale:
+    return scale_of(PageBundle(score_formula=POPULARITY_FORMULA))  # type: ignore[arg-type]
 
 
 def changed(prediction: Prediction, **changes: Any) -> Prediction:
@@ -65,17 +71,52 @@ def test_the_prior_is_compared_with(prediction: Prediction) -> None:
     [(0.061, "6.1"), (0.114, "11"), (0.0043, "0.43"), (0.000012, "0.0012"), (0.0, "0"), (12.0, "1,200")],
 )
 def test_points_per_hundred_views(score: float, text: str) -> None:
-    assert verdict.points(score) == text
+    assert RATE.number(score) == text
+
+
+@pytest.mark.parametrize(
+    ("score", "text"), [(1.0, "1.0"), (37.4, "37"), (99.6, "100"), (12345.6, "12,000"), (2.96e6, "3,000,000")]
+)
+def test_popularity_is_not_per_view(score: float, text: str) -> None:
+    assert popularity().number(score) == text
 
 
 def test_estimate_gives_its_interval(prediction: Prediction) -> None:
-    words = verdict.estimate(changed(prediction, score=0.061, score_low=0.029, score_high=0.114))
-    assert words == "About 6.1 points per 100 views; 8 of 10 such posts land between 2.9 and 11."
+    rated = changed(prediction, score=0.061, score_low=0.029, score_high=0.114)
+    assert (
+        verdict.estimate(rated, RATE) == "About 6.1 points per 100 views; 8 of 10 such posts land between 2.9 and 11."
+    )
+    reached = changed(prediction, score=5230.0, score_low=812.0, score_high=33600.0)
+    assert verdict.estimate(reached, popularity()) == (
+        "About 5,200 popularity points; 8 of 10 such posts land between 810 and 34,000."
+    )
 
 
 def test_points_leave_out_counts_that_the_data_lack(prediction: Prediction) -> None:
-    assert "a like counts 1, a comment counts 2, a share counts 3." in verdict.verdict_panel(prediction, CUTS)
-    assert "a like counts 1, a comment counts 2. " in verdict.verdict_panel(prediction, CUTS, ["shares", "favorites"])
+    complete = scale_of(PageBundle(data={}))  # type: ignore[arg-type]
+    assert "a like counts 1, a comment counts 2, a share counts 3." in verdict.verdict_panel(prediction, CUTS, complete)
+    assert "a like counts 1, a comment counts 2. " in verdict.verdict_panel(prediction, CUTS, RATE)
+
+
+def test_a_popularity_bundle_speaks_of_no_rate() -> None:
+    page = handlers.Page(lambda: PagePredictor(score_formula=POPULARITY_FORMULA))  # type: ignore[arg-type, return-value]
+    *_, facts, _ = page.describe()
+    panel, votes, record, *_ = page.predict(None, "My cat never sleeps!", "", "")
+    for html in (facts, panel, votes):
+        assert "opularity" in html
+        for wrong in ("per 100", "ngagement", "like counts", "max(views"):
+            assert wrong not in html, wrong
+    assert "Popularity score v1: 1 + 0.4321·likes" in facts
+    assert (record["score_name"], record["score_formula"]) == ("popularity", POPULARITY_FORMULA)
+
+
+def test_an_engagement_bundle_prints_its_own_formula() -> None:
+    formula = "v9: (2·likes) / max(views, 1)"
+    page = handlers.Page(lambda: PagePredictor(score_formula=formula))  # type: ignore[arg-type, return-value]
+    panel, votes, record, *_ = page.predict(None, "My cat never sleeps!", "", "")
+    assert "points per 100 views" in panel and "Points per 100 views" in votes and "Likely engagement" in panel
+    assert (record["score_name"], record["score_formula"]) == ("engagement", formula)
+    assert f"Engagement score {formula}" in page.describe()[3]
 
 
 def test_bars_keep_the_order_of_levels_whatever_the_probabilities(prediction: Prediction) -> None:
@@ -101,7 +142,7 @@ def test_bars_mark_the_level_set_and_the_verdict(prediction: Prediction) -> None
 
 
 def test_ruler_stays_inside_the_card_for_extreme_scores(prediction: Prediction) -> None:
-    html = verdict.verdict_panel(changed(prediction, score=1e-9, score_low=0.0, score_high=3.0), CUTS)
+    html = verdict.verdict_panel(changed(prediction, score=1e-9, score_low=0.0, score_high=3.0), CUTS, RATE)
     places = [float(place) for place in re.findall(r"left:(-?[\d.]+)%", html)]
     assert places and all(0 <= place <= 100 for place in places)
 
@@ -110,9 +151,10 @@ def test_panels_escape_what_they_show(prediction: Prediction) -> None:
     vote = dataclasses.replace(prediction.votes[0], member=HOSTILE)
     hostile = changed(prediction, note=HOSTILE, reason=HOSTILE, abstain=True, votes=(vote,))
     panels = [
-        verdict.verdict_panel(hostile, CUTS),
+        verdict.verdict_panel(hostile, CUTS, scale_of(PageBundle(score_formula=HOSTILE))),  # type: ignore[arg-type]
+        details.model_facts(PageBundle(score_formula=f"popularity {HOSTILE}")),  # type: ignore[arg-type]
         verdict.error_panel(HOSTILE),
-        details.votes_table(hostile),
+        details.votes_table(hostile, RATE),
         examples.example_cards([examples.Example(HOSTILE)]),
         explanation.fine_print(explained(notes=(HOSTILE,), words=((HOSTILE, 0.4),))),
     ]
@@ -130,7 +172,7 @@ def test_model_facts_come_from_the_bundle_alone() -> None:
 
 
 def test_record_names_levels_in_order(prediction: Prediction) -> None:
-    record = details.record(prediction)
+    record = details.record(prediction, RATE)
     assert list(record["probabilities"]) == list(LEVELS)
     assert record["level"] in LEVELS and "post_id" not in record
 
@@ -192,6 +234,17 @@ def test_sentence_shows_our_errors_and_hides_the_others(caplog: pytest.LogCaptur
     except ValueError as error:
         assert model.sentence(error) == model.UNEXPECTED
     assert "ValueError" in caplog.text and "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", [BundleError, EncoderError])
+def test_the_servers_folders_are_for_its_log(kind: type[Exception], caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> PagePredictor:
+        raise kind("There is no bundle at /srv/models/youtube/bundle; train one.")
+
+    page = handlers.Page(broken)  # type: ignore[arg-type]
+    shown = f"{page.describe()} {page.predict(None, 'My cat', '', '')} {page.explain(Post('My cat'), '')}"
+    assert "/srv" not in shown and shown.count(model.UNAVAILABLE) == 3
+    assert caplog.text.count("/srv/models/youtube/bundle") == 3
 
 
 def test_a_failed_load_is_tried_again() -> None:

@@ -1,0 +1,52 @@
+"""How a bundle's score is told to people: an engagement rate per 100 views, or a popularity."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.scoring import SCORE_WEIGHTS
+
+if TYPE_CHECKING:
+    from engine.bundle import Bundle
+
+POPULARITY = "popularity"
+POPULARITY_KEY = (
+    "Popularity points: a post's reactions added up, not per view; a count that follows the views closely weighs less."
+)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Words for one score: its `name`, the `unit` of what `number` gives, a `key` to what counts, the `formula`."""
+
+    name: str
+    unit: str
+    key: str
+    formula: str
+    factor: float = 1.0
+
+    def number(self, score: float) -> str:
+        """A score in the unit, to two meaningful digits: "6.1", "12,000"."""
+        value = self.factor * score
+        if value >= 100:
+            return f"{float(f'{value:.2g}'):,.0f}"
+        if value >= 10:
+            return f"{value:.0f}"
+        return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+
+
+def scale_of(bundle: "Bundle") -> Scale:
+    """The scale that the bundle's score formula asks for; counts that its data lack are left out of the key."""
+    formula = bundle.score_formula
+    if formula.startswith(POPULARITY):
+        return Scale(POPULARITY, "popularity points", POPULARITY_KEY, formula)
+    return Scale("engagement", "points per 100 views", _points_key(bundle.data.get("absent_counts", ())), formula, 100)
+
+
+def _points_key(absent_counts: Sequence[str]) -> str:
+    parts = [
+        f"a {count.removesuffix('s')} counts {weight:g}"
+        for count, weight in SCORE_WEIGHTS.items()
+        if count not in absent_counts
+    ]
+    return f"Points: {', '.join(parts)}."
