@@ -1,6 +1,6 @@
 """What an explanation costs beyond the forward passes it cannot do without: one ratio, near 1 is good.
 
-    python -m benchmarks.explanation [--bundle models/youtube/bundle] [--rounds 5]
+    python -m benchmarks.explanation [--bundle models/youtube/bundle] [--rounds 5] [--json FILE]
 
 Reference: the predictor's towers alone, on as many picture and text variants as the explanation encodes, in batches
 as full as its own. Both run in turns in one process, and the ratio is that of the medians. Everything the explanation
@@ -10,10 +10,12 @@ adds is in it: superpixels, masks, heads and calibration, Shapley bookkeeping.
 import argparse
 import statistics
 import time
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from benchmarks import hardware
 from engine.explain import regions, shapley
 from engine.explain.game import PICTURES_PER_CALL
 from engine.explain.words import split_title
@@ -60,6 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds, after one that warms up")
+    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     options = parser.parse_args()
     predictor = Predictor.load(options.bundle)
     post = example()
@@ -72,14 +75,18 @@ def main() -> None:
     for number in range(options.rounds):
         explained.append(shapley.explain(predictor, post, seed=number).seconds)
         bare.append(forward(predictor, pictures, texts))
-    ratio = statistics.median(explained) / statistics.median(bare)
+    whole, part = statistics.median(explained), statistics.median(bare)
     print(
         f"{explanation.image_passes} pictures, {explanation.text_passes} texts, {explanation.evaluations} coalitions: "
-        f"explanation {statistics.median(explained):.2f} s, forward passes alone {statistics.median(bare):.2f} s; "
+        f"explanation {whole:.2f} s, forward passes alone {part:.2f} s; "
         f"mean standard error {explanation.standard_errors.mean():.4f} levels, "
         f"largest value {explanation.scale:.4f}"
     )
-    print(f"ratio {ratio:.3f} (target ≤ {TARGET})")
+    print(f"ratio {whole / part:.3f} (target ≤ {TARGET})")
+    if options.json:
+        figures = {"explanation": (whole, "s"), "forward passes": (part, "s")}
+        what = "one explanation (Shapley values), against the forward passes it cannot do without"
+        hardware.merge(options.json, "explanation", hardware.entry(what, whole / part, TARGET, figures, options.rounds))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the prediction of one post costs beyond its encoders: one ratio, near 1 is good.
 
-    python -m benchmarks.single_post [--bundle models/youtube/bundle] [--rounds 60] [--profile]
+    python -m benchmarks.single_post [--bundle models/youtube/bundle] [--rounds 60] [--json FILE] [--profile]
 
 Measured: `Predictor.predict` of one post with picture and title, warm. Reference: bare forward passes of the bundle's
 towers on tensors that were prepared before. Both run in turns, and the ratio is that of the medians. So everything
@@ -11,9 +11,11 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
+from benchmarks import hardware
 from engine.encoders import Tower
 from engine.encoders.runtime import autocast
 from engine.encoders.tower import Batch
@@ -56,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
     parser.add_argument("--rounds", type=int, default=60, help="measured rounds, after a few that warm up")
+    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     parser.add_argument("--profile", action="store_true", help="print where the time of a prediction goes")
     options = parser.parse_args()
     predictor = Predictor.load(options.bundle)
@@ -70,11 +73,15 @@ def main() -> None:
             predicted.append(whole)
             bare.append(part)
     names = " and ".join(tower.name for tower, _ in inputs)
+    whole, part = 1000 * statistics.median(predicted), 1000 * statistics.median(bare)
     print(
-        f"prediction {1000 * statistics.median(predicted):.1f} ms, forward passes of {names} alone "
-        f"{1000 * statistics.median(bare):.1f} ms, {torch.get_num_threads()} threads"
+        f"prediction {whole:.1f} ms, forward passes of {names} alone {part:.1f} ms, {torch.get_num_threads()} threads"
     )
-    print(f"ratio {statistics.median(predicted) / statistics.median(bare):.3f} (target ≤ {TARGET})")
+    print(f"ratio {whole / part:.3f} (target ≤ {TARGET})")
+    if options.json:
+        figures = {"prediction": (whole, "ms"), "forward passes": (part, "ms")}
+        what = "one prediction, against bare forward passes of its encoders"
+        hardware.merge(options.json, "single_post", hardware.entry(what, whole / part, TARGET, figures, options.rounds))
     if options.profile:
         profile(lambda: predictor.predict([post]), options.rounds)
 

@@ -1,6 +1,6 @@
 """How long the page takes to be there: one ratio, near 1 or below is good.
 
-    python -m benchmarks.startup [--bundle models/youtube/bundle] [--rounds 5]
+    python -m benchmarks.startup [--bundle models/youtube/bundle] [--rounds 5] [--json FILE]
 
 Measured: a new Python process that imports the app, serves it and answers an HTTP request for the page. Reference:
 a new process that imports torch, transformers and gradio and does nothing else. Both run in turns, after one of each
@@ -15,6 +15,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from benchmarks import hardware
 
 TARGET = 1.5
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--bundle", type=Path, default=None, help="folder of a bundle; the shipped one by default")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds, after one that warms up")
+    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     options = parser.parse_args()
     environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"}
     if options.bundle is not None:
@@ -74,13 +77,16 @@ def main() -> None:
             references.append(reference["end"])
             pages.append(moments["page"])
             models.append(moments["model"])
-    bare = statistics.median(references)
+    page, model, bare = (statistics.median(seconds) for seconds in (pages, models, references))
     print(
-        f"page {statistics.median(pages):.2f} s, model behind it {statistics.median(models):.2f} s, "
-        f"importing torch, transformers and gradio alone {bare:.2f} s"
+        f"page {page:.2f} s, model behind it {model:.2f} s, importing torch, transformers and gradio alone {bare:.2f} s"
     )
-    print(f"ratio {statistics.median(pages) / bare:.3f} (target ≤ {TARGET})")
-    print(f"ratio until the model is there too {statistics.median(models) / bare:.3f}")
+    print(f"ratio {page / bare:.3f} (target ≤ {TARGET})")
+    print(f"ratio until the model is there too {model / bare:.3f}")
+    if options.json:
+        figures = {"page": (page, "s"), "model behind it": (model, "s"), "imports": (bare, "s")}
+        what = "until the page answers, against importing torch, transformers and gradio"
+        hardware.merge(options.json, "startup", hardware.entry(what, page / bare, TARGET, figures, options.rounds))
 
 
 if __name__ == "__main__":

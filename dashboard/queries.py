@@ -239,5 +239,10 @@ def curves(report: Report) -> pd.DataFrame:
 
 
 def attribution(report: Report) -> pd.DataFrame:
-    """Deletion and insertion curves of the explanation methods."""
+    """Deletion and insertion curves of the explanation methods: mean expected level by share of the parts."""
     return query(report, "SELECT method, kind, fraction, value, n FROM attribution ORDER BY kind, method, fraction")
+
+
+def attribution_summary(report: Report) -> pd.DataFrame:
+    """What the curves come to, by method and metric, in the order written: methods, then their differences."""
+    return query(report, "SELECT method, metric, value, low, high, n FROM attribution_summary")

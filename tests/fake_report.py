@@ -155,11 +155,20 @@ def write_report(folder: str | Path, n: int = 400, seed: int = 0) -> Path:
     ablations, comparisons = ablation_tables(rng)
     attribution = pd.DataFrame(
         [
-            {"method": method, "kind": kind, "fraction": step / 10, "value": 0.4 * (1 - step / 10) ** power, "n": 100}
-            for method, power in (("integrated gradients", 2.0), ("random order", 1.0))
-            for kind in ("deletion", "insertion")
+            {"method": method, "kind": kind, "fraction": step / 10, "value": 1.8 + 0.6 * share**power, "n": 100}
+            for method, power in (("Integrated Gradients", 2.0), ("random order", 1.0))
             for step in range(11)
+            for kind, share in (("deletion", 1 - step / 10), ("insertion", 1 - (1 - step / 10) ** power))
         ]
+    )
+    summary = pd.DataFrame(
+        [
+            ("Integrated Gradients", "area_difference", 0.4, 0.3, 0.5, 100),
+            ("random order", "area_difference", 0.0, -0.1, 0.1, 100),
+            ("Integrated Gradients", "seconds", 1.2, 1.1, 1.3, 100),
+            ("Integrated Gradients − random order", "area_difference", 0.4, 0.25, 0.55, 100),
+        ],
+        columns=["method", "metric", "value", "low", "high", "n"],
     )
     written = {
         "posts": posts,
@@ -171,14 +180,22 @@ def write_report(folder: str | Path, n: int = 400, seed: int = 0) -> Path:
         "ablations": ablations,
         "comparisons": comparisons,
         "attribution": attribution,
+        "attribution_summary": summary,
     }
     for name, frame in written.items():
         frame.to_parquet(folder / f"{name}.parquet", index=False)
     (folder / "report.json").write_text(json.dumps(_report_json(posts, seed), indent=1), encoding="utf-8")
     hardware = {
-        "machine": "a test",
-        "inference": {"milliseconds_per_post": 41.0, "threads": 1},
-        "training": {"hours": 0.7},
+        "single_post": {
+            "what": "one prediction, against its encoders",
+            "ratio": 1.234,
+            "target": 1.3,
+            "figures": [{"name": "prediction", "value": 41.0, "unit": "ms"}],
+            "machine": "a made-up processor",
+            "threads": 1,
+            "versions": {"Python": "3.11.0", "torch": "2.0"},
+            "measured": "2026-01-01T00:00:00+00:00",
+        }
     }
     (folder / "hardware.json").write_text(json.dumps(hardware), encoding="utf-8")
     return folder

@@ -6,9 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import charts, model_charts, queries, text
-from dashboard.app_pages import calibration
+from dashboard.app_pages import calibration, explanations, speed
 from dashboard.metrics import CATALOGUE, HEADLINE, metric, ordered
-from dashboard.reports import Report, read_json
+from dashboard.reports import Report
 from dashboard.store import records
 
 TITLE = "Model"
@@ -52,7 +52,8 @@ def render(report: Report) -> None:
     if report.has("curves"):
         _curves(report)
     if report.has("attribution"):
-        _attribution(report)
+        explanations.render(report)
+    speed.render(report)
     _background(report)
 
 
@@ -211,25 +212,7 @@ def _curves(report: Report) -> None:
     st.plotly_chart(chart, config=charts.CONFIG, key="curves", alt="Learning curves")
 
 
-def _attribution(report: Report) -> None:
-    table = queries.attribution(report)
-    if table.empty:
-        return
-    st.subheader("Do explanations point at what matters?", anchor=False)
-    st.caption(
-        "Deletion removes the parts ranked most important first: a good explanation falls fast. Insertion adds them "
-        "first: a good explanation rises fast."
-    )
-    rows = table.rename(columns={"method": "series", "kind": "style"})
-    chart = model_charts.lines(rows, "fraction", "Share of the post removed or added", "Probability")
-    st.plotly_chart(chart, config=charts.CONFIG, key="attribution", alt="Deletion and insertion curves")
-
-
 def _background(report: Report) -> None:
-    hardware = read_json(report, "hardware.json")
-    if hardware:
-        with st.expander("Speed and hardware"):
-            st.json(hardware)
     parts = {name: report.facts[name] for name in ("config", "environment", "seconds") if name in report.facts}
     if parts:
         with st.expander("Configuration and environment"):

@@ -97,7 +97,7 @@ def test_a_report_without_any_table_says_so(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("name", PAGES)
 def test_optional_tables_may_be_absent(damaged: Path, name: str) -> None:
-    for table in ("cleaning", "reliability", "curves", "comparisons", "attribution"):
+    for table in ("cleaning", "reliability", "curves", "comparisons", "attribution", "attribution_summary"):
         (damaged / f"{table}.parquet").unlink()
     (damaged / "hardware.json").unlink()
     app = page(name, damaged).run()
@@ -169,6 +169,43 @@ def test_model_reliability_of_every_level(folder: Path) -> None:
         assert not app.exception
     app.selectbox(key="model").select("picture grid").run()
     assert not app.exception
+
+
+def test_model_judges_explanations(folder: Path, damaged: Path) -> None:
+    app = page("model", folder).run()
+    assert "point at what matters" in texts(app) and "Area difference: the area under insertion" in texts(app)
+    charts = {chart.proto.id: chart.proto.spec for chart in app.get("plotly_chart")}
+    (curves,) = [spec for spec in charts.values() if "Share of the parts removed or added" in spec]
+    assert "Expected level (0 to 4)" in curves and "Probability" not in curves
+    (table,) = [element.value for element in app.dataframe if "area_difference" in element.value]
+    assert table["method"].tolist() == [
+        "Integrated Gradients",
+        "random order",
+        "Integrated Gradients − random order",
+    ]
+    assert table["area_difference"].iloc[2] == "0.400 [0.250, 0.550]"
+    assert table["seconds"].tolist() == ["1.2 [1.1, 1.3]", "", ""]
+    (damaged / "attribution_summary.parquet").unlink()
+    app = page("model", damaged).run()
+    assert not app.exception and "point at what matters" in texts(app) and "Area difference:" not in texts(app)
+
+
+def test_model_shows_speed_as_a_table(folder: Path) -> None:
+    app = page("model", folder).run()
+    (table,) = [element.value for element in app.dataframe if "ratio" in element.value]
+    assert table["ratio"].tolist() == [1.234] and table["figures"].tolist() == ["prediction 41.0 ms"]
+    assert table["machine"].tolist() == ["a made-up processor"]
+    assert "torch 2" in texts(app)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[1]", "{", "{}", '{"machine": "x"}', '{"a": {"ratio": 1}, "b": 2}', '{"a": {"ratio": "?"}}'],
+)
+def test_model_survives_any_hardware_file(damaged: Path, content: str) -> None:
+    (damaged / "hardware.json").write_text(content)
+    app = page("model", damaged).run()
+    assert not app.exception and not app.error
 
 
 def test_ablations_mark_what_is_not_clear(folder: Path) -> None:

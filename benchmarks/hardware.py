@@ -1,0 +1,75 @@
+"""hardware.json of a report: the figures of each benchmark, with the machine, threads and versions they belong to."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from engine.errors import DataError
+
+VERSIONS = ("torch", "transformers", "captum", "catboost", "gradio")
+PROCESSORS = Path("/proc/cpuinfo")
+
+Figures = Mapping[str, tuple[float, str]]
+
+
+def entry(what: str, ratio: float, target: float, figures: Figures, rounds: int) -> dict[str, Any]:
+    """What a benchmark found: `what` names the measured and its reference, `figures` maps names to (median, unit)."""
+    import torch
+
+    return {
+        "what": what,
+        "ratio": round(ratio, 3),
+        "target": target,
+        "figures": [
+            {"name": name, "value": float(f"{value:.3g}"), "unit": unit} for name, (value, unit) in figures.items()
+        ],
+        "rounds": rounds,
+        "machine": machine(),
+        "threads": torch.get_num_threads(),
+        "versions": {"Python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def machine() -> str:
+    """Processor, cores that may be used, GPU if any, and system, in words."""
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpu = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
+    return ", ".join([_processor(), f"{cores} cores", *gpu, f"{platform.system()} {platform.machine()}"])
+
+
+def _processor() -> str:
+    """The processor's own name, which Python gives on few systems."""
+    if PROCESSORS.exists():
+        for line in PROCESSORS.read_text(errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or "unnamed processor"
+
+
+def merge(path: Path, name: str, found: Mapping[str, Any]) -> None:
+    """Put a benchmark's entry into the file, which is made if need be; entries of other names stay as they were.
+
+    Raises DataError when there is a file that is no JSON object, and leaves it alone.
+    """
+    known: Any = {}
+    if path.exists():
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{path} is no JSON file; remove it, or name another.") from error
+        if not isinstance(known, dict):
+            raise DataError(f"{path} holds no JSON object; remove it, or name another.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    merged = dict(sorted({**known, name: dict(found)}.items()))
+    temporary.write_text(json.dumps(merged, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
