@@ -8,7 +8,6 @@ that every one is repeated. A variant finished for a seed is kept in `runs/<reci
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from training.material import Material
 from training.metrics import evaluate_metrics, paired_bootstrap
 from training.pipeline import run_folder
 from training.recipes.base import Recipe
-from training.tables import write_table
+from training.tables import claim, write_table
 from training.variants import COMPONENTS, GROUPS, IMAGE_GROUPS, PICTURE, TEXT_GROUPS, TITLE, TREES, Variants
 from training.workspace import Workspace
 
@@ -155,12 +154,7 @@ def _claim(folder: Path, workspace: Workspace, recipe: Recipe) -> None:
         "trees": asdict(TREES),
         "components": COMPONENTS,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "settings.json"
-    written = json.dumps(json.loads(json.dumps(facts)), indent=1, sort_keys=True)
-    if path.exists() and path.read_text() != written:
-        raise DataError(f"{folder} holds ablations of other posts or settings; remove it.")
-    path.write_text(written)
+    claim(folder, facts, "ablations")
 
 
 def tables_of(

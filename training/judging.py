@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from engine.bundle import ViewFit
 from engine.heads import Answer
 from engine.outcome import Outcome
 from engine.prediction import View
@@ -41,12 +42,16 @@ def prior_of(workspace: Workspace) -> npt.NDArray[np.float64]:
     return counts / counts.sum()
 
 
-def calibrated(candidate: Candidate, workspace: Workspace) -> dict[str, pd.DataFrame]:
-    """Predictions in the report's columns on validation and test, calibrated on the candidate's validation answers."""
+def fit_on_validation(answers: Mapping[str, Answer], workspace: Workspace) -> ViewFit:
+    """Blend weights and calibration of one view; `answers` are the members' on the validation posts."""
     held = workspace.posts.iloc[workspace.rows("validation")]
     level, target, log_scores = (held[name].to_numpy() for name in ("level", "target", "log_score"))
-    answers = {candidate.name: candidate.validation}
-    calibration = Calibration(fit_view(answers, level, target, log_scores, prior_of(workspace)))
+    return fit_view(answers, level, target, log_scores, prior_of(workspace))
+
+
+def calibrated(candidate: Candidate, workspace: Workspace) -> dict[str, pd.DataFrame]:
+    """Predictions in the report's columns on validation and test, calibrated on the candidate's validation answers."""
+    calibration = Calibration(fit_on_validation({candidate.name: candidate.validation}, workspace))
     tables = {}
     for split, answer in (("validation", candidate.validation), ("test", candidate.test)):
         outcome = calibration.outcome(candidate.view, {candidate.name: answer})

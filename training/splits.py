@@ -7,7 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from engine.scoring import fit_cuts, to_level
+from engine.errors import DataError
+from engine.scoring import LEVELS, fit_cuts, to_level
 from training.grouping import group_posts
 
 # The stratified grouping fills folds with the largest groups first, so each part takes every seventh fold.
@@ -35,11 +36,33 @@ def _name_folds(folds: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
     return names
 
 
+def stratified_folds(
+    strata: npt.NDArray[np.int64], groups: npt.NDArray[np.int64] | None, folds: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """The fold of each of n posts, (n,): every fold with all `strata` (n,) alike, no group (n,) in two folds.
+
+    Raises DataError when there are too few posts or groups to fill the folds.
+    """
+    own = len(strata) if groups is None else len(np.unique(groups))
+    if own < folds or np.bincount(strata, minlength=1).max() < folds:
+        raise DataError(
+            f"{len(strata):,} posts with a picture in {own:,} groups are too few for {folds} folds: "
+            f"that takes {folds * len(LEVELS)} posts in {folds} groups or more; prepare more posts."
+        )
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    found = np.empty(len(strata), dtype=np.int64)
+    splitter = kind(folds, shuffle=True, random_state=seed)
+    for fold, (_, held) in enumerate(splitter.split(strata, strata, groups)):
+        found[held] = fold
+    return found
+
+
 def split_posts(posts: pd.DataFrame, score: npt.ArrayLike, *, seed: int = 0) -> pd.DataFrame:
     """Both splits of n posts: post_id, group, grouped, random; 70 % train, 15 % validation, 15 % test.
 
     Both are stratified by quintile of `score` (n,), which serves nothing but the balance of the parts: levels are cut
     later, on the training part alone. Posts without a picture take their group's part and are left out of the balance.
+    Raises DataError as `stratified_folds` does.
     """
     groups = group_posts(posts)
     strata = to_level(score, fit_cuts(score))
@@ -47,11 +70,8 @@ def split_posts(posts: pd.DataFrame, score: npt.ArrayLike, *, seed: int = 0) -> 
     rows = np.flatnonzero(pictured)
     grouped_folds = np.full(len(posts), TRAIN_ONLY, dtype=np.int64)
     random_folds = np.full(len(posts), TRAIN_ONLY, dtype=np.int64)
-    grouped = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for fold, (_, held) in enumerate(grouped.split(rows, strata[rows], groups[rows])):
-        grouped_folds[rows[held]] = fold
-    for fold, (_, held) in enumerate(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(rows, strata[rows])):
-        random_folds[rows[held]] = fold
+    grouped_folds[rows] = stratified_folds(strata[rows], groups[rows], FOLDS, seed)
+    random_folds[rows] = stratified_folds(strata[rows], None, FOLDS, seed)
     part_of_group = dict(zip(groups[rows], grouped_folds[rows], strict=True))
     for row in np.flatnonzero(~pictured):
         grouped_folds[row] = part_of_group.get(groups[row], TRAIN_ONLY)

@@ -163,6 +163,19 @@ def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None
         staging.table(path.name, schema).append(frame)
 
 
+def claim(folder: Path, facts: Mapping[str, Any], what: str) -> None:
+    """Say in settings.json what the parts in `folder` were made from, so that a later run may go on with them.
+
+    `what` names them. Raises DataError when the folder holds those of something else.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "settings.json"
+    written = json.dumps(facts, indent=1, sort_keys=True)
+    if path.exists() and path.read_text() != written:
+        raise DataError(f"{folder} holds {what} of other posts or settings; remove it.")
+    path.write_text(written)
+
+
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """A table of a work folder, whole counts as Int64. Raises DataError when it is missing or lacks a column."""
     try:

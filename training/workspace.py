@@ -1,7 +1,7 @@
 """A work folder: what `prepare` and `split` wrote there, read with the labels that the training split defines."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -47,12 +47,14 @@ class Workspace:
     """Tables of one work folder under one split protocol. Raises DataError when a step has not run.
 
     `target` is what `score` means: the engagement score, or 1 + the popularity score in one of its two published
-    variants, whose natural log is the log popularity (a post without reactions has a log of 0).
+    variants, whose natural log is the log popularity (a post without reactions has a log of 0). `assignment`, post_id →
+    split, takes the place of the protocol's split; posts that it leaves out are of no split and nothing reads them.
     """
 
     folder: Path
     protocol: Protocol = "grouped"
     target: Target = "score"
+    assignment: pd.Series | None = field(default=None, repr=False, compare=False)
 
     def _need(self, name: str, step: str) -> Path:
         path = self.folder / name
@@ -72,9 +74,10 @@ class Workspace:
         table["title"] = table["title"].fillna("")
         table["likes_per_view"] = table["likes"] / table["views"].clip(lower=1)
         known = self.splits.set_index("post_id")
-        table["split"] = known[self.protocol].reindex(table["post_id"]).to_numpy()
+        split = known[self.protocol] if self.assignment is None else self.assignment
+        table["split"] = split.reindex(table["post_id"]).to_numpy()
         table["group_number"] = known["group"].reindex(table["post_id"]).to_numpy()
-        if table["split"].isna().any():
+        if table["group_number"].isna().any():
             raise DataError(f"{path} has posts that splits.parquet lacks; run `python -m training split` again.")
         return table
 
