@@ -40,9 +40,11 @@ def machine() -> str:
     """Processor, cores that may be used, GPU if any, and system, in words."""
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpu = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
-    return ", ".join([_processor(), f"{cores} cores", *gpu, f"{platform.system()} {platform.machine()}"])
+    return ", ".join(
+        [_processor(), f"{cores} core{'s' * (cores > 1)}", *gpu, f"{platform.system()} {platform.machine()}"]
+    )
 
 
 def _processor() -> str:

@@ -50,8 +50,8 @@ def _entries(entries: dict[str, dict[str, Any]]) -> None:
     )
     versions = dict.fromkeys(_versions(entry.get("versions")) for entry in entries.values())
     st.caption(
-        "A ratio is the measured time over that of its reference, both in turns in one run, so it hardly depends on "
-        f"the machine. {text.markdown('; '.join(filter(None, versions)))}"
+        "A ratio is the measured time over that of its reference, both in turns in one run on one machine. "
+        f"{text.markdown('; '.join(filter(None, versions)))}"
     )
 
 
