@@ -238,6 +238,25 @@ def curves(report: Report) -> pd.DataFrame:
     )
 
 
+def crossvalidation(report: Report) -> pd.DataFrame:
+    """Figures of every outer fold: recipe, protocol, fold, candidates, chosen, metric, value, n."""
+    return query(report, "SELECT * FROM crossvalidation WHERE value IS NOT NULL ORDER BY protocol, fold, metric")
+
+
+def crossvalidation_means(report: Report) -> pd.DataFrame:
+    """Over the outer folds: protocol, metric, mean, deviation (sample standard deviation), folds, posts."""
+    sql = """
+        SELECT protocol, metric, avg(value) AS mean, stddev_samp(value) AS deviation, count(*) AS folds,
+               CAST(sum(n) AS BIGINT) AS posts
+        FROM crossvalidation WHERE value IS NOT NULL GROUP BY protocol, metric ORDER BY protocol, metric"""
+    return query(report, sql)
+
+
+def grid(report: Report) -> pd.DataFrame:
+    """Validation figures of the candidates of a recipe's first member: candidate, iterations, depth, chosen, …"""
+    return query(report, "SELECT * FROM grid WHERE value IS NOT NULL ORDER BY depth, iterations, metric")
+
+
 def attribution(report: Report) -> pd.DataFrame:
     """Deletion and insertion curves of the explanation methods: mean expected level by share of the parts."""
     return query(report, "SELECT method, kind, fraction, value, n FROM attribution ORDER BY kind, method, fraction")

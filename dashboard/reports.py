@@ -32,6 +32,8 @@ COLUMNS: dict[str, frozenset[str]] = {
     "curves": frozenset("model epoch step split metric value".split()),
     "ablations": frozenset("family ablation reference seed split metric value reference_value".split()),
     "comparisons": frozenset("ablation reference metric delta low high seeds n".split()),
+    "crossvalidation": frozenset("recipe protocol fold candidates chosen metric value n".split()),
+    "grid": frozenset("candidate iterations depth chosen metric value n".split()),
     "attribution": frozenset("method kind fraction value n".split()),
     "attribution_summary": frozenset("method metric value low high n".split()),
 }
