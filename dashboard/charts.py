@@ -19,6 +19,10 @@ WARM = "#d9692a"
 NEUTRAL = "#8b929c"
 GRID = "rgba(128,128,128,0.22)"
 LOG_TICKS = [digit * 10.0**power for power in range(-6, 3) for digit in (1, 3)]
+# Width of a tile that holds one figure: two fit beside each other on a phone.
+TILE = 170
+# Height of a row whose name stands above its line.
+ROW = 38
 CONFIG = {"displayModeBar": False, "responsive": True}
 VIEW_NAMES = {"both": "Picture and title", "text": "Title only", "image": "Picture only"}
 SPLIT_NAMES = {"all": "All posts", "train": "Training", "validation": "Validation", "test": "Test"}
@@ -52,6 +56,35 @@ def layout(figure: go.Figure, height: int, x: str = "", y: str = "", legend: boo
     )
     figure.update_xaxes(title_text=x, fixedrange=True, gridcolor=GRID, automargin=True, zeroline=False)
     figure.update_yaxes(title_text=y, fixedrange=True, gridcolor=GRID, automargin=True, zeroline=False)
+    return figure
+
+
+def named_rows(figure: go.Figure, names: Sequence[str]) -> go.Figure:
+    """Give each category of the y axis, the first at the top, its name above its line, inside the plot.
+
+    Beside the plot, names would take most of a phone's width. The figure, so far as high as all but its rows, grows.
+    """
+    figure.update_layout(height=figure.layout.height + ROW * len(names))
+    figure.update_yaxes(
+        type="category",
+        categoryorder="array",
+        categoryarray=names[::-1],
+        range=[-0.5, len(names) - 0.15],
+        showticklabels=False,
+        automargin=False,
+    )
+    for place, name in enumerate(reversed(names)):
+        figure.add_annotation(
+            x=0,
+            xref="paper",
+            xanchor="left",
+            y=place,
+            yanchor="bottom",
+            yshift=4,
+            text=name,
+            showarrow=False,
+            font={"size": 12},
+        )
     return figure
 
 
@@ -158,20 +191,20 @@ def level_rates(table: pd.DataFrame, x: str, target: float | None = None) -> go.
     """A share per level with its interval; `target` is drawn as a dashed line."""
     figure = go.Figure(
         go.Scatter(
-            x=[LEVELS[int(level)] for level in table["level"]],
-            y=table["share"],
+            x=table["share"],
+            y=[LEVELS[int(level)] for level in table["level"]],
             mode="markers",
             marker={"color": [LEVEL_COLORS[int(level)] for level in table["level"]], "size": 11},
-            error_y=interval(table, "share") | {"color": NEUTRAL},
+            error_x=interval(table, "share") | {"color": NEUTRAL},
             customdata=table["n"],
-            hovertemplate="%{x}: %{y:.1%} of %{customdata:,} posts<extra></extra>",
+            hovertemplate="%{y}: %{x:.1%} of %{customdata:,} posts<extra></extra>",
         )
     )
     if target is not None:
-        figure.add_hline(y=target, line={"dash": "dash", "color": NEUTRAL, "width": 1.5})
-    layout(figure, 280, x)
-    figure.update_yaxes(tickformat=".0%")
-    figure.update_xaxes(type="category", categoryorder="array", categoryarray=list(LEVELS))
+        figure.add_vline(x=target, line={"dash": "dash", "color": NEUTRAL, "width": 1.5})
+    layout(figure, 240, x)
+    figure.update_xaxes(tickformat=".0%", nticks=5)
+    figure.update_yaxes(type="category", categoryorder="array", categoryarray=list(LEVELS), range=[-0.5, 4.5])
     return figure
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts import ACCENT, NEUTRAL, WARM, interval, layout, plain, tinted
-from dashboard.selection import LABELS, off_by
+from dashboard.charts import ACCENT, NEUTRAL, WARM, interval, layout, named_rows, plain, tinted
+from dashboard.selection import describe, off_by
 from dashboard.store import records
 from engine.scoring import LEVELS
 
@@ -88,7 +88,7 @@ def distance(table: pd.DataFrame, chosen: Sequence[str]) -> go.Figure:
     )
     for row in rows:
         label = f"{row['share']:.0%}" if row["share"] >= 0.01 or row["n"] == 0 else "<1%"
-        figure.add_annotation(x=row["off"], y=row["n"], text=label, showarrow=False, yshift=10)
+        figure.add_annotation(x=row["off"], y=row["n"], text=label, showarrow=False, yshift=8, font={"size": 10})
     layout(figure, 430, "Predicted minus true level", "Posts")
     figure.update_xaxes(
         range=[-4.6, 4.6], tickvals=list(range(-4, 5)), ticktext=[f"{k:+d}" if k else "0" for k in range(-4, 5)]
@@ -101,7 +101,7 @@ def distance(table: pd.DataFrame, chosen: Sequence[str]) -> go.Figure:
 def slices(table: pd.DataFrame, overall: float, chosen: set[tuple[str, str]], label: str) -> go.Figure:
     """A share per slice with its interval against the dashed overall share; slices off it are coloured."""
     rows = records(table)
-    names = [plain(f"{LABELS[row['field']]}: {row['value']} ({row['n']:,})") for row in rows]
+    names = [plain(f"{describe(row['field'], row['value'])} ({row['n']:,})") for row in rows]
     figure = go.Figure()
     apart = [row["low"] > overall or row["high"] < overall for row in rows]
     colors = [WARM if far else NEUTRAL for far in apart]
@@ -130,7 +130,6 @@ def slices(table: pd.DataFrame, overall: float, chosen: set[tuple[str, str]], la
         )
     if overall == overall:
         figure.add_vline(x=overall, line={"dash": "dash", "color": NEUTRAL, "width": 1.5})
-    layout(figure, 90 + 28 * len(table), label)
+    layout(figure, 70, f"{label}, share of the slice's posts")
     figure.update_xaxes(tickformat=".0%")
-    figure.update_yaxes(type="category", categoryorder="array", categoryarray=names[::-1])
-    return figure
+    return named_rows(figure, names)

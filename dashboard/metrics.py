@@ -78,12 +78,17 @@ def ordered(names: list[str]) -> list[str]:
     return known + sorted(set(names) - set(known))
 
 
-def verdict(name: str, delta: float, low: float | None, high: float | None) -> str:
-    """Does a difference help? "better", "worse", "no clear difference" (zero inside), or "not tested" (no interval)."""
+def verdict(name: str, delta: float, low: float | None, high: float | None, basis: str = "seeds and posts") -> str:
+    """Does a difference help? "better", "worse", "no clear difference" (zero inside), or "not tested" (no interval).
+
+    Where the interval draws seeds but not test posts, that is said: such a difference may still be these posts' luck.
+    """
     if low is None or high is None or low != low or high != high:
         return "not tested"
     if low <= 0 <= high:
         return "no clear difference"
     if metric(name).nominal is not None:
-        return "higher" if delta > 0 else "lower"
-    return "better" if (delta > 0) == (metric(name).better == "higher") else "worse"
+        word = "higher" if delta > 0 else "lower"
+    else:
+        word = "better" if (delta > 0) == (metric(name).better == "higher") else "worse"
+    return word if basis == "seeds and posts" else f"{word}, seeds only"

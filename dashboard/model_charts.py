@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts import ACCENT, LEVEL_COLORS, NEUTRAL, WARM, interval, layout, plain, tinted
+from dashboard.charts import ACCENT, LEVEL_COLORS, NEUTRAL, WARM, interval, layout, named_rows, plain, tinted
 from dashboard.metrics import Metric
 from dashboard.store import records
 from engine.scoring import LEVELS
@@ -21,10 +21,15 @@ VERDICTS = {
     "higher": (WARM, "circle"),
     "lower": (WARM, "circle"),
     "no clear difference": (NEUTRAL, "circle-open"),
+    "better, seeds only": (ACCENT, "diamond-open"),
+    "worse, seeds only": (WARM, "diamond-open"),
+    "higher, seeds only": (WARM, "diamond-open"),
+    "lower, seeds only": (WARM, "diamond-open"),
     "not tested": (NEUTRAL, "x-thin-open"),
 }
 DASHES = ("solid", "dash", "dot", "dashdot")
-ROW = 27
+# Beyond this many times the middle row's reach, a difference is called large.
+LARGE = 5
 
 
 def dots(table: pd.DataFrame, metric: Metric) -> go.Figure:
@@ -47,10 +52,8 @@ def dots(table: pd.DataFrame, metric: Metric) -> go.Figure:
         )
     if metric.nominal is not None:
         figure.add_vline(x=metric.nominal, line={"dash": "dash", "color": NEUTRAL, "width": 1.5})
-    layout(figure, 100 + ROW * len(table), f"{metric.label} ({metric.direction})", legend=table["kind"].nunique() > 1)
-    order = [plain(name) for name in table["name"]]
-    figure.update_yaxes(type="category", categoryorder="array", categoryarray=order[::-1])
-    return figure
+    layout(figure, 90, f"{metric.label} ({metric.direction})", legend=table["kind"].nunique() > 1)
+    return named_rows(figure, [plain(name) for name in table["name"]])
 
 
 def _hover(row: dict[str, object]) -> str:
@@ -60,8 +63,18 @@ def _hover(row: dict[str, object]) -> str:
     return text + (f", mean of {row['seeds']} seeds" if isinstance(row["seeds"], int) and row["seeds"] > 1 else "")
 
 
-def forest(table: pd.DataFrame, x: str) -> go.Figure:
-    """Differences (column `delta`) with intervals by `name`, around a line at zero, marked by `verdict`."""
+def small_reach(table: pd.DataFrame) -> float | None:
+    """How far from zero the rows reach that no large difference dwarfs; None when there is no such difference."""
+    reach = table[["delta", "low", "high"]].abs().max(axis=1)
+    small = table["delta"].abs() <= LARGE * reach.median()
+    return float(reach[small].max()) if small.any() and not small.all() else None
+
+
+def forest(table: pd.DataFrame, x: str, reach: float | None = None) -> go.Figure:
+    """Differences (column `delta`) with intervals by `name`, around a line at zero, marked by `verdict`.
+
+    With `reach` the axis ends there on both sides, and rows beyond are arrows at its ends.
+    """
     figure = go.Figure()
     for verdict, (color, symbol) in VERDICTS.items():
         rows = table[table["verdict"] == verdict]
@@ -83,9 +96,17 @@ def forest(table: pd.DataFrame, x: str) -> go.Figure:
             hovertemplate="%{y}<br>%{x:+.4f} (%{customdata})<extra>" + verdict + "</extra>",
         )
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.5})
-    layout(figure, 100 + (ROW + 3) * len(table), x, legend=True)
-    order = [plain(name) for name in table["name"]]
-    figure.update_yaxes(type="category", categoryorder="array", categoryarray=order[::-1])
+    layout(figure, 90, x, legend=True)
+    named_rows(figure, [plain(name) for name in table["name"]])
+    if reach:
+        end = 1.15 * reach
+        figure.update_xaxes(range=[-end, end])
+        for place, delta in enumerate(reversed(table["delta"].tolist())):
+            if abs(delta) > end:
+                text = f"◀ {delta:+.3f}" if delta < 0 else f"{delta:+.3f} ▶"
+                side = {"x": 0, "xanchor": "left"} if delta < 0 else {"x": 1, "xanchor": "right"}
+                look = {"bgcolor": WARM, "font": {"size": 11, "color": "#14181f"}, "showarrow": False}
+                figure.add_annotation(text=text, xref="paper", y=place, yanchor="top", yshift=2, **side, **look)
     return figure
 
 
@@ -102,13 +123,13 @@ def reliability(table: pd.DataFrame, level: int) -> go.Figure:
         y=table["frequency"],
         mode="markers+lines",
         line={"color": tinted(color, 0.5), "width": 1},
-        marker={"color": color, "size": 7 + 13 * (table["n"] / largest) ** 0.5, "opacity": 1},
+        marker={"color": color, "size": 4 + 7 * (table["n"] / largest) ** 0.5, "opacity": 1},
         error_y=interval(table, "frequency") | {"color": color},
         customdata=table["n"],
         hovertemplate="Stated %{x:.1%}, happened %{y:.1%}<br>%{customdata:,} posts<extra></extra>",
     )
-    what = "the predicted level" if level < 0 else LEVELS[level]
-    layout(figure, 360, f"Probability given to {what}", "How often it was right")
+    what = "its answer" if level < 0 else LEVELS[level]
+    layout(figure, 360, f"Probability of {what}", "How often it was right")
     figure.update_xaxes(range=[0, 1], tickformat=".0%")
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
     return figure
@@ -141,12 +162,13 @@ def set_sizes(table: pd.DataFrame) -> go.Figure:
             y=table["share"],
             marker_color=ACCENT,
             text=[f"{share:.0%}" for share in table["share"]],
-            textposition="auto",
+            textposition="outside",
+            cliponaxis=False,
             customdata=table[["n", "coverage"]],
             hovertemplate="%{x} levels: %{customdata[0]:,} posts<br>Truth inside: %{customdata[1]:.1%}<extra></extra>",
         )
     )
-    layout(figure, 280, "Levels in the set", "Share of posts")
+    layout(figure, 240, "Levels in the set", "Share of posts")
     figure.update_xaxes(range=[0.4, 5.6], dtick=1)
     figure.update_yaxes(tickformat=".0%")
     return figure
@@ -171,4 +193,7 @@ def lines(table: pd.DataFrame, x: str, label: str, y: str) -> go.Figure:
             },
             marker={"size": 5},
         )
-    return layout(figure, 340, label, y, legend=True)
+    layout(figure, 340, label, y, legend=True)
+    if pd.api.types.is_integer_dtype(table[x]) and table[x].max() - table[x].min() <= 12:
+        figure.update_xaxes(dtick=1)
+    return figure

@@ -20,6 +20,7 @@ import streamlit as st
 from PIL import Image
 
 from dashboard.charts import LEVEL_COLORS
+from dashboard.selection import language
 from dashboard.store import quoted
 from engine.scoring import LEVELS
 
@@ -45,6 +46,8 @@ STYLE = """<style>
 .fi-bar{width:100%;border-radius:2px 2px 0 0}
 .fi-true{font-weight:700;text-decoration:underline;text-underline-offset:2px}
 .fi-small{opacity:.72;font-size:.78rem;overflow-wrap:anywhere}
+@media(max-width:640px){.fi-grid{grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:.6rem}
+  .fi-card{font-size:.8rem}.fi-body{padding:.5rem .55rem .6rem}.fi-bars{gap:.15rem;font-size:.66rem}}
 </style>"""
 
 
@@ -175,7 +178,7 @@ def _bars(row: dict[str, Any]) -> str:
 
 
 def _facts(row: dict[str, Any]) -> str:
-    facts = [row["source"], row["language"]]
+    facts = [row["source"], language(row["language"]) if isinstance(row["language"], str) else None]
     if row["title_characters"] == row["title_characters"] and row["title_characters"] is not None:
         facts.append(f"{int(row['title_characters'])} characters")
     if row["image_width"] == row["image_width"] and row["image_width"] is not None:

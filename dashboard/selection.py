@@ -122,7 +122,12 @@ def describe(name: str, value: str) -> str:
         return f"{LABELS[name]}: {LEVELS[int(value)]}"
     if name == "off":
         return off_by(int(value))
-    return f"{LABELS[name]}: {value}"
+    return f"{LABELS[name]}: {language(value) if name == 'language' else value}"
+
+
+def language(code: str) -> str:
+    """A language's code as people read it: "und", undetermined, is no language."""
+    return "unclear" if code == "und" else code
 
 
 def off_by(levels: int) -> str:

@@ -1,10 +1,12 @@
 """What does each part earn? The model without a part, or with another, against its reference, with intervals."""
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
 from dashboard import ablation_queries, charts, model_charts, text
-from dashboard.metrics import metric, ordered, verdict
+from dashboard.metrics import Metric, metric, ordered, verdict
 from dashboard.reports import Report
 from dashboard.store import records
 
@@ -33,7 +35,7 @@ def render(report: Report) -> None:
         return
     split = ablation_queries.main_split(report)
     if not report.has("comparisons"):
-        st.warning("The report has no comparisons.parquet: differences are shown without intervals, and prove nothing.")
+        st.warning("The report has no comparisons.parquet, so no difference was bootstrapped over test posts.")
     choice = st.selectbox(
         "Metric", names, format_func=lambda name: metric(name).label, key="metric", bind="query-params", width=320
     )
@@ -52,42 +54,85 @@ def render(report: Report) -> None:
         bind="query-params",
     )
     table = table[table["family"].isin(chosen or families)]
+    references = table["reference"].unique().tolist()
+    only = references[0] if len(references) == 1 else None
     table = table.assign(
-        name=table["ablation"] + " vs " + table["reference"],
-        verdict=[verdict(what.name, row["delta"], row["low"], row["high"]) for row in records(table)],
+        name=table["ablation"] if only else table["ablation"] + " vs " + table["reference"],
+        verdict=_verdicts(table.assign(metric=what.name)),
     )
     table = table.sort_values("delta", ascending=what.better == "lower")
-    chart = model_charts.forest(table, f"Change in {what.label}")
+    reach = model_charts.small_reach(table)
+    zoomed = reach is not None and st.toggle(
+        "Zoom in on the small differences",
+        key="zoom",
+        bind="query-params",
+        help="Large ones become arrows at the edge.",
+    )
+    chart = model_charts.forest(
+        table,
+        f"Change in {what.label}" + (f", against {charts.plain(only)}" if only else ""),
+        reach if zoomed else None,
+    )
     st.plotly_chart(chart, config=charts.CONFIG, key="forest", alt=f"Change in {what.label} of every ablation")
     st.caption(
-        f"On the {split} split; each row replaces the reference, named last, by the variant. "
-        "Lines are paired-bootstrap 95% intervals over "
-        "seeds and test posts; a hollow grey ring marks an interval that includes zero: no clear difference."
+        f"On the {split} split; each row replaces the reference{'' if only else ', named last,'} by the variant. "
+        f"{_how(table)} A hollow grey ring marks an interval that includes zero: no clear difference."
     )
     _table(table, what.name)
     _head_to_head(report, families, split)
 
 
+def _verdicts(table: pd.DataFrame) -> list[str]:
+    return [verdict(row["metric"], row["delta"], row["low"], row["high"], row["basis"]) for row in records(table)]
+
+
+def _how(table: pd.DataFrame) -> str:
+    """What the lines of a figure are, by the bases of its intervals."""
+    found = set(table["basis"])
+    sentences = []
+    if "seeds and posts" in found:
+        sentences.append("Lines are paired-bootstrap 95% intervals over seeds and test posts.")
+    if "seeds" in found:
+        which = "Where the report did not bootstrap a difference, the line is" if len(found) > 1 else "Lines are"
+        sentences.append(
+            f"{which} a paired bootstrap over the seeds alone, made here from the value of each seed. It leaves out "
+            "the chance of which posts are in test, so it is too narrow, and its verdict says “seeds only”."
+        )
+    if "none" in found:
+        sentences.append("A cross has no interval, since it comes from one seed: it proves nothing.")
+    return " ".join(sentences)
+
+
+# What is read first stands first: on a phone the rest of a row is a swipe away.
+FIRST: dict[str, Any] = {
+    "delta": st.column_config.NumberColumn("Difference", format="%+.4f"),
+    "between": st.column_config.TextColumn("95% interval"),
+    "verdict": "Verdict",
+}
+
+
+def _between(table: pd.DataFrame) -> list[str]:
+    return [f"{row['low']:+.4f} to {row['high']:+.4f}" if row["low"] == row["low"] else "" for row in records(table)]
+
+
 def _table(table: pd.DataFrame, name: str) -> None:
-    columns = ["family", "ablation", "reference", "value", "reference_value", "delta", "low", "high", "verdict"]
-    tidy = table[[*columns, "seeds", "n"]].assign(metric=name)
+    shown = ["ablation", *FIRST, "value", "reference_value", "reference", "family", "seeds", "n"]
     st.dataframe(
-        tidy.drop(columns="metric"),
+        table.assign(between=_between(table), family=[FAMILIES.get(key, key) for key in table["family"]])[shown],
         hide_index=True,
-        column_config={
-            "family": "Family",
+        column_config=FIRST
+        | {
             "ablation": st.column_config.TextColumn("Variant", pinned=True),
-            "reference": "Reference",
             "value": st.column_config.NumberColumn("Variant's value", format="%.4f"),
             "reference_value": st.column_config.NumberColumn("Reference's value", format="%.4f"),
-            "delta": st.column_config.NumberColumn("Difference", format="%+.4f"),
-            "low": st.column_config.NumberColumn("95% from", format="%+.4f"),
-            "high": st.column_config.NumberColumn("to", format="%+.4f"),
-            "verdict": "Verdict",
+            "reference": "Reference",
+            "family": "Family",
             "seeds": st.column_config.NumberColumn("Seeds", format="%d"),
             "n": st.column_config.NumberColumn("Posts", format="localized"),
         },
     )
+    columns = ["family", "ablation", "reference", "value", "reference_value", "delta", "low", "high", "verdict"]
+    tidy = table[[*columns, "basis", "seeds", "n"]].assign(metric=name)
     st.download_button("Table as CSV", text.csv(tidy), f"ablations-{name}.csv", "text/csv", on_click="ignore")
 
 
@@ -109,10 +154,12 @@ def _head_to_head(report: Report, families: list[str], split: str) -> None:
         bind="query-params",
     )
     names = pairs[str(family)]
-    place = offered.index(str(family))
+    # A key of each family's own, so that its two names mean the same in every URL.
     with st.container(horizontal=True):
-        first = st.selectbox("This", names, index=0, key=f"first-{place}", bind="query-params", width=220)
-        second = st.selectbox("Against", names, index=1, key=f"second-{place}", bind="query-params", width=220)
+        first = st.selectbox("This", names, index=0, key=f"{family}-first", bind="query-params", width=220)
+        second = st.selectbox(
+            "Against", names, index=len(names) - 1, key=f"{family}-second", bind="query-params", width=220
+        )
     if first == second:
         st.info("Choose two different ones.")
         return
@@ -120,32 +167,28 @@ def _head_to_head(report: Report, families: list[str], split: str) -> None:
     if table.empty:
         st.info("The report has no seed in which both were run.")
         return
-    table = table.assign(
-        name=[metric(name).label for name in table["metric"]],
-        verdict=[
-            verdict(row["metric"], row["delta"], row["low"], row["high"]) if row["tested"] else "not tested"
-            for row in records(table)
-        ],
-    )
-    title = f"{charts.plain(first)} minus {charts.plain(second)}"
-    chart = model_charts.forest(table, title)
+    order = ordered(table["metric"].tolist())
+    table = table.set_index("metric").loc[order].reset_index()
+    labels = [metric(name) for name in order]
+    table = table.assign(name=[_label(what) for what in labels], verdict=_verdicts(table))
+    chart = model_charts.forest(table, f"{charts.plain(first)} minus {charts.plain(second)}")
     st.plotly_chart(chart, config=charts.CONFIG, key="pair", alt="Difference between the two variants")
-    if not table["tested"].all():
-        st.caption(
-            "Where the report did not bootstrap this pair, the line spans the differences of the single seeds. That "
-            "range is no confidence interval, so it is called not tested."
-        )
+    st.caption(_how(table))
+    shown = table.assign(name=[what.label for what in labels], between=_between(table))
     st.dataframe(
-        table[["name", "first", "second", "delta", "low", "high", "seeds", "verdict"]],
+        shown[["name", *FIRST, "first", "second", "seeds"]],
         hide_index=True,
-        column_config={
-            "name": "Metric",
+        column_config=FIRST
+        | {
+            "name": st.column_config.TextColumn("Metric", pinned=True),
             "first": st.column_config.NumberColumn(str(first), format="%.4f"),
             "second": st.column_config.NumberColumn(str(second), format="%.4f"),
-            "delta": st.column_config.NumberColumn("Difference", format="%+.4f"),
-            "low": st.column_config.NumberColumn("From", format="%+.4f"),
-            "high": st.column_config.NumberColumn("To", format="%+.4f"),
             "seeds": st.column_config.NumberColumn("Seeds", format="%d"),
-            "verdict": "Verdict",
         },
     )
+    tidy = table.drop(columns="name").assign(this=first, against=second)
+    st.download_button("Pair as CSV", text.csv(tidy), "pair.csv", "text/csv", on_click="ignore")
+
+
+def _label(what: Metric) -> str:
+    return f"{what.label} (lower is better)" if what.better == "lower" else what.label

@@ -9,6 +9,8 @@ from dashboard.reports import Report
 from engine.scoring import LEVELS
 
 TOP_LABEL = -1
+# Width of a small chart in pixels.
+PART = 305
 
 
 def scope_controls(report: Report) -> Scope | None:
@@ -108,7 +110,9 @@ def _coverage(report: Report, scope: Scope) -> None:
     if table.empty:
         return
     names = {"set": ("Conformal set", "conformal_coverage"), "interval": ("Score interval", "interval_coverage")}
-    columns = st.columns(3, gap="medium")
+    # Three abreast where there is room, below one another on a phone.
+    with st.container(horizontal=True, gap="medium"):
+        columns = [st.container(width=PART) for _ in range(3)]
     for column, (kind, (title, name)) in zip(columns, names.items(), strict=False):
         nominal = metric(name).nominal or 0.0
         rows = table[table["kind"] == kind]
@@ -118,7 +122,7 @@ def _coverage(report: Report, scope: Scope) -> None:
             st.caption(
                 f"Promised {nominal:.0%}; 95% interval {total['low']:.1%} to {total['high']:.1%}. Per true level:"
             )
-            chart = charts.level_rates(rows[rows["level"] >= 0], "True level", nominal)
+            chart = charts.level_rates(rows[rows["level"] >= 0], "Share covered", nominal)
             st.plotly_chart(chart, config=charts.CONFIG, key=f"cover-{kind}", alt=text.markdown(f"{title} coverage"))
     with columns[2]:
         mean = (sizes["size"] * sizes["share"]).sum()

@@ -5,6 +5,7 @@ import streamlit as st
 
 from dashboard import charts, queries, text
 from dashboard.reports import Report
+from dashboard.selection import language
 from engine.scoring import LEVELS
 
 TITLE = "Dataset"
@@ -34,12 +35,12 @@ def render(report: Report) -> None:
 def _totals(report: Report, sizes: pd.DataFrame) -> None:
     grouped = sizes[sizes["protocol"] == "grouped"].set_index("split")["posts"]
     with st.container(horizontal=True):
-        st.metric("Posts kept", f"{int(grouped.sum()):,}", border=True)
+        st.metric("Posts kept", f"{int(grouped.sum()):,}", border=True, width=charts.TILE)
         for split in queries.SPLITS:
-            st.metric(charts.SPLIT_NAMES[split], f"{int(grouped.get(split, 0)):,}", border=True)
+            st.metric(charts.SPLIT_NAMES[split], f"{int(grouped.get(split, 0)):,}", border=True, width=charts.TILE)
         if report.has("cleaning"):
             removed = int(queries.cleaning_reasons(report)["n"].sum())
-            st.metric("Removed by cleaning", f"{removed:,}", border=True)
+            st.metric("Removed by cleaning", f"{removed:,}", border=True, width=charts.TILE)
 
 
 def _scores(report: Report) -> None:
@@ -111,6 +112,7 @@ def _splits(report: Report, sizes: pd.DataFrame) -> None:
     named = sizes.assign(
         protocol=sizes["protocol"].str.capitalize(),
         split=[charts.SPLIT_NAMES.get(split, split) for split in sizes["split"]],
+        share=100 * sizes["share"],
     )
     st.dataframe(
         named,
@@ -120,7 +122,7 @@ def _splits(report: Report, sizes: pd.DataFrame) -> None:
             "split": "Split",
             "posts": st.column_config.NumberColumn("Posts", format="localized"),
             "groups": st.column_config.NumberColumn("Groups", format="localized"),
-            "share": st.column_config.NumberColumn("Share", format="percent"),
+            "share": st.column_config.NumberColumn("Share", format="%.1f%%"),
         },
     )
     counts = {name: queries.straddling_groups(report, name) for name in queries.PROTOCOLS}
@@ -157,8 +159,8 @@ def _cleaning(report: Report) -> None:
         )
     if report.has_column("cleaning", "score") and len(report.cuts) == len(LEVELS) - 1:
         rates = queries.removal_by_score(report)
-        st.markdown("**Share removed per level of the score**")
-        chart = charts.level_rates(rates, "Level the score would have")
+        st.markdown("**Share removed per level that the score would have**")
+        chart = charts.level_rates(rates, "Share removed")
         st.plotly_chart(chart, config=charts.CONFIG, key="removal", alt="Share of posts removed per level")
         st.caption("Cleaning that removes some levels more than others changes the question a model is asked.")
 
@@ -172,7 +174,8 @@ def _facts(report: Report) -> None:
         chart = charts.histogram(table, "Characters in the title")
         st.plotly_chart(chart, config=charts.CONFIG, key="titles", alt="Histogram of title length")
         st.markdown("**Language of the title**")
-        chart = charts.counts(queries.counts_by(report, "language", 8), "value", "n")
+        table = queries.counts_by(report, "language", 8)
+        chart = charts.counts(table.assign(value=table["value"].map(language)), "value", "n")
         st.plotly_chart(chart, config=charts.CONFIG, key="languages", alt="Posts per language")
     with right:
         st.markdown("**Picture size in pixels**")
@@ -184,10 +187,10 @@ def _facts(report: Report) -> None:
             hide_index=True,
             column_config={
                 "source": "Source",
-                "posts": "Posts",
-                "train": "Training",
-                "validation": "Validation",
-                "test": "Test",
+                "posts": st.column_config.NumberColumn("Posts", format="localized"),
+                "train": st.column_config.NumberColumn("Training", format="localized"),
+                "validation": st.column_config.NumberColumn("Validation", format="localized"),
+                "test": st.column_config.NumberColumn("Test", format="localized"),
                 "median_score": st.column_config.NumberColumn("Median score", format="%.4f"),
             },
         )

@@ -9,7 +9,7 @@ from dashboard import charts, error_charts, error_queries, previews, text
 from dashboard.app_pages.calibration import scope_controls
 from dashboard.error_queries import MEASURES, ORDERS, SHARE_SELECTED, Scope
 from dashboard.reports import Report, Settings
-from dashboard.selection import LABELS, OUTCOMES, TEXTS, Selection, describe
+from dashboard.selection import LABELS, OUTCOMES, TEXTS, Selection, describe, language
 from dashboard.store import records
 
 TITLE = "Errors"
@@ -19,12 +19,18 @@ QUESTION = "Where is it wrong?"
 NEEDS = ("posts", "predictions")
 PARAMETER = "selection"
 PAGE_SIZE = 12
+# Also its name in the URL.
+PAGE = "page"
 ADDABLE = ("source", "language", "title", "picture", "set", "abstain", "true", "pred")
 
 
 def current() -> Selection:
-    """The selection in the URL; after a visit to another page, which empties the URL, the one made before."""
-    if PARAMETER not in st.query_params and st.session_state.get("errors_kept"):
+    """The selection in the URL; after a visit to another page, which empties the URL, the one made before.
+
+    On this page an empty URL means what it says: the browser's back button has led to where nothing was selected.
+    """
+    arrived = st.session_state.get("page_before") != URL
+    if arrived and PARAMETER not in st.query_params and st.session_state.get("errors_kept"):
         st.query_params[PARAMETER] = st.session_state["errors_kept"]
     selection = Selection.parse(st.query_params.get(PARAMETER, ""))
     st.session_state["errors_kept"] = str(selection)
@@ -38,7 +44,7 @@ def choose(selection: Selection) -> None:
     else:
         st.query_params.pop(PARAMETER, None)
     st.session_state["errors_kept"] = str(selection)
-    st.session_state["errors_page"] = 1
+    st.session_state[PAGE] = 1
     # A chart remembers what was clicked until its key changes; the outline drawn from the URL replaces that.
     st.session_state["errors_round"] = st.session_state.get("errors_round", 0) + 1
 
@@ -141,11 +147,11 @@ def _posts(report: Report, scope: Scope, selection: Selection) -> None:
         st.info("No post meets every filter. Remove one of them above.")
         return
     pages = -(-total // PAGE_SIZE)
-    if st.session_state.get("errors_page", 1) > pages:
-        st.session_state["errors_page"] = pages
+    if st.session_state.get(PAGE, 1) > pages:
+        st.session_state[PAGE] = pages
     with st.container(horizontal=True, vertical_alignment="bottom"):
         order = st.selectbox("Order", list(ORDERS), key="order", bind="query-params", width=280)
-        page = st.number_input(f"Page of {pages:,}", 1, pages, key="errors_page", width=140)
+        page = st.number_input(f"Page of {pages:,}", 1, pages, key=PAGE, bind="query-params", width=140)
         online = st.toggle(
             "Pictures from their public address",
             value=True,
@@ -182,7 +188,7 @@ def _slices(report: Report, scope: Scope, selection: Selection) -> None:
     measures = [*MEASURES, SHARE_SELECTED] if selection.only(*OUTCOMES) else list(MEASURES)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         # The key depends on the choices: a choice that is no longer offered must not stay behind.
-        measure = st.selectbox("Figure", measures, key=f"measure-{len(measures)}", width=280)
+        measure = st.selectbox("Figure", measures, key=f"measure-{len(measures)}", bind="query-params", width=280)
         minimum = st.number_input(
             "Posts at least", 1, 10_000, 30, step=10, key="least", bind="query-params", width=160, help="Per slice"
         )
@@ -204,7 +210,11 @@ def _slices(report: Report, scope: Scope, selection: Selection) -> None:
         "Click a dot to filter."
     )
     with st.expander("Slices as a table"):
-        shown = table.assign(field=[LABELS[field] for field in table["field"]])
+        named = [
+            language(value) if field == "language" else value
+            for field, value in zip(table["field"], table["value"], strict=True)
+        ]
+        shown = table.assign(field=[LABELS[field] for field in table["field"]], value=named)
         st.dataframe(
             shown,
             hide_index=True,

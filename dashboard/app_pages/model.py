@@ -125,7 +125,7 @@ def _headline(table: pd.DataFrame, protocol: str, split: str) -> None:
             color: Literal["normal", "inverse", "off"] = "off"
             if not others.empty:
                 best = others["value"].min() if what.better == "lower" else others["value"].max()
-                delta = f"{row['value'] - best:+.3f} to best baseline"
+                delta = f"{row['value'] - best:+.3f}"
                 if pd.notna(row["low"]) and not row["low"] <= best <= row["high"]:
                     color = "inverse" if what.better == "lower" else "normal"
             st.metric(
@@ -133,9 +133,11 @@ def _headline(table: pd.DataFrame, protocol: str, split: str) -> None:
                 f"{row['value']:.3f}",
                 delta,
                 delta_color=color,
-                help=f"{what.meaning} 95% interval: {_between(row)}. Grey when the best baseline lies inside it.",
+                help=f"{what.meaning} 95% interval: {_between(row)}.",
                 border=True,
+                width=charts.TILE,
             )
+    st.caption("Below each figure: its distance to the best baseline, grey when that lies inside the 95% interval.")
 
 
 def _between(row: pd.Series) -> str:
@@ -206,11 +208,23 @@ def _curves(report: Report) -> None:
         return
     st.subheader("Learning curves", anchor=False)
     names = table["metric"].unique().tolist()
-    choice = st.pills("Figure", names, default=names[0], required=True, key="curve", bind="query-params")
+    choice = st.pills(
+        "Figure", names, default=names[0], required=True, format_func=_curve_name, key="curve", bind="query-params"
+    )
     rows = table[table["metric"] == choice].rename(columns={"model": "series", "split": "style"})
     x = "epoch" if rows["epoch"].nunique() > 1 else "step"
-    chart = model_charts.lines(rows, x, x.capitalize(), str(choice))
+    chart = model_charts.lines(rows, x, x.capitalize(), _curve_name(str(choice)))
     st.plotly_chart(chart, config=charts.CONFIG, key="curves", alt="Learning curves")
+
+
+def _curve_name(name: str) -> str:
+    """A curve's figure in words: trainers add the view to the metric, as in "src_both"."""
+    base, _, view = name.rpartition("_")
+    return f"{metric(base).label}, {charts.VIEW_NAMES[view].lower()}" if view in charts.VIEW_NAMES else _plain(name)
+
+
+def _plain(name: str) -> str:
+    return CATALOGUE[name].label if name in CATALOGUE else name.replace("_", " ").capitalize()
 
 
 def _background(report: Report) -> None:

@@ -1,6 +1,7 @@
 """Every page of the dashboard on a made-up report: it renders, its filters act, and damage becomes a sentence."""
 
 import shutil
+from itertools import permutations
 from pathlib import Path
 
 import pandas as pd
@@ -211,16 +212,44 @@ def test_model_survives_any_hardware_file(damaged: Path, content: str) -> None:
 def test_ablations_mark_what_is_not_clear(folder: Path) -> None:
     app = page("ablations", folder).run()
     table = app.dataframe[0].value
-    crossing = (table["low"] <= 0) & (table["high"] >= 0)
+    ends = table["between"].str.split(" to ", expand=True).astype(float)
+    crossing = (ends[0] <= 0) & (ends[1] >= 0)
     assert crossing.any()
     assert (table.loc[crossing, "verdict"] == "no clear difference").all()
-    assert not set(table["family"]) & {"leak", "control"}
+    assert not set(table["family"]) & {"Leak", "Controls"}
     app.pills(key="families").set_value(["leak"]).run()
-    assert set(app.dataframe[0].value["family"]) == {"leak"}
+    assert set(app.dataframe[0].value["family"]) == {"Leak"}
     app.segmented_control(key="family").set_value("head").run()
     assert not app.exception
-    app.selectbox(key="second-1").select(app.selectbox(key="first-1").value).run()
+    app.selectbox(key="head-second").select(app.selectbox(key="head-first").value).run()
     assert not app.exception and "different" in texts(app)
+
+
+@pytest.mark.parametrize("family", ["fusion", "head"])
+def test_any_two_of_a_family_are_compared_and_the_page_says_how(folder: Path, family: str) -> None:
+    app = page("ablations", folder).run()
+    app.segmented_control(key="family").set_value(family).run()
+    names = app.selectbox(key=f"{family}-first").options
+    reference = app.selectbox(key=f"{family}-second").value
+    assert len(names) == 3 and reference == names[-1]
+    for first, second in permutations(names, 2):
+        app.selectbox(key=f"{family}-first").select(first)
+        app.selectbox(key=f"{family}-second").select(second).run()
+        assert not app.exception
+        table = app.dataframe[1].value
+        assert table["between"].str.contains(" to ").all() and len(table) == 3
+        compared = reference in (first, second)
+        assert ("over the seeds alone" in texts(app)) == (not compared)
+        assert not (compared and table["verdict"].str.contains("seeds only").any())
+
+
+def test_ablations_zoom_in_where_one_dwarfs_the_rest(folder: Path) -> None:
+    app = page("ablations", folder).run()
+    app.pills(key="families").set_value(["modality", "signal", "statistic", "leak"]).run()
+    app.toggle(key="zoom").set_value(True).run()
+    assert not app.exception
+    app.pills(key="families").set_value(["signal"]).run()
+    assert not app.exception and not app.toggle
 
 
 def test_errors_selection_from_the_url(folder: Path) -> None:
@@ -238,13 +267,26 @@ def test_errors_selection_from_the_url(folder: Path) -> None:
 
 def test_errors_adds_and_pages(folder: Path) -> None:
     app = page("errors", folder).run()
-    app.number_input(key="errors_page").set_value(2).run()
+    app.number_input(key="page").set_value(2).run()
     assert not app.exception
     next(button for button in app.button if button.key == "add-source-list A").click().run()
     assert app.query_params["selection"] == "source:list%20A"
-    assert app.number_input(key="errors_page").value == 1
+    assert app.number_input(key="page").value == 1
     app.number_input(key="least").set_value(5000).run()
     assert "Lower the number" in texts(app)
+
+
+def test_errors_selection_ends_with_the_back_button_and_outlives_other_pages(folder: Path) -> None:
+    app = page("errors", folder)
+    app.query_params["selection"] = "true:2"
+    app.run()
+    app.query_params.clear()
+    app.session_state["page_now"] = "model"
+    app.run()
+    assert app.query_params["selection"] == "true:2"
+    app.query_params.clear()
+    app.run()
+    assert "selection" not in app.query_params and not [key for key in app.button if str(key.key).startswith("chip-")]
 
 
 def test_errors_survive_any_url(folder: Path) -> None:

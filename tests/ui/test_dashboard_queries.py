@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dashboard import ablation_queries, error_queries, queries, store
 from dashboard.error_queries import ORDERS, SHARE_SELECTED, Scope
 from dashboard.metrics import verdict
+from dashboard.model_charts import forest, small_reach
 from dashboard.reports import Report, Settings, find_reports, open_report
 from dashboard.selection import Selection
 from engine.errors import DataError
@@ -167,20 +168,61 @@ def test_a_score_of_zero_can_be_ordered(folder: Path, tmp_path: Path) -> None:
 def test_head_to_head_turns_the_bootstrap_round(report: Report) -> None:
     forth = ablation_queries.head_to_head(report, "fusion", "concat", "gated", "test").set_index("metric")
     back = ablation_queries.head_to_head(report, "fusion", "gated", "concat", "test").set_index("metric")
-    assert forth["tested"].all() and back["tested"].all()
+    assert {*forth["basis"], *back["basis"]} == {"seeds and posts"}
     assert np.allclose(forth["delta"], -back["delta"])
     assert np.allclose(forth["low"], -back["high"])
-    pair = ablation_queries.head_to_head(report, "fusion", "concat", "cross-attention", "test")
-    assert len(pair) == 3 and not pair["tested"].any()
 
 
-def test_differences_without_comparisons_have_no_interval(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", ["fusion", "head"])
+def test_two_that_the_report_did_not_compare_are_paired_by_seed(report: Report, folder: Path, family: str) -> None:
+    first, second = ablation_queries.variants(report, family)[:2]
+    pair = ablation_queries.head_to_head(report, family, first, second, "test").set_index("metric")
+    assert set(pair["basis"]) == {"seeds"} and (pair["seeds"] == 5).all()
+    raw = pd.read_parquet(folder / "ablations.parquet").query("family == @family and split == 'test'")
+    values = raw.pivot(index=["metric", "seed"], columns="ablation", values="value")
+    apart = (values[first] - values[second]).groupby("metric")
+    assert np.allclose(pair["delta"], apart.mean())
+    assert (pair["low"] > apart.min() - 1e-12).all() and (pair["high"] < apart.max() + 1e-12).all()
+    assert (pair["low"] < pair["delta"]).all() and (pair["delta"] < pair["high"]).all()
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=8))
+def test_an_interval_over_seeds_lies_among_their_differences(differences: list[float]) -> None:
+    low, high = ablation_queries.over_seeds(differences)
+    assert min(differences) - 1e-9 <= low <= high <= max(differences) + 1e-9
+    assert (low, high) == ablation_queries.over_seeds(differences)
+
+
+def test_one_seed_has_no_interval(folder: Path, tmp_path: Path) -> None:
+    assert np.isnan(ablation_queries.over_seeds([0.3])).all()
+    copy = tmp_path / "report"
+    shutil.copytree(folder, copy)
+    (copy / "comparisons.parquet").unlink()
+    ablations = pd.read_parquet(copy / "ablations.parquet")
+    ablations[ablations["seed"] == 0].to_parquet(copy / "ablations.parquet")
+    table = ablation_queries.head_to_head(open_report(copy), "fusion", "concat", "gated", "test")
+    assert set(table["basis"]) == {"none"} and table["low"].isna().all()
+
+
+def test_differences_without_comparisons_draw_seeds_alone(folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "report"
     shutil.copytree(folder, copy)
     (copy / "comparisons.parquet").unlink()
     table = ablation_queries.differences(open_report(copy), "macro_f1", "test")
     assert np.allclose(table["delta"], table["value"] - table["reference_value"])
-    assert table["low"].isna().all()
+    assert set(table["basis"]) == {"seeds"} and (table["low"] <= table["delta"]).all()
+
+
+def test_a_large_difference_is_told_from_the_small() -> None:
+    table = pd.DataFrame(
+        {"delta": [0.01, -0.01, 0.0, -0.4], "low": [0.0, -0.02, -0.01, -0.5], "high": [0.02, 0, 0.03, -0.3]}
+    )
+    assert small_reach(table) == 0.03
+    assert small_reach(table[:3]) is None and small_reach(table[:0]) is None
+    arrows = [
+        mark.text for mark in forest(table.assign(name=list("abcd"), verdict="worse"), "", 0.03).layout.annotations
+    ]
+    assert arrows[-1] == "◀ -0.400" and len(arrows) == 5
 
 
 @pytest.mark.parametrize(
@@ -197,6 +239,8 @@ def test_differences_without_comparisons_have_no_interval(folder: Path, tmp_path
 )
 def test_verdicts(name: str, delta: float, low: float, high: float, expected: str) -> None:
     assert verdict(name, delta, low, high) == expected
+    plain = expected in ("no clear difference", "not tested")
+    assert verdict(name, delta, low, high, "seeds") == (expected if plain else f"{expected}, seeds only")
 
 
 @given(st.text(max_size=200))
