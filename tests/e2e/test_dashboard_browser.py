@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.fake_report import write_report
@@ -118,6 +119,79 @@ def test_a_slice_selects_and_other_pages_keep_the_selection(page, address: str) 
     page.get_by_role("link", name="Errors").click()
     playwright.expect(page).to_have_url(added, timeout=PATIENCE)
     assert _selected(page) > 0
+
+
+def test_the_back_button_undoes_a_selection_and_the_page_of_posts_is_kept(page, address: str) -> None:
+    page.goto(f"{address}/errors")
+    points = page.locator(".st-key-matrix-0 .scatterlayer .points path")
+    points.nth(24).wait_for(state="attached")
+    everything = _selected(page)
+    _click(page, points.nth(0), off=8)
+    chip = page.get_by_role("button", name="Predicted: Very Low")
+    chip.wait_for()
+    page.go_back()
+    chip.wait_for(state="detached")
+    assert _selected(page) == everything and "selection=" not in page.url
+    names = _names(page)
+    page.get_by_label("Page of").fill("2")
+    page.keyboard.press("Enter")
+    playwright.expect(page).to_have_url(re.compile(r"page=2"), timeout=PATIENCE)
+    first = page.locator(".fi-picture").first
+    playwright.expect(first).not_to_have_attribute("aria-label", names[0], timeout=PATIENCE)
+    names = _names(page)
+    page.reload()
+    playwright.expect(page.get_by_label("Page of")).to_have_value("2", timeout=PATIENCE)
+    playwright.expect(first).to_have_attribute("aria-label", names[0], timeout=PATIENCE)
+
+
+def test_the_selection_is_a_csv_file(page, address: str, tmp_path: Path) -> None:
+    page.goto(f"{address}/errors?selection=off:1")
+    count = _selected(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Selection as CSV").click()
+    download.value.save_as(tmp_path / "selected.csv")
+    table = pd.read_csv(tmp_path / "selected.csv")
+    assert len(table) == count and (table["predicted_level"] - table["level"] == 1).all()
+
+
+def test_any_two_fusions_are_compared(page, address: str) -> None:
+    page.goto(f"{address}/ablations?fusion-first=concat&fusion-second=cross-attention")
+    page.locator(".st-key-pair .main-svg").first.wait_for()
+    page.get_by_text("concat minus cross-attention").wait_for()
+    page.get_by_text("over the seeds alone").wait_for()
+    assert page.locator("[data-testid=stException]").count() == 0
+
+
+def test_the_first_page_answers_to_its_name_and_tabs_are_told_apart(page, address: str) -> None:
+    page.goto(f"{address}/dataset?log=false")
+    page.get_by_role("heading", name="Dataset", exact=True).wait_for()
+    playwright.expect(page).to_have_title("Dataset · First Impressions", timeout=PATIENCE)
+    assert page.get_by_text("Page not found").count() == 0
+    assert not page.get_by_label("Log axis").is_checked()
+    page.get_by_role("link", name="Errors").click()
+    playwright.expect(page).to_have_title("Errors · First Impressions", timeout=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("path", "chart"), [("", "scores"), ("model", "dots"), ("ablations", "forest"), ("errors", "slices-0")]
+)
+def test_a_phone_shows_whole_charts_and_scrolls_one_way(browser, address: str, path: str, chart: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 860}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{address}/{path}")
+    page.locator(f".st-key-{chart} .main-svg").first.wait_for()
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth <= innerWidth")
+    for title in page.locator(f".st-key-{chart} .xtitle").all():
+        box = title.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+    plot = page.locator(f".st-key-{chart} .nsewdrag").first.bounding_box()
+    assert plot["width"] > 240
+    context.close()
+
+
+def _names(page) -> list[str]:
+    return [card.get_attribute("aria-label") for card in page.locator(".fi-picture").all()]
 
 
 def _click(page, mark, off: int = 0) -> None:
