@@ -78,6 +78,8 @@ def leading_words(explanation: Explanation) -> str:
 def summary(explanation: Explanation) -> str:
     """One sentence: which way the draft was moved, and by which side more."""
     moved = explanation.value - explanation.base_value
+    if abs(moved) < 0.05:
+        return "This draft is expected to do as well as an empty one: what raises it and what lowers it weigh the same."
     if explanation.heat is None:
         side = "by its words alone"
     elif not len(explanation.text_values):
@@ -88,8 +90,6 @@ def summary(explanation: Explanation) -> str:
         side = "mostly through the words"
     else:
         side = "through picture and words alike"
-    if abs(moved) < 0.05:
-        return f"This draft is expected to do as well as an empty one, {side}."
     return f"This draft is expected {abs(moved):.1f} levels {'above' if moved > 0 else 'below'} an empty one, {side}."
 
 
