@@ -10,7 +10,7 @@ from engine.scoring import LEVELS
 
 TOP_LABEL = -1
 # Width of a small chart in pixels.
-PART = 305
+PART = 265
 
 
 def scope_controls(report: Report) -> Scope | None:
@@ -110,7 +110,7 @@ def _coverage(report: Report, scope: Scope) -> None:
     if table.empty:
         return
     names = {"set": ("Conformal set", "conformal_coverage"), "interval": ("Score interval", "interval_coverage")}
-    # Three abreast where there is room, below one another on a phone.
+    # As many abreast as there is room for.
     with st.container(horizontal=True, gap="medium"):
         columns = [st.container(width=PART) for _ in range(3)]
     for column, (kind, (title, name)) in zip(columns, names.items(), strict=False):
