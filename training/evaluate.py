@@ -133,8 +133,9 @@ def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000) -> Path:
     write_table(report / "reliability.parquet", _reliability(predictions[predictions["model"] == recipe.name]))
     write_table(report / "posts.parquet", facts_of(workspace))
     write_table(report / "cleaning.parquet", pd.read_parquet(work / "cleaning.parquet"))
-    if (run / "curves.parquet").exists():
-        write_table(report / "curves.parquet", pd.read_parquet(run / "curves.parquet"))
+    for name in ("curves.parquet", "grid.parquet"):
+        if (run / name).exists():
+            write_table(report / name, pd.read_parquet(run / name))
     gains = gains_of(predictions, recipe.name, truth_of(workspace, "test"), resamples)
     notes = notes_of(workspace, gains)
     facts = _facts(metrics, recipe.name) | {"gains": gains}

@@ -1,6 +1,6 @@
 """Fitting the members of a recipe on the training split, each with its answers on validation posts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from engine.encoders import Tower, load_encoder
 from engine.features import NGRAMS
 from engine.fusion import FusionConfig
 from engine.heads import Answer, CatBoostHead, Features, Member, NetworkHead, ScoreHead
-from engine.prediction import View
+from engine.prediction import VIEWS, View
 from training.inputs import PictureMemory, finetuning_examples, frozen_examples
 from training.loop import train_network
 from training.material import Material
-from training.network import JointNetwork, NetworkConfig, levels_from_score
+from training.network import JointNetwork, NetworkConfig, levels_from_score, predict_rows
 from training.recipes import base as specs
 from training.workspace import Workspace
 
@@ -30,12 +30,16 @@ HELD_OUT = 0.12
 
 @dataclass
 class Fitted:
-    """A member with its answers on the validation posts by view, and the tensors its fine-tuned towers changed."""
+    """A member with its answers on the validation posts by view, and the tensors its fine-tuned towers changed.
+
+    `judged` are its answers on the test part where they were asked for, which only cross-validation does.
+    """
 
     member: Member
     answers: dict[View, Answer]
     towers: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     curves: Any = None
+    judged: dict[View, Answer] = field(default_factory=dict)
 
 
 def rows_of(features: Mapping[str, npt.NDArray], rows: npt.NDArray[np.int64]) -> Features:
@@ -43,16 +47,22 @@ def rows_of(features: Mapping[str, npt.NDArray], rows: npt.NDArray[np.int64]) ->
     return {name: values[rows] for name, values in features.items()}
 
 
-def fit_ngrams(spec: specs.Ngrams, material: Material) -> Fitted:
+def answers_of(member: Member, names: Sequence[str], material: Material, split: str) -> dict[View, Answer]:
+    """A member's answers on the posts of a split, in every view it has, from the named features."""
+    features = rows_of(material.features(names), material.workspace.rows(split))
+    return {view: member.answer(view, features) for view in member.views}
+
+
+def fit_ngrams(spec: specs.Ngrams, material: Material, *, test: bool = False) -> Fitted:
     """The n-gram ridge; its slope and spread come from its out-of-fold scores on the training posts."""
     workspace = material.workspace
     material.fit_ngrams(spec.alpha)
-    train, held = workspace.rows("train"), workspace.rows("validation")
+    train = workspace.rows("train")
     target = workspace.posts["target"].to_numpy()
     score = material[NGRAMS]
     member = ScoreHead.fit(spec.name, NGRAMS, ("both", "text"), score[train], target[train])
-    features = {NGRAMS: score[held]}
-    return Fitted(member, {view: member.answer(view, features) for view in member.views})
+    judged = answers_of(member, [NGRAMS], material, "test") if test else {}
+    return Fitted(member, answers_of(member, [NGRAMS], material, "validation"), judged=judged)
 
 
 def fit_trees(
@@ -71,6 +81,8 @@ def fit_trees(
         "bootstrap_type": "Bernoulli",
         "subsample": spec.subsample,
         "l2_leaf_reg": spec.l2_leaf_reg,
+        "border_count": spec.border_count,
+        "rsm": spec.rsm,
         "random_seed": spec.seed,
         # As many as OMP_NUM_THREADS allows: beside other work, threads that wait for one another cost many times more.
         "thread_count": torch.get_num_threads(),
@@ -98,12 +110,20 @@ def fit_trees(
     return models[0], models[1]
 
 
-def fit_catboost(spec: specs.CatBoost, material: Material) -> Fitted:
-    """One pair of CatBoost models for each view that has features."""
+def feature_names(columns: Mapping[View, Sequence[str]]) -> list[str]:
+    """Every feature that some view of a CatBoost member reads."""
+    return sorted({name for names in columns.values() for name in names})
+
+
+def fit_catboost(
+    spec: specs.CatBoost, material: Material, *, views: Sequence[View] = VIEWS, test: bool = False
+) -> Fitted:
+    """One pair of CatBoost models for each of `views` that has features."""
     posts = material.workspace.posts
-    train, held = material.workspace.rows("train"), material.workspace.rows("validation")
-    columns = spec.columns()
-    features = material.features(sorted({name for names in columns.values() for name in names}))
+    train = material.workspace.rows("train")
+    columns = {view: names for view, names in spec.columns().items() if view in views}
+    names = feature_names(columns)
+    features = material.features(names)
     member = CatBoostHead(spec.name, columns, {})
     models = {}
     for view in columns:
@@ -112,7 +132,8 @@ def fit_catboost(spec: specs.CatBoost, material: Material) -> Fitted:
         models[view] = fit_trees(spec, table, *labels)
         log.info("trees", member=spec.name, view=view, trees=[model.tree_count_ for model in models[view]])
     member = CatBoostHead(spec.name, columns, models)
-    return Fitted(member, {view: member.answer(view, rows_of(features, held)) for view in member.views})
+    judged = answers_of(member, names, material, "test") if test else {}
+    return Fitted(member, answers_of(member, names, material, "validation"), judged=judged)
 
 
 def own_process() -> PartialState:
@@ -154,7 +175,7 @@ def network_config(spec: specs.Network, image: Tower, text: Tower) -> NetworkCon
     return NetworkConfig(fusion=shape, **spec.settings)
 
 
-def fit_network(spec: specs.Network, material: Material, folder: Path) -> Fitted:
+def fit_network(spec: specs.Network, material: Material, folder: Path, *, test: bool = False) -> Fitted:
     """Train (or take up, or reuse when it is finished under the same configuration) the network in `folder`."""
     workspace: Workspace = material.workspace
     specs_of = material.encoders
@@ -164,21 +185,22 @@ def fit_network(spec: specs.Network, material: Material, folder: Path) -> Fitted
     config = network_config(spec, image, text)
     finetuned = config.towers != "frozen"
     model = JointNetwork(config, image, text) if finetuned else JointNetwork(config)
-    train, held = workspace.rows("train"), workspace.rows("validation")
+    parts = [workspace.rows(split) for split in ("train", "validation", *(["test"] if test else []))]
     if finetuned:
         pictures = PictureMemory(workspace, image.size)  # type: ignore[attr-defined]
         examples = [
             finetuning_examples(workspace.posts, rows, pictures, image, text, texts=material.texts, config=config)
-            for rows in (train, held)
+            for rows in parts
         ]
     else:
         with own_process().main_process_first():
             sides = material.tokens(spec.image_encoder), material.tokens(spec.text_encoder)
-        examples = [frozen_examples(workspace.posts, rows, *sides) for rows in (train, held)]
+        examples = [frozen_examples(workspace.posts, rows, *sides) for rows in parts]
     result = train_network(model, config, examples[0], examples[1], folder)
     outputs = result.outputs
     if config.level_weight == 0:
-        outputs = levels_from_score(model, outputs, workspace.posts["level"].to_numpy()[held])
+        outputs = levels_from_score(model, outputs, workspace.posts["level"].to_numpy()[parts[1]])
+    judged = predict_rows(model, examples[2]) if test else {}
     shipped = [name for name in result.trained if ".lora_" not in name] + model.merge_adapters()
     tensors = {name: value.detach().clone() for name, value in model.named_parameters()}
     towers = {
@@ -187,17 +209,25 @@ def fit_network(spec: specs.Network, material: Material, folder: Path) -> Fitted
         if finetuned
     }
     member = NetworkHead(spec.name, model.fusion, spec.image_encoder, spec.text_encoder)
-    answers = {
+    return Fitted(member, _answers(outputs), towers, result.curves.assign(model=spec.name), _answers(judged))
+
+
+def _answers(outputs: Mapping[View, Mapping[str, npt.NDArray[np.float32]]]) -> dict[View, Answer]:
+    return {
         view: Answer(found["probabilities"].astype(np.float64), found["score"].astype(np.float64))
         for view, found in outputs.items()
     }
-    return Fitted(member, answers, towers, result.curves.assign(model=spec.name))
 
 
-def fit_member(spec: specs.Member, material: Material, folder: Path) -> Fitted:
-    """Fit one member of a recipe; `folder` is where a network keeps what it needs to resume."""
+def fit_member(
+    spec: specs.Member, material: Material, folder: Path, *, views: Sequence[View] = VIEWS, test: bool = False
+) -> Fitted:
+    """Fit one member of a recipe; `folder` is where a network keeps what it needs to resume.
+
+    `views` spares trees for views that nobody asks for; `test` adds the answers on the test part.
+    """
     if isinstance(spec, specs.Ngrams):
-        return fit_ngrams(spec, material)
+        return fit_ngrams(spec, material, test=test)
     if isinstance(spec, specs.CatBoost):
-        return fit_catboost(spec, material)
-    return fit_network(spec, material, folder)
+        return fit_catboost(spec, material, views=views, test=test)
+    return fit_network(spec, material, folder, test=test)

@@ -3,23 +3,25 @@
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 import structlog
 import torch
 from safetensors.torch import save_file
 
 from engine.bundle import CARD, Bundle, EncoderEntry, MemberEntry, save_bundle
 from engine.prediction import VIEWS, View
-from engine.scoring import LEVELS
-from training.blending import fit_view
+from training.grid import fit_grid
+from training.judging import fit_on_validation, prior_of
 from training.material import Material
 from training.members import Fitted, fit_member, own_process
-from training.recipes.base import Network, Recipe
+from training.recipes.base import CatBoost, Network, Recipe
+from training.tables import write_table
 from training.workspace import Workspace
 
 log = structlog.get_logger()
@@ -35,8 +37,32 @@ def material_of(workspace: Workspace, recipe: Recipe) -> Material:
     return Material(workspace, dict(recipe.encoders), recipe.text_fields)
 
 
+def fit_members(
+    recipe: Recipe, material: Material, folder: Path, *, views: Sequence[View] = VIEWS, test: bool = False
+) -> tuple[dict[str, Fitted], dict[str, float], pd.DataFrame | None]:
+    """The members by name, the seconds each took, and the figures of the grid that the first was chosen from, if any.
+
+    Processes of `accelerate launch` other than the first get the networks only.
+    """
+    fitted: dict[str, Fitted] = {}
+    seconds: dict[str, float] = {}
+    grid = None
+    for place, spec in enumerate(recipe.members):
+        if not (own_process().is_main_process or isinstance(spec, Network)):
+            continue
+        started = time.monotonic()
+        if recipe.grid and place == 0 and isinstance(spec, CatBoost):
+            found, grid = fit_grid((spec, *recipe.grid), material, views=views, test=test)
+        else:
+            found = fit_member(spec, material, folder / spec.name, views=views, test=test)
+        name = found.member.name
+        fitted[name], seconds[name] = found, time.monotonic() - started
+        log.info("member", name=name, seconds=round(seconds[name], 1))
+    return fitted, seconds, grid
+
+
 def train(work: Path, recipe: Recipe) -> Path:
-    """Fit every member on the training split, blend and calibrate on validation, and write the bundle.
+    """Fit every member on the training split, choose, blend and calibrate on validation, and write the bundle.
 
     A network that was killed goes on from its checkpoint. Returns the bundle's folder. The test split is not touched.
     Under `accelerate launch` all processes train the networks together; the first does everything else.
@@ -46,31 +72,18 @@ def train(work: Path, recipe: Recipe) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     workspace = Workspace(work, target=recipe.target)
     material = material_of(workspace, recipe)
-    fitted: dict[str, Fitted] = {}
-    seconds: dict[str, float] = {}
-    process = own_process()
-    for spec in recipe.members:
-        if not (process.is_main_process or isinstance(spec, Network)):
-            continue
-        started = time.monotonic()
-        fitted[spec.name] = fit_member(spec, material, folder / spec.name)
-        seconds[spec.name] = time.monotonic() - started
-        log.info("member", name=spec.name, seconds=round(seconds[spec.name], 1))
-    if not process.is_main_process:
+    fitted, seconds, grid = fit_members(recipe, material, folder)
+    if not own_process().is_main_process:
         return folder / "bundle"
-    held = workspace.posts.iloc[workspace.rows("validation")]
-    prior = np.bincount(workspace.posts["level"].to_numpy()[workspace.rows("train")], minlength=len(LEVELS))
-    prior = prior / prior.sum()
     views: dict[View, Any] = {}
     for view in VIEWS:
         answers = {name: member.answers[view] for name, member in fitted.items() if view in member.answers}
         if answers:
-            level, target, log_scores = (held[name].to_numpy() for name in ("level", "target", "log_score"))
-            views[view] = fit_view(answers, level, target, log_scores, prior)
+            views[view] = fit_on_validation(answers, workspace)
+    if grid is not None:
+        write_table(folder / "grid.parquet", grid)
     curves = [member.curves for member in fitted.values() if member.curves is not None]
     if curves:
-        import pandas as pd
-
         pd.concat(curves).to_parquet(folder / "curves.parquet")
     (folder / "seconds.json").write_text(json.dumps({**seconds, "train": time.monotonic() - began}))
     bundle = folder / "bundle"
@@ -80,7 +93,7 @@ def train(work: Path, recipe: Recipe) -> Path:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         score_formula=workspace.score_formula,
         cuts=tuple(workspace.cuts.tolist()),
-        prior=tuple(prior.tolist()),
+        prior=tuple(prior_of(workspace).tolist()),
         text_fields=recipe.text_fields,
         encoders={
             role: EncoderEntry(spec=spec, weights=f"encoders/{role}.safetensors" if _tensors(fitted, role) else None)

@@ -26,7 +26,8 @@ class CatBoost:
     """Boosted trees on named features of each side (`engine.features`; an encoder's role names its vector).
 
     With `early_stopping` the number of trees is found on held-out groups of the training split, never on validation;
-    otherwise exactly `iterations` are grown.
+    otherwise exactly `iterations` are grown. `border_count` is how many thresholds a column may be split at, `rsm` the
+    share of the columns, drawn anew, that each split is chosen among: deep trees on thousands of columns need both low.
     """
 
     name: str = "catboost"
@@ -39,6 +40,8 @@ class CatBoost:
     subsample: float = 0.8
     l2_leaf_reg: float = 3.0
     early_stopping: int | None = 60
+    border_count: int = 254
+    rsm: float = 1.0
     blank: float = 0.05
     seed: int = 0
 
@@ -71,6 +74,7 @@ Member = Ngrams | CatBoost | Network
 class Recipe:
     """One experiment. `encoders` maps roles to what `load_encoder` takes; `embedded` replaces them where no hub is.
 
+    `grid` holds alternatives of the first member, which is CatBoost then: validation posts choose among all of them.
     `expects` states the validation figures that the recipe reached when it was written, `embedded_expects` those on
     its embedded encoders; `evaluate` warns when a run is off by more than `DRIFT`.
     """
@@ -78,6 +82,7 @@ class Recipe:
     name: str
     summary: str
     members: tuple[Member, ...]
+    grid: tuple[CatBoost, ...] = ()
     encoders: dict[str, str] = field(default_factory=dict)
     embedded: dict[str, str] = field(default_factory=dict)
     text_fields: tuple[str, ...] = ("title",)
