@@ -113,6 +113,31 @@ def ablate(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "re
     print(f"ablations: {run(work, chosen(recipe, encoders), seeds=seeds)}")
 
 
+def crossvalidate(
+    recipe: str = "youtube_blend",
+    work: Path = WORK,
+    encoders: str = "recipe",
+    folds: int = 5,
+    protocol: Literal["grouped", "random"] = "grouped",
+    deepest: int | None = None,
+) -> None:
+    """Judge a recipe on nested folds of the training and validation posts; test stays unread. Finished folds are kept.
+
+    Args:
+        recipe: Name of a module in training/recipes.
+        work: A split work folder.
+        encoders: recipe, or embedded to use encoders whose weights come with the installation.
+        folds: Outer folds, which only judge.
+        protocol: grouped, or random for comparison with work that split so.
+        deepest: Leave candidates with deeper trees out of the recipe's grid.
+    """
+    from training.crossvalidate import crossvalidate as run
+    from training.crossvalidate import summary
+    from training.recipes import chosen
+
+    print(summary(run(work, chosen(recipe, encoders), folds=folds, protocol=protocol, deepest=deepest)))
+
+
 def explain(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", posts: int = 150) -> None:
     """Judge explanations on a sample of test posts: does the answer follow the parts they point at?
 
@@ -164,7 +189,10 @@ def figures(report: Path = Path("models/youtube/report"), readme: Path = Path("R
     print(f"figures: {readme}")
 
 
-STEPS = {step.__name__: step for step in (prepare, split, extract, train, evaluate, ablate, explain, ship, figures)}
+STEPS = {
+    step.__name__: step
+    for step in (prepare, split, extract, train, evaluate, crossvalidate, ablate, explain, ship, figures)
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

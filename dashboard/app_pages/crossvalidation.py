@@ -37,7 +37,7 @@ def _folds(report: Report) -> None:
     wide.insert(0, "label", [metric(name).label for name in wide.pop("metric")])
     folds = found.drop_duplicates("protocol").set_index("protocol")
     heads = {
-        name: f"{name.capitalize()}, {folds.loc[name, 'folds']} folds of {folds.loc[name, 'posts']:,} posts"
+        str(name): f"{str(name).capitalize()}, {folds.loc[name, 'folds']} folds of {folds.loc[name, 'posts']:,} posts"
         for name in wide.columns[1:]
     }
     st.dataframe(

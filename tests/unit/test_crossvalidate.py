@@ -1,0 +1,199 @@
+"""Nested folds and the choice among a grid: nothing is chosen where it is judged; fewer trees are the first trees."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine.errors import DataError
+from tests import made_up, tiny
+from training import crossvalidate as step
+from training.crossvalidate import assignments, crossvalidate, summary
+from training.grid import CRITERION, first_trees, fit_grid
+from training.material import Material
+from training.members import answers_of, feature_names, fit_catboost
+from training.pipeline import run_folder, train
+from training.recipes.base import CatBoost, Network, Ngrams, Recipe
+from training.splits import stratified_folds
+from training.workspace import Workspace
+
+SHORT = CatBoost(name="short", iterations=50, depth=2, learning_rate=0.05, early_stopping=None, rsm=0.5)
+LONG = replace(SHORT, name="long", iterations=100)
+RECIPE = Recipe(
+    name="folded",
+    summary="Made-up folds.",
+    members=(replace(SHORT, name="own", iterations=40, early_stopping=5),),
+    grid=(SHORT, LONG, replace(SHORT, name="deep", depth=4)),
+)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_up.make_work(tmp_path_factory.mktemp("folds"), 300)
+
+
+@pytest.fixture(scope="module")
+def table(work: Path) -> pd.DataFrame:
+    return crossvalidate(work, RECIPE, folds=3)
+
+
+def test_first_trees_are_what_as_many_grow_to(work: Path) -> None:
+    material = Material(Workspace(work), {}, ("title",))
+    grown, wanted = (fit_catboost(spec, material).member for spec in (LONG, SHORT))
+    cut = first_trees(grown, "short", 50)  # type: ignore[arg-type]
+    assert [model.tree_count_ for pair in cut.models.values() for model in pair] == [50] * 6
+    names = feature_names(cut.columns)
+    for split in ("train", "validation"):
+        found, expected, longer = (answers_of(member, names, material, split) for member in (cut, wanted, grown))
+        for view in ("both", "text", "image"):
+            np.testing.assert_allclose(found[view].probabilities, expected[view].probabilities, atol=1e-12)
+            np.testing.assert_allclose(found[view].score, expected[view].score, atol=1e-12)
+            assert np.abs(found[view].score - longer[view].score).max() > 1e-3
+
+
+def test_grid_takes_the_least_log_loss_and_grows_each_depth_once(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grown = []
+
+    def counting(spec: CatBoost, *arguments: object, **options: object) -> object:
+        grown.append((spec.name, options.get("views")))
+        return fit_catboost(spec, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("training.grid.fit_catboost", counting)
+    material = Material(Workspace(work), {}, ("title",))
+    fitted, figures = fit_grid((*RECIPE.members, *RECIPE.grid), material)  # type: ignore[arg-type]
+    losses = figures[figures["metric"] == CRITERION].set_index("candidate")["value"]
+    assert fitted.member.name == losses.idxmin()
+    assert list(figures[figures["chosen"]]["candidate"].unique()) == [losses.idxmin()]
+    assert set(losses.index) == {"own", "short", "long", "deep"}
+    assert [name for name, views in grown if views == ("both",)] == ["own", "long", "deep"]
+    assert grown[-1] == (losses.idxmin(), ["text", "image"])
+    assert set(fitted.answers) == set(fitted.member.views) == {"both", "text", "image"}
+    trees = figures.drop_duplicates("candidate").set_index("candidate")["iterations"]
+    assert (trees["short"], trees["long"]) == (50, 100) and trees["own"] <= 40
+
+
+def test_train_chooses_and_keeps_every_candidates_figures(work: Path) -> None:
+    train(work, RECIPE)
+    figures = pd.read_parquet(run_folder(work, RECIPE) / "grid.parquet")
+    assert list(figures.columns) == "candidate iterations depth chosen metric value n".split()
+    assert figures["n"].unique() == len(Workspace(work).rows("validation"))
+
+
+@pytest.mark.parametrize("protocol", ["grouped", "random"])
+def test_parts_are_nested_and_leave_test_alone(work: Path, protocol: str) -> None:
+    whole = Workspace(work)
+    posts = whole.posts.set_index("post_id")
+    judged: list[str] = []
+    for part in assignments(whole, 3, protocol):  # type: ignore[arg-type]
+        assert set(part) == {"train", "validation", "test"}
+        assert not posts["split"].loc[part.index].eq("test").any()
+        if protocol == "grouped":
+            assert (
+                pd.DataFrame({"part": part, "group": posts["group_number"]}).groupby("group")["part"].nunique().max()
+                == 1
+            )
+        held = (part == "validation").sum() / (part != "test").sum()
+        assert 0.1 < held < 0.3
+        judged += part.index[part == "test"].tolist()
+    assert sorted(judged) == sorted(posts.index[posts["split"] != "test"])
+
+
+def test_everything_is_fitted_on_the_inner_training_part(work: Path) -> None:
+    whole = Workspace(work)
+    part = next(assignments(whole, 3, "grouped"))
+    inner = Workspace(work, assignment=part)
+    scores = whole.posts.set_index("post_id")["score"].loc[part.index]
+    np.testing.assert_allclose(inner.cuts, np.percentile(scores[part == "train"], (20, 40, 60, 80)))
+    assert not np.allclose(inner.cuts, whole.cuts)
+    for split in ("train", "validation", "test"):
+        assert set(inner.posts["post_id"].iloc[inner.rows(split)]) == set(part.index[part == split])
+    unread = inner.posts["split"].isna()
+    assert set(inner.posts["post_id"][unread]) == set(whole.posts["post_id"].iloc[whole.rows("test")])
+
+
+def test_the_fold_that_judges_chooses_nothing(work: Path) -> None:
+    """Other engagement on the outer fold changes its figures and nothing of the model."""
+    part = next(assignments(Workspace(work), 3, "grouped"))
+    chosen, answers = [], []
+    for change in (False, True):
+        workspace = Workspace(work, assignment=part)
+        posts = workspace.posts
+        outer = posts["split"] == "test"
+        if change:
+            posts.loc[outer, ["score", "level", "target", "log_score"]] = (
+                posts.loc[outer, ["score", "level", "target", "log_score"]].sample(frac=1, random_state=1).to_numpy()
+            )
+            posts["level"] = posts["level"].astype(np.int64)
+        fitted, _ = fit_grid((*RECIPE.members, *RECIPE.grid), Material(workspace, {}, ("title",)), test=True)  # type: ignore[arg-type]
+        chosen.append(fitted.member.name)
+        answers.append(fitted.judged["both"].probabilities)
+    assert chosen[0] == chosen[1]
+    np.testing.assert_array_equal(*answers)
+
+
+def test_table_is_that_of_the_architecture(work: Path, table: pd.DataFrame) -> None:
+    assert list(table.columns) == "recipe protocol fold candidates chosen metric value n".split()
+    assert set(table["fold"]) == {0, 1, 2} and set(table["candidates"]) == {4}
+    assert set(table["chosen"]) <= {"own", "short", "long", "deep"}
+    posts = Workspace(work).posts
+    assert table.drop_duplicates("fold")["n"].sum() == (posts["split"] != "test").sum()
+    assert table[table["metric"] == "src"]["value"].mean() > 0.4
+    line = summary(table)
+    assert line.startswith("folded, 3 grouped folds of") and "src 0." in line and "±" in line and "among 4" in line
+
+
+def test_finished_folds_are_kept_and_others_refused(work: Path, table: pd.DataFrame, monkeypatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(step, "fit_members", refuse)
+    assert crossvalidate(work, RECIPE, folds=3).equals(table)
+    path = run_folder(work, RECIPE) / "crossvalidation" / "grouped" / "fold-1.parquet"
+    path.rename(path.with_suffix(".kept"))
+    with pytest.raises(AssertionError, match="fitted again"):
+        crossvalidate(work, RECIPE, folds=3)
+    path.with_suffix(".kept").rename(path)
+    for changed in ({"folds": 4}, {"folds": 3, "deepest": 2}, {"folds": 3, "seed": 1}):
+        with pytest.raises(DataError, match="other posts or settings; remove it"):
+            crossvalidate(work, RECIPE, **changed)  # type: ignore[arg-type]
+
+
+def test_protocols_stand_side_by_side_and_deep_trees_can_stay_out(work: Path) -> None:
+    recipe = replace(RECIPE, name="beside", grid=RECIPE.grid[2:])
+    for protocol in ("grouped", "random"):
+        found = crossvalidate(work, recipe, folds=2, protocol=protocol, deepest=2)  # type: ignore[arg-type]
+        assert set(found["protocol"]) == {protocol} and set(found["candidates"]) == {1}
+    report = pd.read_parquet(run_folder(work, recipe) / "report" / "crossvalidation.parquet")
+    assert set(report["protocol"]) == {"grouped", "random"}
+
+
+def test_networks_and_blends_are_judged_too(work: Path, tmp_path: Path) -> None:
+    towers = {
+        "picture": f"vit:{tiny.build_vit(tmp_path / 'vit')}",
+        "words": f"bert:{tiny.build_bert(tmp_path / 'bert')}",
+    }
+    settings = {"towers": "frozen", "epochs": 1, "batch_size": 16}
+    network = Network(settings=settings, shape={"width": 16, "heads": 2})
+    recipe = Recipe(name="blended", summary="Two.", members=(Ngrams(), network), encoders=towers)
+    found = crossvalidate(work, recipe, folds=2)
+    assert set(found["candidates"]) == {1}
+    assert all(set(name.split(" + ")) <= {"ngrams", "network"} for name in found["chosen"])
+    folds = run_folder(work, recipe) / "crossvalidation" / "grouped"
+    assert (folds / "fold-1" / "network" / "best.safetensors").exists()
+    assert found[found["metric"] == "accuracy"]["value"].between(0, 1).all()
+
+
+def test_too_few_posts_or_groups_are_a_sentence(work: Path, tmp_path: Path) -> None:
+    strata = np.arange(60) % 5
+    with pytest.raises(
+        DataError, match="60 posts with a picture in 60 groups are too few for 20 folds: that takes 100"
+    ):
+        stratified_folds(strata, np.arange(60), 20, 0)
+    with pytest.raises(DataError, match="in 4 groups are too few for 5 folds"):
+        stratified_folds(np.arange(200) % 5, np.arange(200) % 4, 5, 0)
+    with pytest.raises(DataError, match="too few for 20 folds"):
+        made_up.make_work(tmp_path, 40)
+    with pytest.raises(DataError, match="1 folds cannot judge"):
+        crossvalidate(work, RECIPE, folds=1)
