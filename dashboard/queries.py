@@ -238,6 +238,15 @@ def curves(report: Report) -> pd.DataFrame:
     )
 
 
+def recipes(report: Report) -> pd.DataFrame:
+    """Figures of recipes on grouped test, both sides seen: recipe, summary, target, metric, value, low, high, n."""
+    sql = """
+        SELECT recipe, summary, target, metric, value, low, high, n FROM recipes
+        WHERE protocol = 'grouped' AND split = 'test' AND "view" = 'both' AND value IS NOT NULL
+        ORDER BY target, recipe, metric"""
+    return query(report, sql)
+
+
 def crossvalidation(report: Report) -> pd.DataFrame:
     """Figures of every outer fold: recipe, protocol, fold, candidates, chosen, metric, value, n."""
     return query(report, "SELECT * FROM crossvalidation WHERE value IS NOT NULL ORDER BY protocol, fold, metric")

@@ -33,6 +33,7 @@ COLUMNS: dict[str, frozenset[str]] = {
     "ablations": frozenset("family ablation reference seed split metric value reference_value".split()),
     "comparisons": frozenset("ablation reference metric delta low high seeds n".split()),
     "crossvalidation": frozenset("recipe protocol fold candidates chosen metric value n".split()),
+    "recipes": frozenset("recipe summary target protocol split view metric value low high n".split()),
     "grid": frozenset("candidate iterations depth chosen metric value n".split()),
     "attribution": frozenset("method kind fraction value n".split()),
     "attribution_summary": frozenset("method metric value low high n".split()),

@@ -53,7 +53,7 @@ class NgramRidge:
 
     @classmethod
     def fit(cls, texts: Sequence[str], target: npt.ArrayLike, *, alpha: float = 3.0) -> "NgramRidge":
-        """Fits on n texts and their target (n,); smoothed inverse document frequencies as in scikit-learn."""
+        """Fits on n texts and their target (n,), centred on 0; inverse document frequencies as in scikit-learn."""
         from sklearn.linear_model import Ridge
 
         counts = cls._counts(texts)
@@ -63,10 +63,11 @@ class NgramRidge:
         return cls(idf, model.coef_.astype(np.float32), float(model.intercept_))
 
     def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Scores (n,) of n texts; a text without n-grams gets the bias."""
+        """Scores (n,) of n texts; one without n-grams, of which the ridge knows nothing, gets 0, the mean target."""
         if not texts:
             return np.zeros(0)
         score = np.full(len(texts), self.bias)
+        empty = np.ones(len(texts), dtype=bool)
         for number, vectoriser in enumerate(self._ready):
             # The arrays of the counts are enough; building the weighted matrix would take longer than the rest.
             found = vectoriser.transform(texts)
@@ -75,7 +76,8 @@ class NgramRidge:
             values = (1.0 + np.log(found.data)) * self.idf[places]
             length = np.sqrt(np.bincount(rows, values**2, len(texts)))
             score += np.bincount(rows, values * self.weights[places], len(texts)) / np.maximum(length, 1e-12)
-        return score
+            empty &= length == 0
+        return np.where(empty, 0.0, score)
 
     def save(self, path: Path) -> None:
         from safetensors.numpy import save_file

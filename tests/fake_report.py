@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 
 from engine.scoring import LEVELS, SCORE_FORMULA, fit_cuts, log_score, to_level
-from tests.fake_figures import ablation_tables, curve_table, fold_table, grid_table, metric_rows, reliability_rows
+from tests.fake_figures import (
+    ablation_tables,
+    curve_table,
+    fold_table,
+    grid_table,
+    metric_rows,
+    recipe_table,
+    reliability_rows,
+)
 
 PROBABILITIES = [f"p_{name.lower().replace(' ', '_')}" for name in LEVELS]
 REASONS = ("missing picture", "unreadable picture", "duplicate picture", "no views", "no title")
@@ -179,6 +187,7 @@ def write_report(folder: str | Path, n: int = 400, seed: int = 0) -> Path:
         "curves": curve_table(rng),
         "grid": grid_table(rng, int((posts["split"] == "validation").sum())),
         "crossvalidation": fold_table(rng),
+        "recipes": recipe_table(rng),
         "ablations": ablations,
         "comparisons": comparisons,
         "attribution": attribution,

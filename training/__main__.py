@@ -76,7 +76,8 @@ def train(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "rec
     Args:
         recipe: Name of a module in training/recipes.
         work: A split work folder.
-        encoders: recipe, or embedded to use encoders whose weights come with the installation.
+        encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
+            towers may follow, as in embedded:frozen.
     """
     from training.pipeline import train as run
     from training.recipes import chosen
@@ -126,7 +127,8 @@ def crossvalidate(
     Args:
         recipe: Name of a module in training/recipes.
         work: A split work folder.
-        encoders: recipe, or embedded to use encoders whose weights come with the installation.
+        encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
+            towers may follow, as in embedded:frozen.
         folds: Outer folds, which only judge.
         protocol: grouped, or random for comparison with work that split so.
         deepest: Leave candidates with deeper trees out of the recipe's grid.
@@ -136,6 +138,20 @@ def crossvalidate(
     from training.recipes import chosen
 
     print(summary(run(work, chosen(recipe, encoders), folds=folds, protocol=protocol, deepest=deepest)))
+
+
+def compare(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
+    """Put what every run of the work folder reached into one recipe's report: test figures, nested folds, grids.
+
+    Args:
+        recipe: Name of a module in training/recipes whose report is to hold it.
+        work: The work folder of all those runs.
+        encoders: As it was trained.
+    """
+    from training.comparison import compare as run
+    from training.recipes import chosen
+
+    print(f"report: {run(work, chosen(recipe, encoders))}")
 
 
 def explain(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", posts: int = 150) -> None:
@@ -191,7 +207,7 @@ def figures(report: Path = Path("models/youtube/report"), readme: Path = Path("R
 
 STEPS = {
     step.__name__: step
-    for step in (prepare, split, extract, train, evaluate, crossvalidate, ablate, explain, ship, figures)
+    for step in (prepare, split, extract, train, evaluate, crossvalidate, ablate, explain, compare, ship, figures)
 }
 
 

@@ -37,7 +37,7 @@ COLLAPSED = 0.02
 class TrainingResult:
     """The best weights are in the model and in `folder`/best.safetensors.
 
-    `outputs` are the validation outputs by view, `trained` the names of the tensors that training changed.
+    `outputs` are the validation outputs by view, `weights` the best of every tensor that training changed.
     """
 
     curves: pd.DataFrame
@@ -45,7 +45,7 @@ class TrainingResult:
     best_src: float
     seconds: float
     collapsed: bool
-    trained: list[str]
+    weights: dict[str, torch.Tensor]
     outputs: dict[View, dict[str, npt.NDArray[np.float32]]]
 
 
@@ -114,13 +114,14 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * rate
         # Dropout of a step depends on nothing before it, so a resumed run goes on as if it had not stopped.
-        torch.manual_seed(self.config.seed * 1_000_003 + self.step)
+        torch.manual_seed((self.config.seed + 101 * self.config.run) * 1_000_003 + self.step)
         self.wrapped.train()
         _freeze_normalisation(self.model)
         device = self.accelerator.device
         level = torch.as_tensor(data.level[rows], device=device)
         target = torch.as_tensor(data.target[rows], dtype=torch.float32, device=device)
-        loss = losses(self.wrapped(*data.fetch(rows, train=True)), level, target, self.config)
+        weight = torch.ones_like(target) if data.weight is None else torch.as_tensor(data.weight[rows]).to(target)
+        loss = losses(self.wrapped(*data.fetch(rows, train=True)), level, target, weight, self.config)
         self.optimiser.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         if not self.average:
@@ -144,8 +145,7 @@ class _Run:
         copy_into(self.model, live)
         found = {"loss": loss}
         for view, output in outputs.items():
-            constant = np.ptp(output["score"]) == 0
-            found[f"src_{view}"] = 0.0 if constant else float(spearmanr(output["score"], validation.target)[0])
+            found[f"src_{view}"] = validation_src(outputs, validation, view)
             found[f"accuracy_{view}"] = float((output["probabilities"].argmax(1) == validation.level).mean())
         self.curves += [
             {
@@ -210,7 +210,7 @@ def train_network(
         best_src=float(top["value"]),
         seconds=float(curves["seconds"].iloc[0]),
         collapsed=_constant(outputs),
-        trained=sorted(best),
+        weights=best,
         outputs=outputs,
     )
 
@@ -222,7 +222,7 @@ def _fit(run: _Run, train: Example, validation: Example) -> None:
     with tqdm(total=run.total, initial=run.step, desc=run.folder.name, mininterval=5, disable=quiet) as progress:
         while run.step < run.total:
             epoch = run.step // run.steps
-            order = np.random.default_rng([config.seed, epoch]).permutation(len(train))
+            order = np.random.default_rng([config.seed, config.run, epoch]).permutation(len(train))
             running: list[float] = []
             for number in range(run.step - epoch * run.steps, run.steps):
                 if run.step >= run.total:
@@ -239,6 +239,12 @@ def _fit(run: _Run, train: Example, validation: Example) -> None:
             if epoch - run.best_epoch >= config.patience:
                 log.info("stopped early", run=run.folder.name, epoch=epoch, best_epoch=run.best_epoch)
                 break
+
+
+def validation_src(outputs: Mapping[View, Mapping[str, Any]], data: Example, view: View = "both") -> float:
+    """Spearman correlation of a head's scores with the target; 0 for a constant."""
+    score = outputs[view]["score"]
+    return 0.0 if np.ptp(score) == 0 else float(spearmanr(score, data.target)[0])
 
 
 def _constant(outputs: Mapping[View, Mapping[str, npt.NDArray[np.float32]]]) -> bool:

@@ -20,6 +20,7 @@ from engine.posts import Post
 from engine.signals.similarity import Alignment, cosine
 from engine.signals.statistics import picture_statistics, text_statistics
 from training.extract import image_hashes, run_extract, stored_pictures, text_hash
+from training.inputs import PictureMemory
 from training.store import FeatureStore, FeatureTable, Kind
 from training.workspace import Workspace
 
@@ -54,6 +55,7 @@ class Material:
         self.alignment: Alignment | None = None
         self.ngrams: NgramRidge | None = None
         self._features: Features = {}
+        self._pictures: dict[tuple[int, int], PictureMemory] = {}
 
     def features(self, names: Sequence[str]) -> Features:
         """The named features, every array with n rows."""
@@ -132,6 +134,12 @@ class Material:
         """Token features of every post by one encoder, extracted once; float16."""
         table, hashes = self._extracted(role, "tokens")
         return table.get_tokens(hashes)
+
+    def pictures(self, size: tuple[int, int]) -> PictureMemory:
+        """All pictures at one size, (height, width), decoded once."""
+        if size not in self._pictures:
+            self._pictures[size] = PictureMemory(self.workspace, size)
+        return self._pictures[size]
 
     def _extracted(self, role: str, kind: Kind) -> tuple[FeatureTable, list[str]]:
         """The features of one encoder, complete, and where each post's are in it."""

@@ -1,12 +1,13 @@
 """Fitting the members of a recipe on the training split, each with its answers on validation posts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import structlog
 import torch
 from accelerate import PartialState
@@ -17,12 +18,12 @@ from engine.features import NGRAMS
 from engine.fusion import FusionConfig
 from engine.heads import Answer, CatBoostHead, Features, Member, NetworkHead, ScoreHead
 from engine.prediction import VIEWS, View
-from training.inputs import PictureMemory, finetuning_examples, frozen_examples
-from training.loop import train_network
+from training.inputs import finetuning_examples, frozen_examples
+from training.loop import TrainingResult, train_network, validation_src
 from training.material import Material
-from training.network import JointNetwork, NetworkConfig, levels_from_score, predict_rows
+from training.network import Example, JointNetwork, NetworkConfig, levels_from_score, predict_rows
 from training.recipes import base as specs
-from training.workspace import Workspace
+from training.soup import greedy_soup
 
 log = structlog.get_logger()
 HELD_OUT = 0.12
@@ -175,41 +176,58 @@ def network_config(spec: specs.Network, image: Tower, text: Tower) -> NetworkCon
     return NetworkConfig(fusion=shape, **spec.settings)
 
 
-def fit_network(spec: specs.Network, material: Material, folder: Path, *, test: bool = False) -> Fitted:
-    """Train (or take up, or reuse when it is finished under the same configuration) the network in `folder`."""
-    workspace: Workspace = material.workspace
-    specs_of = material.encoders
+def _start(
+    spec: specs.Network, material: Material, run: int, test: bool
+) -> tuple[JointNetwork, NetworkConfig, list[Example]]:
+    """An untrained network, its configuration, and its training, validation and, where asked for, test posts."""
+    workspace = material.workspace
     # Only the run that fine-tunes may change a tower, so it gets towers of its own.
-    image = load_encoder(specs_of[spec.image_encoder], shared=False)
-    text = load_encoder(specs_of[spec.text_encoder], shared=False)
-    config = network_config(spec, image, text)
-    finetuned = config.towers != "frozen"
-    model = JointNetwork(config, image, text) if finetuned else JointNetwork(config)
+    image = load_encoder(material.encoders[spec.image_encoder], shared=False)
+    text = load_encoder(material.encoders[spec.text_encoder], shared=False)
+    config = replace(network_config(spec, image, text), run=run)
     parts = [workspace.rows(split) for split in ("train", "validation", *(["test"] if test else []))]
-    if finetuned:
-        pictures = PictureMemory(workspace, image.size)  # type: ignore[attr-defined]
-        examples = [
-            finetuning_examples(workspace.posts, rows, pictures, image, text, texts=material.texts, config=config)
-            for rows in parts
-        ]
-    else:
+    if config.towers == "frozen":
         with own_process().main_process_first():
             sides = material.tokens(spec.image_encoder), material.tokens(spec.text_encoder)
-        examples = [frozen_examples(workspace.posts, rows, *sides) for rows in parts]
-    result = train_network(model, config, examples[0], examples[1], folder)
-    outputs = result.outputs
+        examples = [frozen_examples(workspace.posts, rows, *sides, group_power=config.group_power) for rows in parts]
+        return JointNetwork(config), config, examples
+    pictures = material.pictures(image.size)  # type: ignore[attr-defined]
+    examples = [
+        finetuning_examples(workspace.posts, rows, pictures, image, text, texts=material.texts, config=config)
+        for rows in parts
+    ]
+    return JointNetwork(config, image, text), config, examples
+
+
+def fit_network(spec: specs.Network, material: Material, folder: Path, *, test: bool = False) -> Fitted:
+    """Train (or take up, or reuse when it is finished under the same configuration) the runs in `folder`; mix them."""
+    results: list[TrainingResult] = []
+    for run in range(spec.runs):
+        model, config, (train, held, *outer) = _start(spec, material, run, test)
+        place = folder if spec.runs == 1 else folder / f"run-{run}"
+        results.append(train_network(model, config, train, held, place))
+    outputs = results[-1].outputs
+    if spec.runs > 1:
+
+        def judge() -> float:
+            return validation_src(predict_rows(model, held), held)
+
+        greedy_soup(model, [result.weights for result in results], [result.best_src for result in results], judge)
+        outputs = predict_rows(model, held)
     if config.level_weight == 0:
-        outputs = levels_from_score(model, outputs, workspace.posts["level"].to_numpy()[parts[1]])
-    judged = predict_rows(model, examples[2]) if test else {}
-    shipped = [name for name in result.trained if ".lora_" not in name] + model.merge_adapters()
+        outputs = levels_from_score(model, outputs, held.level)
+    judged = predict_rows(model, outer[0]) if outer else {}
+    shipped = [name for name in results[0].weights if ".lora_" not in name] + model.merge_adapters()
     tensors = {name: value.detach().clone() for name, value in model.named_parameters()}
     towers = {
         role: {name.removeprefix(prefix): tensors[name] for name in shipped if name.startswith(prefix)}
         for role, prefix in ((spec.image_encoder, "towers.image."), (spec.text_encoder, "towers.text."))
-        if finetuned
+        if config.towers != "frozen"
     }
     member = NetworkHead(spec.name, model.fusion, spec.image_encoder, spec.text_encoder)
-    return Fitted(member, _answers(outputs), towers, result.curves.assign(model=spec.name), _answers(judged))
+    names = [spec.name] if spec.runs == 1 else [f"{spec.name}, run {run + 1}" for run in range(spec.runs)]
+    curves = pd.concat([result.curves.assign(model=name) for result, name in zip(results, names, strict=True)])
+    return Fitted(member, _answers(outputs), towers, curves, _answers(judged))
 
 
 def _answers(outputs: Mapping[View, Mapping[str, npt.NDArray[np.float32]]]) -> dict[View, Answer]:

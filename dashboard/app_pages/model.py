@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import charts, model_charts, queries, text
-from dashboard.app_pages import calibration, crossvalidation, explanations, speed
+from dashboard.app_pages import calibration, crossvalidation, explanations, recipes, speed
 from dashboard.metrics import CATALOGUE, HEADLINE, metric, ordered
 from dashboard.reports import Report
 from dashboard.store import records
@@ -49,6 +49,7 @@ def render(report: Report) -> None:
     _leak(table[table["kind"] == "leak"])
     if report.has("predictions", "posts"):
         calibration.render(report)
+    recipes.render(report)
     crossvalidation.render(report)
     if report.has("curves"):
         _curves(report)

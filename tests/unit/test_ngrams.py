@@ -34,8 +34,8 @@ def test_it_finds_the_word_that_decides(model: NgramRidge) -> None:
     assert model.predict(["fasttest"])[0] > model.predict(["quiett"])[0]
 
 
-def test_nothing_gives_the_bias_and_no_text_no_score(model: NgramRidge) -> None:
-    assert model.predict(["", "  ", "。"])[:2].tolist() == [model.bias, model.bias]
+def test_nothing_gives_the_mean_and_no_text_no_score(model: NgramRidge) -> None:
+    assert model.predict(["", "car", "  "])[[0, 2]].tolist() == [0.0, 0.0]
     assert model.predict([]).shape == (0,)
 
 

@@ -106,6 +106,15 @@ def test_embedded_encoders_are_one_word_away(name: str) -> None:
     assert recipe.name == (f"{name}_embedded" if load_recipe(name).embedded else name)
 
 
+def test_towers_treated_otherwise_are_another_run() -> None:
+    recipe = chosen("vit_bert_gated", "embedded:frozen")
+    assert recipe.name == "vit_bert_gated_embedded_frozen"
+    assert [spec.settings["towers"] for spec in recipe.members if isinstance(spec, Network)] == ["frozen"]
+    assert chosen("youtube_blend", "recipe:lora").name == "youtube_blend_lora"
+    with pytest.raises(DataError, match="no way to treat towers; use frozen, finetuned, lora"):
+        chosen("vit_bert_gated", "embedded:warm")
+
+
 def test_unknown_recipe_names_the_known_ones() -> None:
     with pytest.raises(DataError, match="catboost_clip, clip_deberta_regression"):
         load_recipe("nonesuch")

@@ -57,7 +57,10 @@ class CatBoost:
 
 @dataclass(frozen=True)
 class Network:
-    """A fusion network on the two encoders of the recipe, frozen or fine-tuned; `settings` go to `NetworkConfig`."""
+    """A fusion network on the two encoders of the recipe, frozen or fine-tuned; `settings` go to `NetworkConfig`.
+
+    It is trained `runs` times from the same first weights, and the runs' weights are averaged (`training.soup`).
+    """
 
     name: str = "network"
     fusion: FusionKind = "cross_attention"
@@ -65,6 +68,7 @@ class Network:
     text_encoder: str = "words"
     settings: dict = field(default_factory=dict)
     shape: dict = field(default_factory=dict)
+    runs: int = 1
 
 
 Member = Ngrams | CatBoost | Network
