@@ -35,10 +35,9 @@ def _folds(report: Report) -> None:
     cells = [f"{row['mean']:.3f} ± {row['deviation']:.3f}" for row in records(found)]
     wide = found.assign(cell=cells).pivot(index="metric", columns="protocol", values="cell").loc[names].reset_index()
     wide.insert(0, "label", [metric(name).label for name in wide.pop("metric")])
-    folds = found.drop_duplicates("protocol").set_index("protocol")
     heads = {
-        str(name): f"{str(name).capitalize()}, {folds.loc[name, 'folds']} folds of {folds.loc[name, 'posts']:,} posts"
-        for name in wide.columns[1:]
+        str(row["protocol"]): f"{str(row['protocol']).capitalize()}, {row['folds']} folds of {row['posts']:,} posts"
+        for row in records(found.drop_duplicates("protocol"))
     }
     st.dataframe(
         wide,
