@@ -74,7 +74,8 @@ def variants_of(bench: Variants) -> list[Variant]:
         Variant("signal", "without similarity", REFERENCE, without(SIMILARITY)),
         Variant("signal", "without title vectors", REFERENCE, without(TITLE)),
         Variant("signal", "without picture vectors", REFERENCE, without(PICTURE)),
-        Variant("head", "torch head", REFERENCE, lambda seed, _: bench.torch_head(bench.table(GROUPS), seed)),
+        Variant("head", "CatBoost head", "CatBoost head", everything),
+        Variant("head", "torch head", "CatBoost head", lambda seed, _: bench.torch_head(bench.table(GROUPS), seed)),
         Variant("leak", "counts as inputs", REFERENCE, lambda seed, _: bench.trees(bench.leaked(), seed)),
         Variant(
             "control",
@@ -157,6 +158,14 @@ def _claim(folder: Path, workspace: Workspace, recipe: Recipe) -> None:
     claim(folder, facts, "ablations")
 
 
+def _rivals(variant: Variant, variants: Sequence[Variant]) -> list[str]:
+    """Variants before this one that it is tested against beside its reference: any two fusions are of interest."""
+    if variant.family != "fusion":
+        return []
+    before = variants[: variants.index(variant)]
+    return [other.name for other in before if other.family == "fusion" and other.name != variant.reference]
+
+
 def tables_of(
     folder: Path, workspace: Workspace, variants: Sequence[Variant], seeds: int, resamples: int
 ) -> dict[str, pd.DataFrame]:
@@ -184,10 +193,11 @@ def tables_of(
             for seed, (own, other) in enumerate(pairs):
                 head = (variant.family, variant.name, variant.reference, seed, split)
                 rows += [(*head, metric, own[metric], other[metric]) for metric in METRICS]
-        for metric in TESTED:
-            sides = part(variant.name, "test"), part(variant.reference, "test")
-            found = paired_bootstrap(metric, *sides, truth["test"], groups="group", resamples=resamples)
-            deltas.append((variant.name, variant.reference, metric, *found, seeds, len(truth["test"])))
+        for other in (variant.reference, *_rivals(variant, variants)):
+            for metric in TESTED:
+                sides = part(variant.name, "test"), part(other, "test")
+                found = paired_bootstrap(metric, *sides, truth["test"], groups="group", resamples=resamples)
+                deltas.append((variant.name, other, metric, *found, seeds, len(truth["test"])))
     columns = ["family", "ablation", "reference", "seed", "split", "metric", "value", "reference_value"]
     names = ["ablation", "reference", "metric", "delta", "low", "high", "seeds", "n"]
     return {"ablations": pd.DataFrame(rows, columns=columns), "comparisons": pd.DataFrame(deltas, columns=names)}
