@@ -205,8 +205,6 @@ def soft_levels(levels: torch.Tensor, sharpness: float = 1.5) -> torch.Tensor:
     return (-sharpness * distance).softmax(dim=-1)
 
 
-def level_loss(
-    logits: torch.Tensor, levels: torch.Tensor, *, ordinal: bool = True, reduction: str = "mean"
-) -> torch.Tensor:
+def level_loss(logits: torch.Tensor, levels: torch.Tensor, *, ordinal: bool = True) -> torch.Tensor:
     """Cross-entropy of level logits (n, 5) with levels (n,): against soft ordinal targets, or plain."""
-    return functional.cross_entropy(logits, soft_levels(levels) if ordinal else levels, reduction=reduction)
+    return functional.cross_entropy(logits, soft_levels(levels) if ordinal else levels)

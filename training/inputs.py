@@ -15,7 +15,7 @@ from tqdm import tqdm
 from engine.encoders.base import Tokens
 from engine.images import load_image
 from training.extract import stored_pictures
-from training.network import Example, Fetch, NetworkConfig
+from training.network import Example, NetworkConfig
 from training.workspace import Workspace
 
 # Covers are kept at several sizes by the sites that show them; the smallest common one is about a third as large.
@@ -106,7 +106,7 @@ def finetuning_examples(
         image = {"pixels": image_tower.normalise_pixels(pixels).to(image_tower.device)}
         return image, tokenised(text_tower, words, generator if train else None, config.word_dropout)
 
-    return _example(posts, rows, fetch, config.group_power)
+    return Example(posts["target"].to_numpy()[rows], posts["level"].to_numpy()[rows], fetch)
 
 
 def tokenised(
@@ -124,13 +124,7 @@ def tokenised(
 
 
 def frozen_examples(
-    posts: pd.DataFrame,
-    rows: npt.NDArray[np.int64],
-    image: Tokens,
-    text: Tokens,
-    device: torch.device | str = "cpu",
-    *,
-    group_power: float = 0.0,
+    posts: pd.DataFrame, rows: npt.NDArray[np.int64], image: Tokens, text: Tokens, device: torch.device | str = "cpu"
 ) -> Example:
     """Rows of kept tokens (float16 of all posts), for training heads and fusions on frozen towers."""
 
@@ -138,14 +132,7 @@ def frozen_examples(
         chosen = torch.as_tensor(rows[index])
         return _rows(image, chosen, device), _rows(text, chosen, device)
 
-    return _example(posts, rows, fetch, group_power)
-
-
-def _example(posts: pd.DataFrame, rows: npt.NDArray[np.int64], fetch: Fetch, group_power: float) -> Example:
-    chosen = posts.iloc[rows]
-    sizes = chosen.groupby("group_number")["group_number"].transform("size").to_numpy(dtype=np.float64)
-    weight = sizes**-group_power
-    return Example(chosen["target"].to_numpy(), chosen["level"].to_numpy(), fetch, weight / weight.mean())
+    return Example(posts["target"].to_numpy()[rows], posts["level"].to_numpy()[rows], fetch)
 
 
 def _rows(tokens: Tokens, rows: torch.Tensor, device: torch.device | str) -> dict[str, torch.Tensor]:

@@ -120,8 +120,7 @@ class _Run:
         device = self.accelerator.device
         level = torch.as_tensor(data.level[rows], device=device)
         target = torch.as_tensor(data.target[rows], dtype=torch.float32, device=device)
-        weight = torch.ones_like(target) if data.weight is None else torch.as_tensor(data.weight[rows]).to(target)
-        loss = losses(self.wrapped(*data.fetch(rows, train=True)), level, target, weight, self.config)
+        loss = losses(self.wrapped(*data.fetch(rows, train=True)), level, target, self.config)
         self.optimiser.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         if not self.average:

@@ -189,7 +189,7 @@ def _start(
     if config.towers == "frozen":
         with own_process().main_process_first():
             sides = material.tokens(spec.image_encoder), material.tokens(spec.text_encoder)
-        examples = [frozen_examples(workspace.posts, rows, *sides, group_power=config.group_power) for rows in parts]
+        examples = [frozen_examples(workspace.posts, rows, *sides) for rows in parts]
         return JointNetwork(config), config, examples
     pictures = material.pictures(image.size)  # type: ignore[attr-defined]
     examples = [

@@ -40,8 +40,7 @@ class NetworkConfig:
 
     Rates are AdamW's; those of the towers decay by `layer_decay` from the last block to the first, and the picture
     tower's first `frozen_blocks` blocks, which see edges and colours at the greatest cost, stay as they are. With
-    `level_weight` 0 the levels are read off the score after training. A post weighs (posts of its group) **
-    −`group_power` in the loss, so that no series speaks for all. `seed` draws the first weights; `run` numbers
+    `level_weight` 0 the levels are read off the score after training. `seed` draws the first weights; `run` numbers
     trainings from the same first weights with another order of the posts, other augmentation and other dropout.
     """
 
@@ -62,7 +61,6 @@ class NetworkConfig:
     ordinal: bool = True
     word_dropout: float = 0.1
     blank: float = 0.05
-    group_power: float = 0.0
     ema: float = 0.995
     patience: int = 3
     seed: int = 0
@@ -121,12 +119,11 @@ class Fetch(Protocol):
 
 @dataclass
 class Example:
-    """Training material: targets (n,) on the normal scale, levels (n,), inputs of any rows, weights (n,) if any."""
+    """Training material: targets (n,) on the normal scale, levels (n,), and the inputs of any rows."""
 
     target: npt.NDArray[np.float64]
     level: npt.NDArray[np.int64]
     fetch: Fetch
-    weight: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -172,20 +169,15 @@ def tower_blocks(module: nn.Module) -> list[nn.Module]:
 
 
 def losses(
-    outputs: Mapping[View, HeadOutput],
-    level: torch.Tensor,
-    target: torch.Tensor,
-    weight: torch.Tensor,
-    config: NetworkConfig,
+    outputs: Mapping[View, HeadOutput], level: torch.Tensor, target: torch.Tensor, config: NetworkConfig
 ) -> torch.Tensor:
-    """Sum over the heads of level loss + `score_weight` · score loss, weighted by post; all of shape (n,)."""
+    """Sum over the heads of level loss + `score_weight` · score loss; level and target have shape (n,)."""
     total = torch.zeros((), device=level.device)
     for output in outputs.values():
-        levels = level_loss(output.logits, level, ordinal=config.ordinal, reduction="none")
-        squared = functional.mse_loss(output.score, target, reduction="none")
-        robust = functional.huber_loss(output.score, target, reduction="none")
-        score = config.mse_share * squared + (1 - config.mse_share) * robust
-        total = total + (weight * (config.level_weight * levels + config.score_weight * score)).mean()
+        total = total + config.level_weight * level_loss(output.logits, level, ordinal=config.ordinal)
+        squared = functional.mse_loss(output.score, target)
+        robust = functional.huber_loss(output.score, target)
+        total = total + config.score_weight * (config.mse_share * squared + (1 - config.mse_share) * robust)
     return total
 
 

@@ -52,8 +52,7 @@ def material(noise: float = 0.3, seed: int = 0) -> tuple[Example, Example]:
     left, right = generator.normal(0, 1, (2, 416))
     score = left + right + noise * generator.normal(0, 1, 416)
     target = normal_scores(score, score)
-    levels = np.digitize(target, np.quantile(target, (0.2, 0.4, 0.6, 0.8)))
-    posts = pd.DataFrame({"target": target, "level": levels, "group_number": np.arange(416)})
+    posts = pd.DataFrame({"target": target, "level": np.digitize(target, np.quantile(target, (0.2, 0.4, 0.6, 0.8)))})
     image, text = tokens_of(left, 4, 1), tokens_of(right, 5, 2)
     rows = np.arange(416)
     return tuple(frozen_examples(posts, part, image, text) for part in (rows[:320], rows[320:]))  # type: ignore[return-value]
@@ -258,20 +257,15 @@ def test_losses_weigh_levels_and_both_score_losses() -> None:
     level = torch.as_tensor(train.level[:8])
     target = torch.as_tensor(train.target[:8], dtype=torch.float32)
     config = replace(CONFIG, level_weight=0.0, score_weight=1.0, mse_share=0.7)
-    even = torch.ones(8)
-    total = losses(outputs, level, target, even, config)
+    total = losses(outputs, level, target, config)
     expected = sum(
         0.7 * torch.nn.functional.mse_loss(output.score, target)
         + 0.3 * torch.nn.functional.huber_loss(output.score, target)
         for output in outputs.values()
     )
     assert torch.allclose(total, torch.as_tensor(expected))
-    more = losses(outputs, level, target, even, replace(config, level_weight=1.0))
+    more = losses(outputs, level, target, replace(config, level_weight=1.0))
     assert more.item() > total.item()
-    one = losses({"both": outputs["both"]}, level, target, torch.eye(8)[3] * 8, config)
-    score, truth = outputs["both"].score[3], target[3]
-    expected = 0.7 * (score - truth) ** 2 + 0.3 * torch.nn.functional.huber_loss(score, truth)
-    assert torch.allclose(one, expected)
 
 
 def test_levels_read_off_the_score_are_part_of_the_network() -> None:
@@ -341,7 +335,7 @@ def step(model: JointNetwork, config: NetworkConfig) -> None:
     optimiser = torch.optim.AdamW(parameter_groups(model, config))
     for _ in range(2):
         outputs = model(*inputs_of(model))
-        losses(outputs, torch.arange(4), torch.linspace(-1, 1, 4), torch.ones(4), config).backward()
+        losses(outputs, torch.arange(4), torch.linspace(-1, 1, 4), config).backward()
         optimiser.step()
         optimiser.zero_grad()
 
