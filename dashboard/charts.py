@@ -18,7 +18,7 @@ ACCENT = "#3d7dc4"
 WARM = "#d9692a"
 NEUTRAL = "#8b929c"
 GRID = "rgba(128,128,128,0.22)"
-LOG_TICKS = [digit * 10.0**power for power in range(-6, 3) for digit in (1, 3)]
+LOG_TICKS = [digit * 10.0**power for power in range(-6, 9) for digit in (1, 3)]
 # Width of a tile that holds one figure: two fit beside each other on a phone.
 TILE = 170
 # Height of a row whose name stands above its line.
@@ -89,7 +89,7 @@ def named_rows(figure: go.Figure, names: Sequence[str]) -> go.Figure:
 
 
 def score_histogram(table: pd.DataFrame, cuts: Sequence[float], log: bool) -> go.Figure:
-    """Posts per bin of the engagement score, over bands coloured by level, with the four cut lines."""
+    """Posts per bin of the score, over bands coloured by level, with the four cut lines."""
     figure = go.Figure()
     edges = [*table["low"], table["high"].iloc[-1]]
     counts = [*table["n"], table["n"].iloc[-1]]
@@ -114,7 +114,7 @@ def score_histogram(table: pd.DataFrame, cuts: Sequence[float], log: bool) -> go
             figure.add_scatter(x=[None], y=[None], mode="markers", marker=square, name=name)
     for cut in cuts:
         figure.add_vline(x=cut, line={"dash": "dash", "width": 1.5, "color": NEUTRAL})
-    layout(figure, 360, "Engagement score" + (" (log scale)" if log else ""), "Posts", legend=True)
+    layout(figure, 360, "Score (log scale)" if log else "Score", "Posts", legend=True)
     if log:
         figure.update_xaxes(type="log", tickvals=LOG_TICKS, ticktext=[f"{tick:g}" for tick in LOG_TICKS])
     return figure

@@ -23,7 +23,7 @@ class Metric:
 CATALOGUE = {
     metric.name: metric
     for metric in (
-        Metric("src", "Spearman (SRC)", "Rank correlation of the expected score with the engagement score."),
+        Metric("src", "Spearman (SRC)", "Rank correlation of the expected score with the true one."),
         Metric("accuracy", "Accuracy", "Share of posts whose level is predicted exactly; guessing reaches about .20."),
         Metric("within_one_accuracy", "Within one level", "Share of posts predicted at most one level off."),
         Metric("macro_f1", "Macro-F1", "F1 of each level, averaged with equal weight: a majority guess scores .07."),

@@ -162,12 +162,13 @@ def model_card(material: Material, recipe: Recipe) -> str:
     """The bundle's README.md: what it is, what it was made from, what it must not be used for."""
     dataset = material.workspace.dataset
     counts = ", ".join(dataset["absent_counts"]) or "none"
+    what = "engagement" if recipe.target == "score" else "popularity"
     return f"""# {recipe.name}
 
 {recipe.summary}
 
 - Trained on {len(material.workspace.rows("train")):,} of {len(material.workspace.posts):,} posts of {dataset["description"]} (fingerprint `{dataset["fingerprint"][:16]}`); counts absent there: {counts}.
-- Reads: picture, {", ".join(recipe.text_fields)}. Predicts five levels of the engagement score and the score itself.
+- Reads: picture, {", ".join(recipe.text_fields)}. Predicts five levels of the {what} score and the score itself.
 - Encoders: {", ".join(f"{role} = `{spec}`" for role, spec in recipe.encoders.items()) or "none"}.
 - Its figures on posts it never saw are in the report beside it, and under `facts` in `bundle.json`.
 - It knows only pictures and words. Who publishes, when, and to whom decides most of a post's engagement; use it to

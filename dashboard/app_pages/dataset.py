@@ -44,7 +44,7 @@ def _totals(report: Report, sizes: pd.DataFrame) -> None:
 
 
 def _scores(report: Report) -> None:
-    st.subheader("Engagement score", anchor=False)
+    st.subheader("Score", anchor=False)
     formula = report.facts.get("score_formula")
     if formula:
         st.markdown(f"Score {text.markdown(formula)}")
@@ -64,7 +64,7 @@ def _scores(report: Report) -> None:
         charts.score_histogram(table, report.cuts, log),
         config=charts.CONFIG,
         key="scores",
-        alt="Histogram of the engagement score with the four cuts between levels",
+        alt="Histogram of the score with the four cuts between levels",
     )
     if report.cuts:
         cuts = ", ".join(f"**{cut:.4g}**" for cut in report.cuts)
