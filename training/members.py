@@ -209,10 +209,12 @@ def fit_network(spec: specs.Network, material: Material, folder: Path, *, test: 
     outputs = results[-1].outputs
     if spec.runs > 1:
 
-        def judge() -> float:
-            return validation_src(predict_rows(model, held), held)
+        def quality(outputs: Mapping[View, Any]) -> float:
+            # Of every view, for each has its own users.
+            return float(np.mean([validation_src(outputs, held, view) for view in VIEWS]))
 
-        greedy_soup(model, [result.weights for result in results], [result.best_src for result in results], judge)
+        scores = [quality(result.outputs) for result in results]
+        greedy_soup(model, [result.weights for result in results], scores, lambda: quality(predict_rows(model, held)))
         outputs = predict_rows(model, held)
     if config.level_weight == 0:
         outputs = levels_from_score(model, outputs, held.level)

@@ -34,7 +34,7 @@ def greedy_soup(
     for run in order[1:]:
         copy_into(model, mean_weights([runs[number] for number in (*kept, run)]))
         found = judge()
-        log.info("soup", runs=[*kept, run], src=round(found, 4), without=round(best, 4))
+        log.info("soup", runs=[*kept, run], quality=round(found, 4), without=round(best, 4))
         if found >= best:
             kept, best = [*kept, run], found
     copy_into(model, mean_weights([runs[number] for number in kept]))
