@@ -22,6 +22,10 @@ COLUMNS = {
 }
 # Resampling adds noise inside the bins of a calibration error, so its interval lies above it and would only puzzle.
 WITHOUT_INTERVAL = {"classwise_ece"}
+RECIPE_COLUMNS = {name: COLUMNS[name] for name in ("src", "accuracy", "macro_f1", "quadratic_kappa")} | {
+    "r2": ("R²", 2)
+}
+TARGETS = {"score": "engagement", "popularity": "popularity", "popularity_with_views": "popularity with views"}
 KINDS = ("model", "baseline", "control", "leak")
 SEES = {"both": "picture and title", "text": "title", "image": "picture"}
 
@@ -50,7 +54,31 @@ def figures(report: Path) -> str:
         "",
         *(f"- {note}" for note in facts.get("notes", ())),
     ]
+    if (report / "recipes.parquet").exists():
+        lines += _recipes(pd.read_parquet(report / "recipes.parquet"), str(facts["recipe"]))
     return "\n".join(lines)
+
+
+def _recipes(table: pd.DataFrame, own: str) -> list[str]:
+    """The other recipes of the work folder on the same test posts, best rank correlation first within a target."""
+    table = table[(table["protocol"] == "grouped") & (table["view"] == "both") & (table["recipe"] != own)]
+    rows = []
+    for (recipe, target), found in table.groupby(["recipe", "target"]):
+        means = {str(name): _mean(part, str(name)) for name, part in found.groupby("metric")}
+        cells = " | ".join(_cell(means.get(metric), digits) for metric, (_, digits) in RECIPE_COLUMNS.items())
+        best = means.get("src", (0.0, 0.0, 0.0))[0]
+        rows.append((list(TARGETS).index(str(target)), -best, f"| {recipe} | {TARGETS[str(target)]} | {cells} |"))
+    if not rows:
+        return []
+    heads = " | ".join(heading for heading, _ in RECIPE_COLUMNS.values())
+    return [
+        "",
+        "Other recipes, picture and title, same test posts (levels of another target are of another quantity):",
+        "",
+        f"| recipe | predicts | {heads} |",
+        f"| --- | --- |{' ---: |' * len(RECIPE_COLUMNS)}",
+        *(row for *_, row in sorted(rows)),
+    ]
 
 
 def _rows(table: pd.DataFrame) -> list[str]:

@@ -84,6 +84,7 @@ def test_figures_replace_what_stood_between_the_markers(tmp_path: Path) -> None:
         update_readme(report, readme)
         text = readme.read_text(encoding="utf-8")
         assert text == f"before\n{BEGIN}\n{figures(report)}\n{END}\nafter\n"
+    text, recipes = text.split("Other recipes")
     table = [line.split("|") for line in text.splitlines() if line.startswith("|")]
     assert len({len(row) for row in table}) == 1
     names = [row[1].strip() for row in table[2:]]
@@ -93,6 +94,10 @@ def test_figures_replace_what_stood_between_the_markers(tmp_path: Path) -> None:
     assert names.count("shuffled labels (control)") == 1
     assert "fine-tuned title" not in names
     assert "<sub>" not in "".join(next(row for row in table if "shuffled labels" in row[1]))
+    others = [line.split("|") for line in recipes.splitlines() if line.startswith("|")]
+    assert [row[1].strip() for row in others[2:]] == ["trees", "reach"]
+    assert [row[2].strip() for row in others[2:]] == ["engagement", "popularity"]
+    assert others[2][3].strip() == ".40 <sub>.35–.45</sub>"
 
 
 def test_what_is_no_report_or_no_place_for_figures_is_said(tmp_path: Path) -> None:

@@ -34,4 +34,5 @@ def chosen(name: str, encoders: str) -> Recipe:
     recipe = with_encoders(load_recipe(name), choice, towers=towers or None)  # type: ignore[arg-type]
     if not towers:
         return recipe
-    return replace(recipe, name=f"{recipe.name}_{towers}", summary=f"{recipe.summary} Its towers: {towers}.")
+    summary = f"{recipe.summary} Its towers: {towers}."
+    return replace(recipe, name=f"{recipe.name}_{towers}", summary=summary, expects={})
