@@ -193,11 +193,11 @@ def tables_of(
             for seed, (own, other) in enumerate(pairs):
                 head = (variant.family, variant.name, variant.reference, seed, split)
                 rows += [(*head, metric, own[metric], other[metric]) for metric in METRICS]
-        for other in (variant.reference, *_rivals(variant, variants)):
+        for rival in (variant.reference, *_rivals(variant, variants)):
             for metric in TESTED:
-                sides = part(variant.name, "test"), part(other, "test")
+                sides = part(variant.name, "test"), part(rival, "test")
                 found = paired_bootstrap(metric, *sides, truth["test"], groups="group", resamples=resamples)
-                deltas.append((variant.name, other, metric, *found, seeds, len(truth["test"])))
+                deltas.append((variant.name, rival, metric, *found, seeds, len(truth["test"])))
     columns = ["family", "ablation", "reference", "seed", "split", "metric", "value", "reference_value"]
     names = ["ablation", "reference", "metric", "delta", "low", "high", "seeds", "n"]
     return {"ablations": pd.DataFrame(rows, columns=columns), "comparisons": pd.DataFrame(deltas, columns=names)}
