@@ -56,8 +56,9 @@ def compare(work: Path, recipe: Recipe) -> Path:
             if (folder / name).exists():
                 table = pd.read_parquet(folder / name)
                 table["recipe"] = table.get("recipe", facts["recipe"])
-                shared.setdefault(name, []).append(table)
+                # A report may still hold what an earlier comparison put there of others.
+                shared.setdefault(name, []).append(table[table["recipe"] == facts["recipe"]])
     write_table(report / TABLE, pd.concat(figures, ignore_index=True))
     for name, tables in shared.items():
-        write_table(report / name, pd.concat(tables, ignore_index=True).drop_duplicates(ignore_index=True))
+        write_table(report / name, pd.concat(tables, ignore_index=True))
     return report

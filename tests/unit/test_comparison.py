@@ -46,6 +46,10 @@ def test_test_figures_of_all_runs_stand_in_one_table(tmp_path: Path) -> None:
         assert set(table["split"]) == {"test"} and set(table["target"]) == {"score"}
         assert pd.read_parquet(report / "crossvalidation.parquet")["recipe"].tolist() == ["two"]
         assert pd.read_parquet(report / "grid.parquet")[["candidate", "recipe"]].to_numpy().tolist() == [["big", "two"]]
+    folds = tmp_path / "runs" / "two" / "report" / "crossvalidation.parquet"
+    pd.DataFrame({"recipe": ["two"], "fold": [0], "value": [0.7]}).to_parquet(folds)
+    compare(tmp_path, RECIPE)
+    assert pd.read_parquet(report / "crossvalidation.parquet")["value"].tolist() == [0.7]
 
 
 def test_a_recipe_without_a_report_has_nothing_to_compare(tmp_path: Path) -> None:
