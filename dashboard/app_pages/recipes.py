@@ -35,7 +35,7 @@ def render(report: Report) -> None:
     labels = {name: st.column_config.TextColumn(metric(name).label, help=metric(name).meaning) for name in SHOWN}
     titles = {
         "target": st.column_config.TextColumn("Predicts"),
-        "recipe": st.column_config.TextColumn("Recipe", pinned=True),
+        "recipe": st.column_config.TextColumn("Recipe"),
         "summary": st.column_config.TextColumn("Summary"),
     }
     order = ["recipe", "target", *(name for name in SHOWN if name in wide.columns), "summary"]
