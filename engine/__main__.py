@@ -78,7 +78,7 @@ def _stopped_by_signals() -> Iterator[None]:
 
 
 def _score(options: argparse.Namespace) -> int:
-    from engine.batch import check_files, score_file
+    from engine.batch.score import check_files, score_file
     from engine.errors import FirstImpressionsError
 
     try:

@@ -34,7 +34,7 @@ class EncoderEntry(_Strict):
 
 
 class MemberEntry(_Strict):
-    """A member of the blend: its class in `engine.heads.KINDS`, its name, and what its `load` needs."""
+    """A member of the blend: its class in `engine.members.KINDS`, its name, and what its `load` needs."""
 
     kind: str
     name: str

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from engine.heads import Answer
+from engine.members import MemberOutput
 from engine.prediction import View
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BatchPrediction:
     """Of n posts of one view: `probabilities` (n, 5), `log_score` (n,) with its 80 % `interval` (n, 2), conformal
     `level_sets` (n, 2) as first and last level, `abstain` (n,), and each member's uncalibrated answer."""
 
@@ -22,7 +22,7 @@ class Outcome:
     interval: Array
     level_sets: npt.NDArray[np.int64]
     abstain: npt.NDArray[np.bool_]
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, MemberOutput] = field(default_factory=dict)
 
     @property
     def expected_level(self) -> Array:

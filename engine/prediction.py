@@ -10,7 +10,7 @@ VIEWS: tuple[View, ...] = ("both", "text", "image")
 
 
 @dataclass(frozen=True)
-class Vote:
+class MemberPrediction:
     """One member's opinion before blending: five probabilities in level order, and a log engagement score."""
 
     member: str
@@ -42,7 +42,7 @@ class Prediction:
     abstain: bool
     reason: str
     note: str
-    votes: tuple[Vote, ...] = ()
+    members: tuple[MemberPrediction, ...] = ()
 
     @property
     def level_name(self) -> str:

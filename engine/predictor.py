@@ -11,14 +11,14 @@ from engine.bundle import Bundle, ViewFit, read_bundle
 from engine.calibration import Abstention, LevelSets, ScoreInterval, Temperature
 from engine.encoders import Tower, load_encoder
 from engine.errors import PostError
-from engine.features import Extractor, Features
-from engine.heads import Answer, Member, NetworkHead, load_member
-from engine.ngrams import NgramRidge
-from engine.outcome import Outcome
+from engine.features.extractor import Extractor, Features
+from engine.features.ngrams import NgramRidge
+from engine.features.similarity import Alignment
+from engine.members import Member, MemberOutput, NetworkMember, load_member
+from engine.outcome import BatchPrediction
 from engine.posts import Post
-from engine.prediction import Prediction, View, Vote
+from engine.prediction import MemberPrediction, Prediction, View
 from engine.settings import Settings
-from engine.signals.similarity import Alignment
 
 SMALLEST = 1e-6
 NOTES = {
@@ -28,7 +28,7 @@ NOTES = {
 }
 
 
-def blend(answers: Mapping[str, Answer], fit: ViewFit) -> Answer:
+def blend(answers: Mapping[str, MemberOutput], fit: ViewFit) -> MemberOutput:
     """Members' answers pooled with the weights of a view: log-linear for probabilities, linear for scores."""
     logs = sum(
         weight * np.log(np.maximum(answers[name].probabilities, SMALLEST))
@@ -36,7 +36,7 @@ def blend(answers: Mapping[str, Answer], fit: ViewFit) -> Answer:
     )
     raw = np.exp(logs - np.max(logs, axis=1, keepdims=True))
     score = sum(weight * answers[name].score for name, weight in fit.score_weights.items())
-    return Answer(raw / raw.sum(axis=1, keepdims=True), np.asarray(score))
+    return MemberOutput(raw / raw.sum(axis=1, keepdims=True), np.asarray(score))
 
 
 class Calibration:
@@ -49,12 +49,12 @@ class Calibration:
         self.interval = ScoreInterval.from_dict(fit.interval)
         self.abstention = Abstention.from_dict(fit.abstention)
 
-    def outcome(self, view: View, answers: Mapping[str, Answer]) -> Outcome:
+    def outcome(self, view: View, answers: Mapping[str, MemberOutput]) -> BatchPrediction:
         pooled = blend(answers, self.fit)
         probabilities = self.temperature.apply(pooled.probabilities)
         log_score = self.fit.intercept + self.fit.slope * pooled.score
         sets = self.level_sets.apply(probabilities)
-        return Outcome(
+        return BatchPrediction(
             view=view,
             probabilities=probabilities,
             log_score=log_score,
@@ -109,7 +109,7 @@ class Predictor:
         """Features of n pictures: every array has n rows."""
         return self.extractor.image(images)
 
-    def outcome(self, text: Features | None, image: Features | None) -> Outcome:
+    def outcome(self, text: Features | None, image: Features | None) -> BatchPrediction:
         """Calibrated answer for n posts from the features of their sides; None where that side is absent.
 
         Raises PostError when both are.
@@ -146,7 +146,7 @@ class Predictor:
             raise PostError("Give the post a picture, a title, or both.")
         return "both" if has_text and post.has_image else "text" if has_text else "image"
 
-    def _prediction(self, post: Post, outcome: Outcome, row: int) -> Prediction:
+    def _prediction(self, post: Post, outcome: BatchPrediction, row: int) -> Prediction:
         view = outcome.view
         probabilities = tuple(outcome.probabilities[row].tolist())
         low, high = np.exp(outcome.interval[row]).tolist()
@@ -167,8 +167,8 @@ class Predictor:
             abstain=abstain,
             reason=Abstention.reason(first, last) if abstain else "",
             note=self._note(post, view),
-            votes=tuple(
-                Vote(
+            members=tuple(
+                MemberPrediction(
                     name,
                     tuple(answer.probabilities[row].tolist()),
                     float(fit.intercept + fit.slope * answer.score[row]),
@@ -186,9 +186,9 @@ class Predictor:
 
     def differentiable(self) -> Any:
         """The members that have gradients as one function of pixels and word embeddings, or None."""
-        from engine.differentiable import DifferentiableNetworks
+        from engine.explain.differentiable import DifferentiableNetworks
 
-        heads = [member for member in self.members if isinstance(member, NetworkHead)]
+        heads = [member for member in self.members if isinstance(member, NetworkMember)]
         return DifferentiableNetworks(self, heads) if heads else None
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from training.prepare import prepare
-from training.workspace import split
+from training.data.prepare import prepare
+from training.data.workspace import split
 
 SYLLABLES = ("ka", "lo", "mi", "ru", "te", "vo", "sha", "nel", "bor", "dis", "fy", "gup")
 COMMON = ("quiet", "fastest")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from engine.errors import PostError
 from engine.posts import Post
-from engine.prediction import Prediction, View, Vote
+from engine.prediction import MemberPrediction, Prediction, View
 from engine.scoring import LEVELS, SCORE_FORMULA
 
 CUTS = (0.012, 0.022, 0.035, 0.06)
@@ -58,7 +58,7 @@ class PageBundle:
 
 @dataclass(frozen=True)
 class PageOutcome:
-    """Arrays over n posts, as `engine.predictor.Outcome`."""
+    """Arrays over n posts, as `engine.predictor.BatchPrediction`."""
 
     probabilities: np.ndarray
     expected_level: np.ndarray
@@ -118,9 +118,9 @@ class PagePredictor:
             abstain=False,
             reason="",
             note=NOTES[view],
-            votes=(
-                Vote("words and picture", probabilities, log_score, 0.7),
-                Vote("prior", PRIOR, float(np.log(0.028)), 0.3),
+            members=(
+                MemberPrediction("words and picture", probabilities, log_score, 0.7),
+                MemberPrediction("prior", PRIOR, float(np.log(0.028)), 0.3),
             ),
         )
 

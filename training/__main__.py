@@ -26,7 +26,7 @@ def prepare(
         limit: Stop after this many posts, for a trial.
         workers: Processes that decode pictures.
     """
-    from training.prepare import prepare as run
+    from training.data.prepare import prepare as run
 
     named = os.environ.get("FIRST_IMPRESSIONS_DATA")
     source = data or (Path(named) if named else None)
@@ -42,8 +42,8 @@ def split(work: Path = WORK, seed: int = 0) -> None:
         work: A prepared work folder.
         seed: Another seed gives another split.
     """
-    from training.splits import summarise
-    from training.workspace import split as run
+    from training.data.splits import summarise
+    from training.data.workspace import split as run
 
     found = summarise(run(work, seed=seed))
     parts = ", ".join(f"{name} {count:,}" for name, count in found.sizes.items())
@@ -64,7 +64,7 @@ def extract(
         kind: vector, or tokens for networks on frozen encoders.
         device: auto, cpu, cuda or cuda:N.
     """
-    from training.extract import run_extract
+    from training.features.extract import run_extract
 
     for extraction in run_extract(work, list(encoders), kind=kind, device=device):
         print(extraction)
@@ -79,7 +79,7 @@ def train(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "rec
         encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
             towers may follow, as in embedded:frozen.
     """
-    from training.pipeline import train as run
+    from training.modeling.train import train as run
     from training.recipes import chosen
 
     print(f"bundle: {run(work, chosen(recipe, encoders))}")
@@ -93,7 +93,7 @@ def evaluate(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "
         work: The work folder it was trained in.
         encoders: As it was trained.
     """
-    from training.evaluate import evaluate as run
+    from training.evaluation.report import evaluate as run
     from training.recipes import chosen
 
     print(f"report: {run(work, chosen(recipe, encoders))}")
@@ -108,7 +108,7 @@ def ablate(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "re
         encoders: As it was trained.
         seeds: Repetitions of every variant.
     """
-    from training.ablate import ablate as run
+    from training.evaluation.ablations import ablate as run
     from training.recipes import chosen
 
     print(f"ablations: {run(work, chosen(recipe, encoders), seeds=seeds)}")
@@ -133,8 +133,8 @@ def crossvalidate(
         protocol: grouped, or random for comparison with work that split so.
         deepest: Leave candidates with deeper trees out of the recipe's grid.
     """
-    from training.crossvalidate import crossvalidate as run
-    from training.crossvalidate import summary
+    from training.evaluation.cross_validation import crossvalidate as run
+    from training.evaluation.cross_validation import summary
     from training.recipes import chosen
 
     print(summary(run(work, chosen(recipe, encoders), folds=folds, protocol=protocol, deepest=deepest)))
@@ -148,7 +148,7 @@ def compare(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "r
         work: The work folder of all those runs.
         encoders: As it was trained.
     """
-    from training.comparison import compare as run
+    from training.evaluation.runs import compare as run
     from training.recipes import chosen
 
     print(f"report: {run(work, chosen(recipe, encoders))}")
@@ -163,7 +163,7 @@ def explain(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "r
         encoders: As it was trained.
         posts: Size of the sample; 150 take about ten minutes of one core.
     """
-    from training.attribution import explain as run
+    from training.evaluation.faithfulness import explain as run
     from training.recipes import chosen
 
     print(f"attribution: {run(work, chosen(recipe, encoders), posts)}")
@@ -185,7 +185,7 @@ def ship(
         models: Folder of shipped models.
         name: Folder in it to write.
     """
-    from training.pipeline import copy_report, run_folder
+    from training.modeling.train import copy_report, run_folder
     from training.recipes import chosen
 
     copy_report(run_folder(work, chosen(recipe, encoders)), models / name)
@@ -199,7 +199,7 @@ def figures(report: Path = Path("models/youtube/report"), readme: Path = Path("R
         report: Folder of a report.
         readme: File with the markers.
     """
-    from training.figures import update_readme
+    from training.evaluation.readme import update_readme
 
     update_readme(report, readme)
     print(f"figures: {readme}")

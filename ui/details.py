@@ -39,21 +39,21 @@ def record(prediction: Prediction, scale: Scale) -> dict[str, Any]:
         "probabilities": _by_level(prediction.probabilities),
         "prior": _by_level(prediction.prior),
         "level_set": [LEVELS[level] for level in prediction.level_set],
-        "votes": [{**asdict(vote), "probabilities": _by_level(vote.probabilities)} for vote in prediction.votes],
+        "members": [{**asdict(vote), "probabilities": _by_level(vote.probabilities)} for vote in prediction.members],
         "score_name": scale.name,
         "score_formula": scale.formula,
     }
 
 
-def votes_table(prediction: Prediction, scale: Scale) -> str:
+def members_table(prediction: Prediction, scale: Scale) -> str:
     """HTML table of the members' votes before blending."""
-    if not prediction.votes:
+    if not prediction.members:
         return ""
     rows = "".join(
         f'<tr><th scope="row">{escape(vote.member)}</th><td>{vote_bars(vote.probabilities)}</td>'
         f"<td>{_leaning(vote.probabilities)}</td>"
         f"<td>{scale.number(exp(vote.log_score))}</td><td>{vote.weight:.2f}</td></tr>"
-        for vote in prediction.votes
+        for vote in prediction.members
     )
     return (
         '<section class="fi-card"><h3>How the members of the blend voted</h3>'

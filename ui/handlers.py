@@ -51,7 +51,7 @@ class Page:
         except Exception as error:
             return verdict.error_panel(sentence(error)), "", None, *self._unexplained(explanation.FIRST), None
         panel = verdict.verdict_panel(prediction, bundle.cuts, scale)
-        votes, record = details.votes_table(prediction, scale), details.record(prediction, scale)
+        votes, record = details.members_table(prediction, scale), details.record(prediction, scale)
         return panel, votes, record, *self._unexplained(explanation.HINT), post
 
     def explain(self, post: Post | None, method: str, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008

@@ -8,7 +8,7 @@ from dashboard.metrics import HEADLINE, metric, ordered
 from dashboard.reports import Report
 from dashboard.store import records
 
-# What chooses among the grid, as `training.grid` does.
+# What chooses among the grid, as `training.modeling.grid_search` does.
 CRITERION = "log_loss"
 
 

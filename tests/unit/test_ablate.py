@@ -9,9 +9,9 @@ import pytest
 
 from engine.errors import DataError
 from tests import made_up, tiny
-from training import ablate as step
-from training import variants
-from training.ablate import FAMILIES, METRICS, TESTED, ablate
+from training.evaluation import ablations as step
+from training.evaluation import variants
+from training.evaluation.ablations import FAMILIES, METRICS, TESTED, ablate
 from training.recipes.base import Recipe
 
 SEEDS = 2

@@ -14,9 +14,9 @@ from engine.errors import DataError
 from engine.explain import gradients, shapley
 from engine.predictor import Predictor
 from tests.made_up import make_work
-from training import attribution
-from training.attribution import AREA, RANDOM, explain, fingerprint, summary_of
-from training.pipeline import run_folder, train
+from training.evaluation import faithfulness as attribution
+from training.evaluation.faithfulness import AREA, RANDOM, explain, fingerprint, summary_of
+from training.modeling.train import run_folder, train
 from training.recipes.base import CatBoost, Ngrams, Recipe
 
 RECIPE = Recipe(

@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine import batch_rows
-from engine.batch import EMPTY_POST, Summary, score_file
-from engine.batch_rows import make_row, read_rows
-from engine.batch_table import SCHEMA
+from engine.batch import rows as batch_rows
+from engine.batch.rows import make_row, read_rows
+from engine.batch.score import EMPTY_POST, Summary, score_file
+from engine.batch.table import SCHEMA
 from engine.errors import DataError
 from engine.scoring import LEVELS
 from tests.fake_predictor import REFUSED, FakePredictor
@@ -448,7 +448,8 @@ def test_ignored_signals_stay_ignored() -> None:
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, suffix: str) -> None:
     source = lines(tmp_path / "in.csv", "title", *("t" * (index % 300) for index in range(1_000)))
     code = (
-        "import resource, sys; from tests.fake_predictor import FakePredictor; from engine.batch import score_file;"
+        "import resource, sys; from tests.fake_predictor import FakePredictor\n"
+        "from engine.batch.score import score_file;"
         "from engine.errors import DataError; resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))\n"
         "try: score_file(FakePredictor(), sys.argv[1], sys.argv[2])\n"
         "except DataError as error: print(error)"

@@ -13,12 +13,12 @@ import pytest
 
 from engine.bundle import MANIFEST, amend_bundle, read_bundle, save_bundle
 from engine.errors import BundleError
-from engine.heads import load_member
 from engine.images import load_image
+from engine.members import load_member
 from engine.posts import Post
 from engine.predictor import Predictor
 from tests import made_up, tiny
-from training.pipeline import train
+from training.modeling.train import train
 from training.recipes.base import CatBoost, Network, Ngrams, Recipe
 
 NETWORK = Network(settings={"towers": "finetuned", "epochs": 1, "batch_size": 32}, shape={"width": 16, "heads": 2})

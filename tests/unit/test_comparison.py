@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from engine.errors import DataError
-from training.comparison import compare
+from training.evaluation.runs import compare
 from training.recipes.base import Ngrams, Recipe
 
 RECIPE = Recipe(name="one", summary="Of n-grams.", members=(Ngrams(),))

@@ -9,15 +9,15 @@ import pytest
 
 from engine.errors import DataError
 from tests import made_up, tiny
-from training import crossvalidate as step
-from training.crossvalidate import assignments, crossvalidate, summary
-from training.grid import CRITERION, first_trees, fit_grid
-from training.material import Material
-from training.members import answers_of, feature_names, fit_catboost
-from training.pipeline import run_folder, train
+from training.data.splits import stratified_folds
+from training.data.workspace import Workspace
+from training.evaluation import cross_validation as step
+from training.evaluation.cross_validation import assignments, crossvalidate, summary
+from training.features.matrix import FeatureMatrix
+from training.modeling.grid_search import CRITERION, first_trees, fit_grid
+from training.modeling.members import answers_of, feature_names, fit_catboost
+from training.modeling.train import run_folder, train
 from training.recipes.base import CatBoost, Network, Ngrams, Recipe
-from training.splits import stratified_folds
-from training.workspace import Workspace
 
 SHORT = CatBoost(name="short", iterations=50, depth=2, learning_rate=0.05, early_stopping=None, rsm=0.5)
 LONG = replace(SHORT, name="long", iterations=100)
@@ -40,13 +40,13 @@ def table(work: Path) -> pd.DataFrame:
 
 
 def test_first_trees_are_what_as_many_grow_to(work: Path) -> None:
-    material = Material(Workspace(work), {}, ("title",))
-    grown, wanted = (fit_catboost(spec, material).member for spec in (LONG, SHORT))
+    matrix = FeatureMatrix(Workspace(work), {}, ("title",))
+    grown, wanted = (fit_catboost(spec, matrix).member for spec in (LONG, SHORT))
     cut = first_trees(grown, "short", 50)  # type: ignore[arg-type]
     assert [model.tree_count_ for pair in cut.models.values() for model in pair] == [50] * 6
     names = feature_names(cut.columns)
     for split in ("train", "validation"):
-        found, expected, longer = (answers_of(member, names, material, split) for member in (cut, wanted, grown))
+        found, expected, longer = (answers_of(member, names, matrix, split) for member in (cut, wanted, grown))
         for view in ("both", "text", "image"):
             np.testing.assert_allclose(found[view].probabilities, expected[view].probabilities, atol=1e-12)
             np.testing.assert_allclose(found[view].score, expected[view].score, atol=1e-12)
@@ -60,9 +60,9 @@ def test_grid_takes_the_least_log_loss_and_grows_each_depth_once(work: Path, mon
         grown.append((spec.name, options.get("views")))
         return fit_catboost(spec, *arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("training.grid.fit_catboost", counting)
-    material = Material(Workspace(work), {}, ("title",))
-    fitted, figures = fit_grid((*RECIPE.members, *RECIPE.grid), material)  # type: ignore[arg-type]
+    monkeypatch.setattr("training.modeling.grid_search.fit_catboost", counting)
+    matrix = FeatureMatrix(Workspace(work), {}, ("title",))
+    fitted, figures = fit_grid((*RECIPE.members, *RECIPE.grid), matrix)  # type: ignore[arg-type]
     losses = figures[figures["metric"] == CRITERION].set_index("candidate")["value"]
     assert fitted.member.name == losses.idxmin()
     assert list(figures[figures["chosen"]]["candidate"].unique()) == [losses.idxmin()]
@@ -126,7 +126,7 @@ def test_the_fold_that_judges_chooses_nothing(work: Path) -> None:
                 posts.loc[outer, ["score", "level", "target", "log_score"]].sample(frac=1, random_state=1).to_numpy()
             )
             posts["level"] = posts["level"].astype(np.int64)
-        fitted, _ = fit_grid((*RECIPE.members, *RECIPE.grid), Material(workspace, {}, ("title",)), test=True)  # type: ignore[arg-type]
+        fitted, _ = fit_grid((*RECIPE.members, *RECIPE.grid), FeatureMatrix(workspace, {}, ("title",)), test=True)  # type: ignore[arg-type]
         chosen.append(fitted.member.name)
         answers.append(fitted.judged["both"].probabilities)
     assert chosen[0] == chosen[1]

@@ -9,9 +9,9 @@ import pytest
 
 from engine.errors import DataError
 from engine.posts import MAX_TAG, MAX_TAGS
-from training.datasets.base import DATASETS, Dataset, fit_tags, load_dataset
-from training.datasets.pixelrec import PixelRec
-from training.datasets.youtube import YouTube
+from training.data.sources.base import DATASETS, Dataset, fit_tags, load_dataset
+from training.data.sources.pixelrec import PixelRec
+from training.data.sources.youtube import YouTube
 
 ITEM_HEADER = (
     "item_id,view_number,comment_number,thumbup_number,share_number,coin_number,favorite_number,barrage_number,"

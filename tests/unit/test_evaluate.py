@@ -12,10 +12,10 @@ from engine.bundle import read_bundle
 from engine.posts import Post
 from engine.predictor import Predictor
 from tests.made_up import make_work
-from training.evaluate import evaluate
-from training.pipeline import run_folder, train
+from training.data.workspace import Workspace
+from training.evaluation.report import evaluate
+from training.modeling.train import run_folder, train
 from training.recipes.base import CatBoost, Ngrams, Recipe
-from training.workspace import Workspace
 
 RECIPE = Recipe(
     name="made_up",

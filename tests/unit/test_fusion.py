@@ -21,7 +21,7 @@ from engine.fusion import (
     level_loss,
     soft_levels,
 )
-from engine.heads import NetworkHead
+from engine.members import NetworkMember
 from engine.scoring import LEVELS
 
 IMAGE_DIM, TEXT_DIM = 10, 6
@@ -124,17 +124,17 @@ def test_sides_projected_apart_answer_alike(kind: FusionKind) -> None:
 @torch.inference_mode()
 def test_half_precision_state_round_trips(kind: FusionKind, tmp_path) -> None:
     model = network(kind)
-    head = NetworkHead("net", model, "picture", "words")
-    loaded = NetworkHead.load(tmp_path, head.save(tmp_path))
+    head = NetworkMember("net", model, "picture", "words")
+    loaded = NetworkMember.load(tmp_path, head.save(tmp_path))
     for name, value in model.state_dict().items():
         assert torch.equal(loaded.network.state_dict()[name], value.half().float()), name
     image, text = sides()
     before, after = model(image, text), loaded.network(image, text)
     for view, output in before.items():
         assert torch.allclose(output.logits, after[view].logits, atol=5e-3)
-    again = NetworkHead("net", loaded.network, "picture", "words")
+    again = NetworkMember("net", loaded.network, "picture", "words")
     again.save(tmp_path)
-    twice = NetworkHead.load(tmp_path, head.save(tmp_path)).network(image, text)
+    twice = NetworkMember.load(tmp_path, head.save(tmp_path)).network(image, text)
     assert torch.equal(twice["both"].logits, after["both"].logits)
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.grouping import bind_posts, group_posts, normalise_title, series_keys
-from training.splits import split_posts, summarise
+from training.data.grouping import bind_posts, group_posts, normalise_title, series_keys
+from training.data.splits import split_posts, summarise
 
 PARTS = ("train", "validation", "test")
 

@@ -13,7 +13,7 @@ from sklearn import metrics as reference
 
 from engine.errors import DataError
 from engine.scoring import fit_cuts, to_level
-from training.metrics import (
+from training.metrics.bootstrap import (
     PROBABILITY_COLUMNS,
     evaluate_metrics,
     judge,
@@ -22,7 +22,7 @@ from training.metrics import (
     risk_coverage,
     with_intervals,
 )
-from training.weighted import METRICS, Judged, available
+from training.metrics.weighted import METRICS, Judged, available
 
 DOCUMENTED = {
     *("accuracy", "within_one_accuracy", "macro_f1", "quadratic_kappa", "class_mae", "ranked_probability_score"),
@@ -137,7 +137,7 @@ def test_pairwise_accuracy_counts_every_pair() -> None:
 def test_pairs_in_blocks_equal_pairs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     predictions, truth = tables(count=100, seed=4)
     at_once = evaluate_metrics(predictions, truth)["pairwise_accuracy"]
-    monkeypatch.setattr("training.weighted._PAIR_BLOCK", 7)
+    monkeypatch.setattr("training.metrics.weighted._PAIR_BLOCK", 7)
     assert evaluate_metrics(predictions, truth)["pairwise_accuracy"] == pytest.approx(at_once)
 
 

@@ -11,7 +11,7 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.preprocessing import normalize
 
 from engine.errors import BundleError
-from engine.ngrams import ANALYSERS, BUCKETS, NgramRidge
+from engine.features.ngrams import ANALYSERS, BUCKETS, NgramRidge
 from tests.made_up import own_word
 
 

@@ -21,9 +21,9 @@ from PIL import Image
 from engine.errors import DataError
 from engine.images import load_image
 from engine.posts import MAX_TITLE
-from training.cleaning import clean
-from training.facts import picture_facts, title_facts, title_language
-from training.prepare import prepare
+from training.data.cleaning import clean
+from training.data.metadata import picture_facts, title_facts, title_language
+from training.data.prepare import prepare
 from training.tables import POST_COLUMNS, POSTS, Staging, read_info, read_table, write_table
 
 ROOT = Path(__file__).parents[2]
@@ -199,7 +199,7 @@ def test_a_killed_run_leaves_nothing_under_the_final_names(tmp_path: Path, work:
         f"""
         import time
         from pathlib import Path
-        import training.prepare as steps
+        import training.data.prepare as steps
         take = steps._take_posts
         def slow(*arguments):
             take(*arguments)

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 
 from engine.errors import DataError
 from tests.fake_report import write_report
-from training.figures import BEGIN, END, figures, update_readme
+from training.evaluation.readme import BEGIN, END, figures, update_readme
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

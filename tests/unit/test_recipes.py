@@ -21,13 +21,13 @@ from engine.posts import Post
 from engine.predictor import Predictor
 from engine.scoring import SCORE_FORMULA, fit_popularity_weights
 from tests import made_up, tiny
-from training.members import fit_member
-from training.pipeline import material_of, recipe_config, run_folder, train
+from training.data.workspace import Workspace
+from training.modeling.members import fit_member
+from training.modeling.train import matrix_of, recipe_config, run_folder, train
 from training.recipes import chosen, load_recipe, recipe_names
 from training.recipes.base import CatBoost, Network, Recipe, with_encoders
 from training.recipes.catboost_clip import GRID
 from training.tables import COUNTS
-from training.workspace import Workspace
 
 TINY: dict[str, dict[str, tuple[str, Callable[[Path], Path]]]] = {
     "catboost_clip": {"picture": ("clip-image", tiny.build_clip), "words": ("clip-text", tiny.build_clip)},
@@ -170,7 +170,7 @@ def test_bundle_answers_as_training_measured(towers: Any, work: Path, checkpoint
     predictor = Predictor.load(train(work, recipe), device="cpu")
     workspace = Workspace(work, target=recipe.target)
     spec = recipe.members[0]
-    measured = fit_member(spec, material_of(workspace, recipe), run_folder(work, recipe) / spec.name).answers["both"]
+    measured = fit_member(spec, matrix_of(workspace, recipe), run_folder(work, recipe) / spec.name).answers["both"]
     posts = [draft(work, row) for row in workspace.rows("validation")]
     features = predictor.extractor.joined(
         predictor.text_features(posts), predictor.image_features([post.image for post in posts if post.image])
@@ -242,7 +242,7 @@ def test_frozen_towers_train_on_kept_tokens(work: Path, checkpoints: Callable) -
 TOGETHER = """
 import sys
 from pathlib import Path
-from training.pipeline import train
+from training.modeling.train import train
 from training.recipes.base import Network, Ngrams, Recipe
 work, picture, words = sys.argv[1:]
 settings = {"towers": "finetuned", "epochs": 1, "batch_size": 16}

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tests.unit.test_training_loop import CONFIG, run
-from training.soup import greedy_soup, mean_weights
+from training.modeling.model_soup import greedy_soup, mean_weights
 
 
 def parts(*values: float) -> list[dict[str, torch.Tensor]]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from engine.signals.statistics import PICTURE_STATISTICS, TEXT_STATISTICS, picture_statistics, text_statistics
+from engine.features.statistics import PICTURE_STATISTICS, TEXT_STATISTICS, picture_statistics, text_statistics
 
 
 def title_row(title: str) -> dict[str, float]:

@@ -19,8 +19,8 @@ from PIL import Image
 
 from engine.encoders.base import Tokens
 from engine.errors import DataError, EncoderError
-from training.extract import Extraction, extract, image_hashes, run_extract, text_hash
-from training.store import FeatureStore, FeatureTable
+from training.features.extract import Extraction, extract, image_hashes, run_extract, text_hash
+from training.features.store import FeatureStore, FeatureTable
 
 GRID = (4, 6)
 
@@ -113,7 +113,7 @@ def test_picture_tokens_are_pooled_to_a_grid(tmp_path: Path) -> None:
 
 
 def test_pooling_keeps_rows_and_columns_apart() -> None:
-    from training.extract import _pooled
+    from training.features.extract import _pooled
 
     rows, columns = torch.meshgrid(torch.arange(4.0), torch.arange(6.0), indexing="ij")
     grid = torch.stack([rows, columns], dim=-1).flatten(0, 1)[None]
@@ -250,7 +250,7 @@ KILLED_RUN = """
 import sys
 from pathlib import Path
 from tests.unit.test_store import FakeEncoder
-from training.extract import extract
+from training.features.extract import extract
 
 work = Path(sys.argv[1])
 extract(work, FakeEncoder("image", work / "diary", pause=0.02), batch_size=4, flush_rows=12)

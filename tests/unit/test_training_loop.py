@@ -16,20 +16,20 @@ from engine.encoders.base import Tokens
 from engine.errors import DataError
 from engine.fusion import FusionConfig
 from tests import tiny
-from training.inputs import frozen_examples
-from training.loop import _Run, train_network
-from training.network import (
+from training.data.workspace import normal_scores
+from training.modeling.batches import frozen_examples
+from training.modeling.network import (
     ADAPTER_RATE,
-    Example,
     JointNetwork,
     NetworkConfig,
+    TrainingSet,
     levels_from_score,
     losses,
     parameter_groups,
     predict_rows,
     tower_blocks,
 )
-from training.workspace import normal_scores
+from training.modeling.trainer import _Run, train_network
 
 DIM = 6
 FUSION = FusionConfig(DIM, DIM, kind="gated", width=12, heads=2, dropout=0.1)
@@ -44,7 +44,7 @@ def tokens_of(signal: np.ndarray, length: int, seed: int) -> Tokens:
     return Tokens(torch.from_numpy(values.astype(np.float16)), torch.from_numpy(mask))
 
 
-def material(noise: float = 0.3, seed: int = 0) -> tuple[Example, Example]:
+def matrix(noise: float = 0.3, seed: int = 0) -> tuple[TrainingSet, TrainingSet]:
     """320 training and 96 validation posts; the target is the sum of a signal in the picture and one in the text."""
     import pandas as pd
 
@@ -58,8 +58,10 @@ def material(noise: float = 0.3, seed: int = 0) -> tuple[Example, Example]:
     return tuple(frozen_examples(posts, part, image, text) for part in (rows[:320], rows[320:]))  # type: ignore[return-value]
 
 
-def run(folder: Path, config: NetworkConfig = CONFIG, data: tuple[Example, Example] | None = None, model: Any = None):
-    train, validation = data or material()
+def run(
+    folder: Path, config: NetworkConfig = CONFIG, data: tuple[TrainingSet, TrainingSet] | None = None, model: Any = None
+):
+    train, validation = data or matrix()
     model = model or JointNetwork(config)
     return train_network(model, config, train, validation, folder), model
 
@@ -73,7 +75,7 @@ class Killed(BaseException):
     """Stands for a signal: nothing between the step and the shell catches it."""
 
 
-def dying(example: Example, after: int) -> Example:
+def dying(example: TrainingSet, after: int) -> TrainingSet:
     """The example, whose `after`-th training batch never comes."""
     served = 0
 
@@ -84,10 +86,10 @@ def dying(example: Example, after: int) -> Example:
             raise Killed
         return example.fetch(index, train=train)
 
-    return Example(example.target, example.level, fetch)
+    return TrainingSet(example.target, example.level, fetch)
 
 
-def counting(example: Example) -> tuple[Example, list[int]]:
+def counting(example: TrainingSet) -> tuple[TrainingSet, list[int]]:
     """The example with the list of its training batches' sizes."""
     sizes: list[int] = []
 
@@ -96,7 +98,7 @@ def counting(example: Example) -> tuple[Example, list[int]]:
             sizes.append(len(index))
         return example.fetch(index, train=train)
 
-    return Example(example.target, example.level, fetch), sizes
+    return TrainingSet(example.target, example.level, fetch), sizes
 
 
 def test_it_learns_from_both_sides(tmp_path: Path) -> None:
@@ -133,7 +135,7 @@ def test_a_new_network_does_not_disturb_other_random_numbers() -> None:
 def test_killed_and_resumed_ends_as_if_it_had_not_been(tmp_path: Path, after: int) -> None:
     config = replace(CONFIG, checkpoint_minutes=0.0)
     whole, _ = run(tmp_path / "whole", config)
-    train, validation = material()
+    train, validation = matrix()
     with pytest.raises(Killed):
         run(tmp_path / "killed", config, (dying(train, after), validation))
     assert (tmp_path / "killed" / "checkpoint.pt").exists()
@@ -151,7 +153,7 @@ def test_killed_and_resumed_ends_as_if_it_had_not_been(tmp_path: Path, after: in
 
 def test_a_torn_checkpoint_never_takes_the_place_of_a_whole_one(tmp_path: Path, monkeypatch) -> None:
     config = replace(CONFIG, checkpoint_minutes=0.0)
-    train, validation = material()
+    train, validation = matrix()
     with pytest.raises(Killed):
         run(tmp_path, config, (dying(train, 5), validation))
     kept = (tmp_path / "checkpoint.pt").read_bytes()
@@ -171,7 +173,7 @@ def test_a_torn_checkpoint_never_takes_the_place_of_a_whole_one(tmp_path: Path, 
 
 def test_a_finished_run_is_taken_as_it_is(tmp_path: Path) -> None:
     first, _ = run(tmp_path)
-    train, validation = material()
+    train, validation = matrix()
     watched, sizes = counting(train)
     second, model = run(tmp_path, data=(watched, validation))
     assert not sizes
@@ -194,9 +196,9 @@ def test_fewer_posts_than_a_batch_are_refused(tmp_path: Path) -> None:
 
 
 def test_early_stopping_restores_the_best_weights(tmp_path: Path) -> None:
-    train, validation = material()
+    train, validation = matrix()
     order = np.random.default_rng(3).permutation(len(validation))
-    lost = Example(validation.target[order], validation.level[order], validation.fetch)
+    lost = TrainingSet(validation.target[order], validation.level[order], validation.fetch)
     with capture_logs() as logs:
         result, model = run(tmp_path, replace(CONFIG, epochs=30, patience=2, heads_rate=1e-2), (train, lost))
     found = curve(result, "src_both")
@@ -209,7 +211,7 @@ def test_early_stopping_restores_the_best_weights(tmp_path: Path) -> None:
 
 
 def test_steps_can_be_limited(tmp_path: Path) -> None:
-    train, validation = material()
+    train, validation = matrix()
     watched, sizes = counting(train)
     result, _ = run(tmp_path, replace(CONFIG, max_steps=7), (watched, validation))
     assert len(sizes) == 7
@@ -232,7 +234,7 @@ def test_a_constant_network_raises_the_alarm(tmp_path: Path) -> None:
 
 
 def test_the_average_follows_the_weights_step_by_step(tmp_path: Path) -> None:
-    train, _ = material()
+    train, _ = matrix()
     model = JointNetwork(CONFIG)
     state = _Run(model, CONFIG, tmp_path, steps=20)
     expected: dict[str, torch.Tensor] = {}
@@ -252,7 +254,7 @@ def test_the_average_follows_the_weights_step_by_step(tmp_path: Path) -> None:
 
 def test_losses_weigh_levels_and_both_score_losses() -> None:
     model = JointNetwork(CONFIG).eval()
-    train, _ = material()
+    train, _ = matrix()
     outputs = model(*train.fetch(np.arange(8), train=False))
     level = torch.as_tensor(train.level[:8])
     target = torch.as_tensor(train.target[:8], dtype=torch.float32)
@@ -270,7 +272,7 @@ def test_losses_weigh_levels_and_both_score_losses() -> None:
 
 def test_levels_read_off_the_score_are_part_of_the_network() -> None:
     model = JointNetwork(CONFIG).eval()
-    _, validation = material()
+    _, validation = matrix()
     before = predict_rows(model, validation)
     found = levels_from_score(model, before, validation.level)
     after = predict_rows(model, validation)

@@ -148,13 +148,13 @@ def test_ruler_stays_inside_the_card_for_extreme_scores(prediction: Prediction) 
 
 
 def test_panels_escape_what_they_show(prediction: Prediction) -> None:
-    vote = dataclasses.replace(prediction.votes[0], member=HOSTILE)
-    hostile = changed(prediction, note=HOSTILE, reason=HOSTILE, abstain=True, votes=(vote,))
+    vote = dataclasses.replace(prediction.members[0], member=HOSTILE)
+    hostile = changed(prediction, note=HOSTILE, reason=HOSTILE, abstain=True, members=(vote,))
     panels = [
         verdict.verdict_panel(hostile, CUTS, scale_of(PageBundle(score_formula=HOSTILE))),  # type: ignore[arg-type]
         details.model_facts(PageBundle(score_formula=f"popularity {HOSTILE}")),  # type: ignore[arg-type]
         verdict.error_panel(HOSTILE),
-        details.votes_table(hostile, RATE),
+        details.members_table(hostile, RATE),
         examples.example_cards([examples.Example(HOSTILE)]),
         explanation.fine_print(explained(notes=(HOSTILE,), words=((HOSTILE, 0.4),))),
     ]

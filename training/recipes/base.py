@@ -23,7 +23,7 @@ class Ngrams:
 
 @dataclass(frozen=True)
 class CatBoost:
-    """Boosted trees on named features of each side (`engine.features`; an encoder's role names its vector).
+    """Boosted trees on named features of each side (`engine.features.extractor`; an encoder's role names its vector).
 
     With `early_stopping` the number of trees is found on held-out groups of the training split, never on validation;
     otherwise exactly `iterations` are grown. `border_count` is how many thresholds a column may be split at, `rsm` the
@@ -59,7 +59,7 @@ class CatBoost:
 class Network:
     """A fusion network on the two encoders of the recipe, frozen or fine-tuned; `settings` go to `NetworkConfig`.
 
-    It is trained `runs` times from the same first weights, and the runs' weights are averaged (`training.soup`).
+    It is trained `runs` times from the same first weights, and their weights averaged (`training.modeling.model_soup`).
     """
 
     name: str = "network"

@@ -1,0 +1,1 @@
+"""Whole files of posts in, a table of predictions out."""

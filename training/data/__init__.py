@@ -1,0 +1,1 @@
+"""Raw dumps to clean, grouped, split posts."""

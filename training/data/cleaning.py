@@ -1,0 +1,99 @@
+"""Checks of a batch of posts that need no picture: types, limits, counts. A bad row is flagged, never repaired.
+
+Flags are two columns: `drop_reason`, null for a row that is kept, and `drop_detail`. Details never quote a title: the
+list of dropped posts may be published with a report.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandera.errors import SchemaErrors
+
+from engine.errors import DataError
+from engine.scoring import engagement_score
+from training.tables import COUNTS, MAX_COUNT, POST_COLUMNS, POSTS, TEXTS
+
+# How tables write "absent" in a column of numbers or dates.
+ABSENT = ("", "nan", "none", "null", "na", "n/a")
+
+Mask = npt.NDArray[np.bool_]
+
+
+def clean(raw: pd.DataFrame, first_row: int = 0) -> pd.DataFrame:
+    """A batch of a dataset as typed columns of posts.parquet plus `drop_reason` and `drop_detail`.
+
+    `first_row` is the batch's place in the source, told where a row has no id. Raises DataError when the batch as a
+    whole is not what `training.data.sources.base.Dataset` promises.
+    """
+    raw = raw.reset_index(drop=True)
+    posts = pd.DataFrame(index=raw.index)
+    flags = _Flags(raw, first_row)
+    for column in POST_COLUMNS:
+        posts[column] = _typed(raw, column, flags)
+    for row, column, problem in _violations(posts):
+        detail = problem if posts["post_id"].notna()[row] else f"{problem}, row {first_row + row:,} of the source"
+        flags.set(posts.index == row, f"invalid {column}", detail)
+    views = posts["views"].astype("Float64").fillna(0.0).to_numpy(dtype=float)
+    score = engagement_score({name: posts[name].to_numpy(dtype=float, na_value=np.nan) for name in COUNTS})
+    no_picture = posts["image"].isna().to_numpy() if "image" in raw else np.zeros(len(raw), dtype=bool)
+    flags.set(no_picture & posts["title"].isna().to_numpy(), "missing title and picture")
+    flags.set(no_picture, "missing picture")
+    flags.set(views <= 0, "no views")
+    flags.set(np.isnan(score), "score unknown")
+    posts["drop_reason"], posts["drop_detail"] = flags.reason, flags.detail
+    return posts
+
+
+class _Flags:
+    """First reason given to each row, and its detail."""
+
+    def __init__(self, raw: pd.DataFrame, first_row: int) -> None:
+        none = pd.Series(None, index=raw.index, dtype="string")
+        self.reason = raw["drop_reason"].astype("string") if "drop_reason" in raw else none.copy()
+        self.detail = raw["drop_detail"].astype("string") if "drop_detail" in raw else none.copy()
+        self.first_row = first_row
+
+    def set(self, rows: Mask, reason: str, detail: str | None = None) -> None:
+        new = rows & self.reason.isna().to_numpy()
+        self.reason[new] = reason
+        self.detail[new] = detail
+
+
+def _typed(raw: pd.DataFrame, column: str, flags: _Flags) -> pd.Series:
+    """One column in its type of `POSTS`; what cannot be read as one becomes null, and its row is flagged."""
+    if column in TEXTS:
+        if column not in raw:
+            return pd.Series(None, index=raw.index, dtype="string")
+        text = raw[column].astype("string").str.strip()
+        return text.mask(text == "")
+    if column not in raw:
+        empty = {"published_at": "datetime64[us, UTC]", "tags": "object", "image": "object"}
+        return pd.Series(None, index=raw.index, dtype=empty.get(column, "Int64"))
+    if column in ("tags", "image"):
+        values = raw[column].astype(object)
+        return values.where(values.notna(), None)
+    given = raw[column].astype(object)
+    given = given.mask(given.astype("string").str.strip().str.lower().isin(ABSENT).fillna(True).astype(bool), None)
+    if column == "published_at":
+        dates = given.astype("string")
+        values = pd.to_datetime(dates, errors="coerce", utc=True, format="ISO8601").dt.as_unit("us")
+    else:
+        numbers = pd.to_numeric(given, errors="coerce").astype("float64")
+        values = numbers.where(numbers.abs() <= MAX_COUNT).round().astype("Int64")
+    for row in np.flatnonzero(given.notna().to_numpy() & values.isna().to_numpy()):
+        flags.set(raw.index == row, f"invalid {column}", f"{str(given[row])[:40]!r} cannot be read")
+    return values
+
+
+def _violations(posts: pd.DataFrame) -> Iterator[tuple[int, str, str]]:
+    """(row, column, problem) for every value that breaks the schema."""
+    try:
+        POSTS.validate(posts, lazy=True)
+    except SchemaErrors as error:
+        cases = error.failure_cases
+        for row, column, check in zip(cases["index"], cases["column"], cases["check"], strict=True):
+            if pd.isna(row):
+                raise DataError(f"A batch of posts breaks the table's schema at {column}: {check}.") from error
+            yield int(row), str(column), "missing" if check == "not_nullable" else str(check)

@@ -1,0 +1,206 @@
+"""From a raw dataset to the tables of a work folder: posts, their facts, what was dropped, and text-only posts.
+
+Nothing is repaired and nothing is dropped silently: every post that is left out is listed in `cleaning.parquet` with
+its reason, and `dataset.json` counts them. A picture's bytes are kept as they were; pictures that are files stay where
+they are and are named by their path relative to the work folder.
+"""
+
+import hashlib
+import multiprocessing
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from engine.errors import DataError
+from training.data.cleaning import clean
+from training.data.metadata import FACTS_SCHEMA, PictureFacts, title_facts, try_picture
+from training.data.sources.base import Dataset, load_dataset
+from training.tables import CLEANING_SCHEMA, COUNTS, Staging, TableWriter, posts_schema
+
+INFO = "dataset.json"
+TEXT_ONLY = " (text-only post)"
+
+Decoder = Callable[[list[bytes | str]], Iterable[PictureFacts | str]]
+
+
+class Ledger:
+    """What was read, kept and dropped, and which counts were ever there."""
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+        self.read = 0
+        self.dropped: list[tuple[str | None, str, str | None]] = []
+        self.post_ids: set[str] = set()
+        self.pictures: dict[str, str] = {}
+        self.counts: set[str] = set()
+
+    @property
+    def full(self) -> bool:
+        return self.limit is not None and len(self.post_ids) >= self.limit
+
+    def drop(self, post_id: str | None, reason: str, detail: str | None = None) -> None:
+        """List a post as left out; pandas' nulls count as None."""
+        self.dropped.append((None if pd.isna(post_id) else post_id, reason, None if pd.isna(detail) else detail))
+
+    def keep(self, posts: pd.DataFrame) -> None:
+        self.counts.update(name for name in COUNTS if posts[name].notna().any())
+
+    def summary(self) -> dict[str, Any]:
+        reasons = Counter(reason for _, reason, _ in self.dropped).most_common()
+        return {"read": self.read, "written": len(self.post_ids), "dropped": dict(reasons)}
+
+
+def prepare(
+    dataset: Dataset | str, source: Path, work: Path, limit: int | None = None, workers: int = 1
+) -> dict[str, Any]:
+    """Clean a dataset into the work folder and return what `dataset.json` says of it.
+
+    `limit` keeps at most that many posts (and as many text-only posts); `workers` is the number of processes that
+    decode pictures. Of posts with the same id or exactly the same picture the first read is kept. Raises DataError
+    when the source is not of the dataset's format, or when no post is left; the work folder then stays as it was.
+    """
+    started = time.perf_counter()
+    if isinstance(dataset, str):
+        dataset = load_dataset(dataset)
+    if limit is not None and limit < 1:
+        raise DataError(f"A limit of {limit} leaves no post; give at least 1.")
+    tables = dataset.tables(source)
+    posts, texts = Ledger(limit), Ledger(limit)
+    with Staging(work, last=INFO) as staging, _decoder(workers) as decode:
+        table = staging.table("posts.parquet", posts_schema(dataset.image))
+        facts = staging.table("facts.parquet", FACTS_SCHEMA)
+        with tqdm(total=dataset.count(source), desc=dataset.name, unit=" posts", disable=None) as progress:
+            for raw in dataset.read(source):
+                _take_posts(raw, work.resolve(), decode, posts, table, facts)
+                progress.update(len(raw))
+        if not posts.post_ids:
+            raise DataError(f"No post of {source} is left; {_reasons(posts) or 'it holds none'}.")
+        text_table = staging.table("texts.parquet", posts_schema("bytes"))
+        for raw in dataset.read_texts(source):
+            _take_texts(raw, posts.post_ids, texts, text_table)
+        rows = [*posts.dropped, *((post_id, reason + TEXT_ONLY, detail) for post_id, reason, detail in texts.dropped)]
+        staging.table("cleaning.parquet", CLEANING_SCHEMA).append(pd.DataFrame(rows, columns=CLEANING_SCHEMA.names))
+        info = {
+            "format": 1,
+            "name": dataset.name,
+            "description": dataset.description,
+            "fingerprint": fingerprint(tables, dataset.folders(source)),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "limit": limit,
+            "image": dataset.image,
+            "image_url": dataset.image_url_template,
+            "absent_counts": [name for name in COUNTS if name not in posts.counts | texts.counts],
+            "posts": posts.summary(),
+            "texts": texts.summary(),
+            "seconds": round(time.perf_counter() - started, 1),
+        }
+        staging.json(INFO, info)
+    _report(dataset, source, work, posts, texts, info)
+    return info
+
+
+@contextmanager
+def _decoder(workers: int) -> Iterator[Decoder]:
+    """A function from the pictures of a batch to their facts, in order."""
+    if workers <= 1:
+        yield lambda pictures: map(try_picture, pictures)
+        return
+    # Forking a process in which other libraries have started threads may hang it.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield lambda pictures: pool.map(try_picture, pictures, chunksize=16)
+
+
+def _take_posts(
+    raw: pd.DataFrame, work: Path, decode: Decoder, ledger: Ledger, table: TableWriter, facts: TableWriter
+) -> None:
+    """Clean one batch, decode its pictures, and write what is kept."""
+    batch = clean(raw, first_row=ledger.read + 1)
+    ledger.read += len(batch)
+    flagged = batch.loc[batch["drop_reason"].notna(), ["post_id", "drop_reason", "drop_detail"]]
+    for flags in flagged.itertuples(index=False, name=None):
+        ledger.drop(*flags)
+    batch = batch[batch["drop_reason"].isna()]
+    pictures = [] if ledger.full else batch["image"].tolist()
+    decoded = list(decode(pictures)) or [""] * len(batch)
+    kept, rows = [], []
+    for index, post_id, title, picture in zip(batch.index, batch["post_id"], batch["title"], decoded, strict=True):
+        if post_id in ledger.post_ids:
+            ledger.drop(post_id, "duplicate post_id")
+        elif ledger.full:
+            ledger.drop(post_id, "beyond the limit")
+        elif isinstance(picture, str):
+            ledger.drop(post_id, "unreadable picture", picture)
+        elif picture.content_hash in ledger.pictures:
+            ledger.drop(post_id, "duplicate picture", f"same as {ledger.pictures[picture.content_hash]}")
+        else:
+            ledger.post_ids.add(post_id)
+            ledger.pictures[picture.content_hash] = post_id
+            kept.append(index)
+            rows.append({"post_id": post_id, **asdict(picture), **title_facts("" if pd.isna(title) else title)})
+    batch = batch.loc[kept]
+    if table.schema.field("image").type == "string":
+        batch["image"] = batch["image"].map(lambda path: Path(os.path.relpath(path, work)).as_posix())
+    ledger.keep(batch)
+    table.append(batch)
+    facts.append(pd.DataFrame(rows, columns=FACTS_SCHEMA.names))
+
+
+def _take_texts(raw: pd.DataFrame, taken: set[str], ledger: Ledger, table: TableWriter) -> None:
+    """Clean one batch of text-only posts and write what is kept; `taken` are the posts with pictures."""
+    batch = clean(raw.drop(columns="image", errors="ignore"), first_row=ledger.read + 1)
+    ledger.read += len(batch)
+    kept = []
+    columns = (batch[name] for name in ("post_id", "title", "drop_reason", "drop_detail"))
+    for index, post_id, title, reason, detail in zip(batch.index, *columns, strict=True):
+        if not pd.isna(reason):
+            ledger.drop(post_id, reason, detail)
+        elif pd.isna(title):
+            ledger.drop(post_id, "missing title")
+        elif post_id in taken or post_id in ledger.post_ids:
+            ledger.drop(post_id, "duplicate post_id")
+        elif ledger.full:
+            ledger.drop(post_id, "beyond the limit")
+        else:
+            ledger.post_ids.add(post_id)
+            kept.append(index)
+    ledger.keep(batch.loc[kept])
+    table.append(batch.loc[kept])
+
+
+def fingerprint(tables: Iterable[Path], folders: Iterable[Path]) -> str:
+    """SHA-256 of a source: names and contents of its tables, names and sizes of its picture files."""
+    digest = hashlib.sha256()
+    for path in tables:
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.name} {content}\n".encode())
+    for folder in folders:
+        with os.scandir(folder) as entries:
+            sizes = sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file())
+        for name, size in sizes:
+            digest.update(f"{folder.name}/{name} {size}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _reasons(ledger: Ledger) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in ledger.summary()["dropped"].items())
+
+
+def _report(dataset: Dataset, source: Path, work: Path, posts: Ledger, texts: Ledger, info: dict[str, Any]) -> None:
+    print(f"{dataset.description}, {source} → {work}: {info['seconds']:.0f} s")
+    for name, ledger in (("posts", posts), ("texts", texts)):
+        if ledger.read:
+            line = f"  {name}: read {ledger.read:,}, wrote {len(ledger.post_ids):,}, dropped {len(ledger.dropped):,}"
+            print(f"{line} ({_reasons(ledger)})" if ledger.dropped else line)
+    if info["absent_counts"]:
+        print(f"  counts never given: {', '.join(info['absent_counts'])}")

@@ -1,0 +1,96 @@
+"""What every dataset offers to `prepare`, and where datasets are found by name."""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+
+from engine.errors import DataError
+from engine.posts import MAX_TAG, MAX_TAGS
+from training.tables import ImageKind
+
+BATCH_ROWS = 512
+
+DATASETS = {
+    "youtube": "training.data.sources.youtube:YouTube",
+    "pixelrec": "training.data.sources.pixelrec:PixelRec",
+}
+
+
+class Dataset(ABC):
+    """A published raw format, read in batches.
+
+    A batch is a frame with the columns of posts.parquet, in the source's own words where types are concerned: counts
+    may be text, `image` is the file's bytes or an absolute path, `tags` a list; absent is null, and columns that the
+    source does not have may be left out. A batch may also carry `drop_reason` and `drop_detail` for rows that the
+    dataset itself knows to be unusable (null elsewhere).
+
+    `columns` maps columns of posts.parquet to the names they have in the source, the preferred one first; those in
+    `required` must be there.
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    image: ClassVar[ImageKind]
+    columns: ClassVar[Mapping[str, tuple[str, ...]]]
+    required: ClassVar[tuple[str, ...]]
+    image_url_template: ClassVar[str | None] = None
+
+    @abstractmethod
+    def tables(self, source: Path) -> list[Path]:
+        """The table files of `source`. Raises DataError when they are not there."""
+
+    @abstractmethod
+    def read(self, source: Path) -> Iterator[pd.DataFrame]:
+        """Posts with pictures, at most BATCH_ROWS a batch. Raises DataError when the source cannot be read."""
+
+    def read_texts(self, source: Path) -> Iterator[pd.DataFrame]:
+        """Text-only posts, as `read` gives them; none by default."""
+        return iter(())
+
+    def folders(self, source: Path) -> list[Path]:
+        """Folders of picture files; none when the pictures are inside the tables."""
+        return []
+
+    def count(self, source: Path) -> int | None:
+        """Number of rows that `read` gives, where that is known without reading them."""
+        return None
+
+    def image_url(self, post_id: str) -> str | None:
+        """Public address of a post's picture, or None where there is none."""
+        return self.image_url_template.format(post_id=post_id) if self.image_url_template else None
+
+
+def load_dataset(name: str) -> Dataset:
+    """The dataset of that name. Raises DataError for an unknown one."""
+    if name not in DATASETS:
+        raise DataError(f"There is no dataset {name!r}; choose one of {', '.join(sorted(DATASETS))}.")
+    module, _, attribute = DATASETS[name].partition(":")
+    dataset: Dataset = getattr(importlib.import_module(module), attribute)()
+    return dataset
+
+
+def pick_columns(dataset: type[Dataset] | Dataset, names: Iterable[str], path: Path) -> dict[str, str]:
+    """Which of the source's columns holds each column of posts.parquet, by `dataset.columns`.
+
+    Case and spaces around names are ignored. Raises DataError naming the required columns that `path` lacks.
+    """
+    given = {name.strip().lower(): name for name in names}
+    picked = {}
+    for column, spellings in dataset.columns.items():
+        found = next((given[spelling] for spelling in spellings if spelling in given), None)
+        if found is not None:
+            picked[column] = found
+    missing = [" or ".join(dataset.columns[column]) for column in dataset.required if column not in picked]
+    if missing:
+        raise DataError(f"{path} lacks {'; '.join(missing)}: it is not a table of {dataset.description}.")
+    return picked
+
+
+def fit_tags(tags: Iterable[str]) -> list[str] | None:
+    """Tags as a post can carry them: without blanks, repetitions or overlong ones, the first MAX_TAGS; None if none."""
+    kept = dict.fromkeys(tag.strip() for tag in tags)
+    return [tag for tag in kept if 0 < len(tag) <= MAX_TAG][:MAX_TAGS] or None

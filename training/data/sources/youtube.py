@@ -1,0 +1,142 @@
+"""YouTube's trending lists: covers and titles with their counts, as one folder of Parquet files.
+
+`posts.parquet` holds posts with pictures (`image`, WebP bytes), `titles.parquet`, if there, the same without pictures.
+Descriptions, tags, channels and dates are known for a part of the rows only.
+
+How zeros read, checked on 11,049 posts and 6,215 titles of 2020 and 2021. No post there has 1 to 3 likes, yet 108 have
+0, at 44,000 to 86 million views, and often next to thousands of comments: their owner hid the likes. Such a post's
+likes are set to null and the post is dropped, since its score cannot be known. Of the posts with pictures 209 have 0
+comments, at 86,666 views or more, and just 4 have 1 to 10: comments were switched off, as they were for 45 titles whose
+count is null already. They are set to null; a true zero among them adds nothing to a score either. 18 posts and 12
+titles show neither count.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.errors import DataError
+from training.data.sources.base import BATCH_ROWS, Dataset, fit_tags, pick_columns
+
+# Below this many views, no like at all may be the truth.
+HIDDEN_LIKES_VIEWS = 10_000
+
+CATEGORIES = {
+    1: "Film & Animation",
+    2: "Autos & Vehicles",
+    10: "Music",
+    15: "Pets & Animals",
+    17: "Sports",
+    19: "Travel & Events",
+    20: "Gaming",
+    22: "People & Blogs",
+    23: "Comedy",
+    24: "Entertainment",
+    25: "News & Politics",
+    26: "Howto & Style",
+    27: "Education",
+    28: "Science & Technology",
+    29: "Nonprofits & Activism",
+}
+
+# What the lists write where an owner gave no tags.
+NO_TAGS = "[None]"
+
+
+class YouTube(Dataset):
+    """Trending covers and titles with views, likes and comments; no shares, no favorites."""
+
+    name = "youtube"
+    description = "YouTube's trending lists"
+    image = "bytes"
+    image_url_template = "https://i.ytimg.com/vi/{post_id}/mqdefault.jpg"
+    columns: ClassVar = {
+        "post_id": ("post_id", "video_id"),
+        "title": ("title",),
+        "description": ("description",),
+        "tags": ("tags",),
+        "category": ("category_id",),
+        "group": ("channel_id", "channel_title"),
+        "published_at": ("published_at",),
+        "source": ("source",),
+        "image": ("image",),
+        "views": ("views",),
+        "likes": ("likes",),
+        "comments": ("comments",),
+    }
+    required = ("post_id", "title", "image", "views", "likes", "comments")
+
+    def tables(self, source: Path) -> list[Path]:
+        posts, titles = source / "posts.parquet", source / "titles.parquet"
+        if not posts.is_file():
+            raise DataError(f"{source} holds no posts.parquet; give the folder of {self.description}.")
+        return [path for path in (posts, titles) if path.is_file()]
+
+    def count(self, source: Path) -> int | None:
+        return int(_open(self.tables(source)[0]).metadata.num_rows)
+
+    def read(self, source: Path) -> Iterator[pd.DataFrame]:
+        return self._read(self.tables(source)[0], pictures=True)
+
+    def read_texts(self, source: Path) -> Iterator[pd.DataFrame]:
+        for path in self.tables(source)[1:]:
+            yield from self._read(path, pictures=False)
+
+    def _read(self, path: Path, *, pictures: bool) -> Iterator[pd.DataFrame]:
+        file = _open(path)
+        names = file.schema_arrow.names
+        picked = pick_columns(self, names if pictures else [*names, "image"], path)
+        if not pictures:
+            del picked["image"]
+        wanted = sorted({*picked.values(), *({"channel_title"} & set(names))})
+        try:
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
+                yield self._posts(batch.to_pandas(integer_object_nulls=True), picked)
+        except pa.ArrowException as error:
+            raise DataError(f"{path} is broken or cut off; copy it again.") from error
+
+    def _posts(self, raw: pd.DataFrame, picked: dict[str, str]) -> pd.DataFrame:
+        posts = pd.DataFrame({column: raw[name] for column, name in picked.items()})
+        if "category" in posts:
+            posts["category"] = posts["category"].map(_category).astype("string")
+        if "tags" in posts:
+            posts["tags"] = posts["tags"].map(_tags).astype(object)
+        if "channel_title" in raw and "group" in posts:
+            posts["group"] = posts["group"].fillna(raw["channel_title"])
+        posts["source"] = posts["source"].fillna(self.name) if "source" in posts else self.name
+        likes, views, comments = (
+            pd.to_numeric(posts[name], errors="coerce").astype("Float64") for name in ("likes", "views", "comments")
+        )
+        hidden = ((likes == 0) & (views >= HIDDEN_LIKES_VIEWS)).fillna(False).astype(bool)
+        posts["likes"] = posts["likes"].astype(object).mask(hidden, None)
+        posts["comments"] = posts["comments"].astype(object).mask((comments == 0).fillna(False).astype(bool), None)
+        posts["drop_reason"] = pd.Series("likes hidden", index=posts.index, dtype="string").where(hidden)
+        return posts
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} is no Parquet file that can be read; copy it again.") from error
+
+
+def _category(given: float | str | None) -> str | None:
+    """Name of a category from its number; a name stays as it is."""
+    if given is None or pd.isna(given):
+        return None
+    try:
+        number = int(float(given))
+    except ValueError:
+        return str(given)
+    return CATEGORIES.get(number, f"category {number}")
+
+
+def _tags(joined: object) -> list[str] | None:
+    if not isinstance(joined, str) or joined == NO_TAGS:
+        return None
+    return fit_tags(joined.split("|"))

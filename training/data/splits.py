@@ -1,0 +1,95 @@
+"""Train, validation and test splits: random, and grouped so that no name a model knows stands on both sides."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from engine.errors import DataError
+from engine.scoring import LEVELS, fit_cuts, to_level
+from training.data.grouping import group_posts
+
+# The stratified grouping fills folds with the largest groups first, so each part takes every seventh fold.
+FOLDS = 20
+STRIDE = 7
+VALIDATION_FOLD = 5
+TEST_FOLD = 2
+TRAIN_ONLY = -1
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """What the split did, for printing."""
+
+    posts: int
+    groups: int
+    largest_group: int
+    sizes: dict[str, int]
+
+
+def _name_folds(folds: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
+    names = np.full(len(folds), "train", dtype="<U10")
+    names[(folds >= 0) & (folds % STRIDE == VALIDATION_FOLD)] = "validation"
+    names[(folds >= 0) & (folds % STRIDE == TEST_FOLD)] = "test"
+    return names
+
+
+def stratified_folds(
+    strata: npt.NDArray[np.int64], groups: npt.NDArray[np.int64] | None, folds: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """The fold of each of n posts, (n,): every fold with all `strata` (n,) alike, no group (n,) in two folds.
+
+    Raises DataError when there are too few posts or groups to fill the folds.
+    """
+    own = len(strata) if groups is None else len(np.unique(groups))
+    if own < folds or np.bincount(strata, minlength=1).max() < folds:
+        raise DataError(
+            f"{len(strata):,} posts with a picture in {own:,} groups are too few for {folds} folds: "
+            f"that takes {folds * len(LEVELS)} posts in {folds} groups or more; prepare more posts."
+        )
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    found = np.empty(len(strata), dtype=np.int64)
+    splitter = kind(folds, shuffle=True, random_state=seed)
+    for fold, (_, held) in enumerate(splitter.split(strata, strata, groups)):
+        found[held] = fold
+    return found
+
+
+def split_posts(posts: pd.DataFrame, score: npt.ArrayLike, *, seed: int = 0) -> pd.DataFrame:
+    """Both splits of n posts: post_id, group, grouped, random; 70 % train, 15 % validation, 15 % test.
+
+    Both are stratified by quintile of `score` (n,), which serves nothing but the balance of the parts: levels are cut
+    later, on the training part alone. Posts without a picture take their group's part and are left out of the balance.
+    Raises DataError as `stratified_folds` does.
+    """
+    groups = group_posts(posts)
+    strata = to_level(score, fit_cuts(score))
+    pictured = posts["phash"].notna().to_numpy()
+    rows = np.flatnonzero(pictured)
+    grouped_folds = np.full(len(posts), TRAIN_ONLY, dtype=np.int64)
+    random_folds = np.full(len(posts), TRAIN_ONLY, dtype=np.int64)
+    grouped_folds[rows] = stratified_folds(strata[rows], groups[rows], FOLDS, seed)
+    random_folds[rows] = stratified_folds(strata[rows], None, FOLDS, seed)
+    part_of_group = dict(zip(groups[rows], grouped_folds[rows], strict=True))
+    for row in np.flatnonzero(~pictured):
+        grouped_folds[row] = part_of_group.get(groups[row], TRAIN_ONLY)
+    return pd.DataFrame(
+        {
+            "post_id": posts["post_id"].to_numpy(),
+            "group": groups,
+            "grouped": _name_folds(grouped_folds),
+            "random": _name_folds(random_folds),
+        }
+    )
+
+
+def summarise(splits: pd.DataFrame) -> SplitSummary:
+    """Sizes of a split table, for printing."""
+    return SplitSummary(
+        posts=len(splits),
+        groups=splits["group"].nunique(),
+        largest_group=int(splits["group"].value_counts().iloc[0]),
+        sizes={str(name): int(size) for name, size in splits["grouped"].value_counts().items()},
+    )

@@ -1,0 +1,156 @@
+"""A work folder: what `prepare` and `split` wrote there, read with the labels that the training split defines."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow.parquet as pq
+
+from engine.errors import DataError
+from engine.scoring import (
+    SCORE_FORMULA,
+    engagement_score,
+    fit_cuts,
+    fit_popularity_weights,
+    log_popularity,
+    log_score,
+    to_level,
+)
+from training.data.splits import split_posts
+from training.recipes.base import Target
+from training.tables import COUNTS
+
+Protocol = Literal["grouped", "random"]
+SPLITS = ("train", "validation", "test")
+
+
+def _counts(posts: pd.DataFrame) -> dict[str, npt.NDArray[np.float64]]:
+    return {name: posts[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in COUNTS}
+
+
+def normal_scores(values: npt.ArrayLike, reference: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Ranks of `values` among `reference` as standard normal quantiles: the training target, free of outliers."""
+    from scipy.special import ndtri
+
+    ordered = np.sort(np.asarray(reference, dtype=np.float64))
+    rank = np.searchsorted(ordered, values, side="left") + np.searchsorted(ordered, values, side="right")
+    return ndtri(np.clip((rank / 2 + 0.5) / (len(ordered) + 1), 1e-4, 1 - 1e-4))
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Tables of one work folder under one split protocol. Raises DataError when a step has not run.
+
+    `target` is what `score` means: the engagement score, or 1 + the popularity score in one of its two published
+    variants, whose natural log is the log popularity (a post without reactions has a log of 0). `assignment`, post_id →
+    split, takes the place of the protocol's split; posts that it leaves out are of no split and nothing reads them.
+    """
+
+    folder: Path
+    protocol: Protocol = "grouped"
+    target: Target = "score"
+    assignment: pd.Series | None = field(default=None, repr=False, compare=False)
+
+    def _need(self, name: str, step: str) -> Path:
+        path = self.folder / name
+        if not path.exists():
+            raise DataError(f"{path} is missing; run `python -m training {step} --work {self.folder}` first.")
+        return path
+
+    @cached_property
+    def dataset(self) -> dict[str, Any]:
+        """What `prepare` recorded of the dataset: name, fingerprint, rows read and dropped, absent counts."""
+        return json.loads(self._need("dataset.json", "prepare").read_text())
+
+    def _rows(self, name: str) -> pd.DataFrame:
+        path = self._need(name, "prepare")
+        columns = [column for column in pq.read_schema(path).names if column != "image"]
+        table = pd.read_parquet(path, columns=columns)
+        table["title"] = table["title"].fillna("")
+        table["likes_per_view"] = table["likes"] / table["views"].clip(lower=1)
+        known = self.splits.set_index("post_id")
+        split = known[self.protocol] if self.assignment is None else self.assignment
+        table["split"] = split.reindex(table["post_id"]).to_numpy()
+        table["group_number"] = known["group"].reindex(table["post_id"]).to_numpy()
+        if table["group_number"].isna().any():
+            raise DataError(f"{path} has posts that splits.parquet lacks; run `python -m training split` again.")
+        return table
+
+    def _scored(self, table: pd.DataFrame) -> pd.DataFrame:
+        counts = _counts(table)
+        if self.target == "score":
+            return table.assign(score=engagement_score(counts))
+        log = log_popularity(counts, self.popularity_weights, with_views=self._with_views)
+        return table.assign(score=np.exp(log))
+
+    @property
+    def _with_views(self) -> bool:
+        return self.target == "popularity_with_views"
+
+    @cached_property
+    def popularity_weights(self) -> dict[str, float]:
+        """Weights of the popularity score, of the training posts with a picture under this protocol."""
+        table = self._rows("posts.parquet")
+        return fit_popularity_weights(_counts(table[table["split"] == "train"]))
+
+    @property
+    def score_formula(self) -> str:
+        """What `score` is, in words and with its fitted weights."""
+        if self.target == "score":
+            return SCORE_FORMULA
+        terms = [f"{weight:.4f}·{name}" for name, weight in self.popularity_weights.items()]
+        views = ["1·views"] if self._with_views else []
+        return f"popularity v1: {' + '.join(['1', *views, *terms])}, weights 1 − Cor(views, count) of training posts"
+
+    @cached_property
+    def splits(self) -> pd.DataFrame:
+        return pd.read_parquet(self._need("splits.parquet", "split"))
+
+    @cached_property
+    def facts(self) -> pd.DataFrame:
+        """Per post, what `prepare` read off its picture and title: sizes, hashes, language."""
+        return pd.read_parquet(self._need("facts.parquet", "prepare"))
+
+    @cached_property
+    def posts(self) -> pd.DataFrame:
+        """Pictured posts without the pictures, in file order, with score, level, target, split and group_number."""
+        table = self._scored(self._rows("posts.parquet"))
+        train_scores = table.loc[table["split"] == "train", "score"]
+        table["level"] = to_level(table["score"], self.cuts_of(train_scores))
+        table["log_score"] = log_score(table["score"])
+        table["target"] = normal_scores(table["score"], train_scores)
+        return table
+
+    @staticmethod
+    def cuts_of(train_scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        return fit_cuts(train_scores)
+
+    @property
+    def cuts(self) -> npt.NDArray[np.float64]:
+        """The four level cuts: percentiles of the training scores under this protocol."""
+        return fit_cuts(self.posts.loc[self.posts["split"] == "train", "score"])
+
+    def rows(self, split: str) -> npt.NDArray[np.int64]:
+        """Row numbers of `posts` in one split."""
+        return np.flatnonzero((self.posts["split"] == split).to_numpy())
+
+
+def split(work: Path, *, seed: int = 0) -> pd.DataFrame:
+    """The `split` step: read posts, texts and facts of a work folder, write splits.parquet, and return it."""
+    workspace = Workspace(work)
+    columns = ["post_id", "title", "group", *COUNTS]
+    posts = pd.read_parquet(workspace._need("posts.parquet", "prepare"), columns=columns)
+    phash = workspace.facts.set_index("post_id")["phash"]
+    posts["phash"] = phash.reindex(posts["post_id"]).to_numpy()
+    if (work / "texts.parquet").exists():
+        texts = pd.read_parquet(work / "texts.parquet", columns=columns)
+        posts = pd.concat([posts, texts.assign(phash=None)], ignore_index=True)
+    table = split_posts(posts, engagement_score(_counts(posts)), seed=seed)
+    table.to_parquet(work / "splits.parquet.tmp")
+    (work / "splits.parquet.tmp").replace(work / "splits.parquet")
+    return table

@@ -1,0 +1,1 @@
+"""Reports: what a run is worth, and what its parts earn."""

@@ -1,0 +1,145 @@
+"""The `crossvalidate` step: nested folds of a recipe over the training and validation posts; test stays unread.
+
+    python -m training crossvalidate --recipe catboost_clip --encoders embedded --folds 5 --protocol grouped
+
+An outer fold only judges. Of the posts outside of it about a fifth are held out to make every choice (candidate of the
+grid, number of epochs, blend weights, calibration), and the level cuts, the targets and all else are fitted on the
+rest. Stopping early on the fold that judges, as is often done, would let the fold choose what it is to judge.
+A finished fold is kept in `runs/<recipe>/crossvalidation/<protocol>/` and not fitted again; networks resume there.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import structlog
+
+from engine.errors import DataError
+from engine.predictor import Calibration
+from engine.scoring import fit_cuts, to_level
+from training.data.splits import stratified_folds
+from training.data.workspace import Protocol, Workspace
+from training.evaluation.candidates import fit_on_validation, prediction_table, truth_of
+from training.metrics.bootstrap import evaluate_metrics
+from training.modeling.members import own_process
+from training.modeling.train import fit_members, matrix_of, recipe_config, run_folder
+from training.recipes.base import Recipe
+from training.tables import claim, write_table
+
+log = structlog.get_logger()
+# One part in five of the posts outside the outer fold makes the choices.
+INNER = 5
+TABLE = "crossvalidation.parquet"
+PRINTED = ("src", "accuracy", "macro_f1", "log_loss")
+
+
+def assignments(workspace: Workspace, folds: int, protocol: Protocol, seed: int = 0) -> Iterator[pd.Series]:
+    """For every outer fold, post_id → train | validation | test, where test is the fold; see `Workspace.assignment`.
+
+    Both protocols part the same posts, those outside the grouped test part of the (grouped) `workspace`: in `grouped`
+    no group is in two parts, in `random` it may be. Raises DataError as `stratified_folds` does.
+    """
+    pool = workspace.posts[workspace.posts["split"] != "test"]
+    strata = to_level(pool["score"], fit_cuts(pool["score"]))
+    groups = pool["group_number"].to_numpy() if protocol == "grouped" else None
+    outer = stratified_folds(strata, groups, folds, seed)
+    for fold in range(folds):
+        rest = np.flatnonzero(outer != fold)
+        inner = stratified_folds(strata[rest], None if groups is None else groups[rest], INNER, seed)
+        part = np.full(len(pool), "test", dtype=object)
+        part[rest] = np.where(inner == 0, "validation", "train")
+        yield pd.Series(part, index=pool["post_id"].to_numpy())
+
+
+def judged_fold(workspace: Workspace, recipe: Recipe, folder: Path) -> pd.DataFrame | None:
+    """Fit and choose inside, judge on the outer fold: chosen, metric, value, n, on picture and title together.
+
+    None in a process of `accelerate launch` that is not the first, which has the networks alone.
+    """
+    matrix = matrix_of(workspace, recipe)
+    fitted, _, _ = fit_members(recipe, matrix, folder, views=("both",), test=True)
+    if not own_process().is_main_process:
+        return None
+    fit = fit_on_validation({name: member.answers["both"] for name, member in fitted.items()}, workspace)
+    outcome = Calibration(fit).outcome("both", {name: member.judged["both"] for name, member in fitted.items()})
+    truth = truth_of(workspace, "test")
+    found = evaluate_metrics(prediction_table(recipe.name, "test", outcome, truth), truth)
+    table = pd.DataFrame({"metric": list(found), "value": list(found.values()), "n": len(truth)})
+    return table.assign(chosen=" + ".join(name for name in fitted if name in fit.probability_weights))
+
+
+def crossvalidate(
+    work: Path,
+    recipe: Recipe,
+    *,
+    folds: int = 5,
+    protocol: Protocol = "grouped",
+    deepest: int | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Judge a recipe on nested folds; returns this protocol's rows of the report's crossvalidation.parquet.
+
+    `deepest` leaves candidates with deeper trees out of the grid. Raises DataError for fewer than two folds, too few
+    posts or groups, or a folder that holds folds of other posts or settings.
+    """
+    if folds < 2:
+        raise DataError(f"{folds} folds cannot judge one another; give at least 2.")
+    recipe = _shallow(recipe, deepest)
+    whole = Workspace(work, target=recipe.target)
+    parts = list(assignments(whole, folds, protocol, seed))
+    folder = run_folder(work, recipe) / "crossvalidation" / protocol
+    config = recipe_config(recipe)
+    facts = {name: config[name] for name in ("members", "grid", "encoders", "text_fields", "target")}
+    facts |= {"data": whole.dataset["fingerprint"], "parts": [_digest(part) for part in parts]}
+    claim(folder, facts, "folds")
+    for fold, part in enumerate(parts):
+        path = folder / f"fold-{fold}.parquet"
+        if path.exists():
+            continue
+        workspace = Workspace(work, protocol=protocol, target=recipe.target, assignment=part)
+        table = judged_fold(workspace, recipe, folder / f"fold-{fold}")
+        if table is not None:
+            table = table.assign(recipe=recipe.name, protocol=protocol, fold=fold, candidates=1 + len(recipe.grid))
+            write_table(path, table)
+            log.info("fold", fold=fold, chosen=table["chosen"].iloc[0])
+    return _gathered(run_folder(work, recipe), protocol) if own_process().is_main_process else pd.DataFrame()
+
+
+def _shallow(recipe: Recipe, deepest: int | None) -> Recipe:
+    """The recipe without the candidates that are deeper than `deepest`."""
+    if deepest is None:
+        return recipe
+    grid = tuple(spec for spec in recipe.grid if spec.depth <= deepest)
+    return replace(recipe, grid=grid)
+
+
+def _digest(part: pd.Series) -> str:
+    return hashlib.sha256(part.to_csv().encode()).hexdigest()
+
+
+def _gathered(run: Path, protocol: Protocol) -> pd.DataFrame:
+    """Write the finished folds of every protocol into the report; returns those of one."""
+    columns = ["recipe", "protocol", "fold", "candidates", "chosen", "metric", "value", "n"]
+    paths = sorted((run / "crossvalidation").glob("*/fold-*.parquet"))
+    table = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)[columns]
+    (run / "report").mkdir(exist_ok=True)
+    write_table(run / "report" / TABLE, table)
+    return table[table["protocol"] == protocol]
+
+
+def summary(table: pd.DataFrame) -> str:
+    """One line: mean ± standard deviation over the folds of the leading metrics, and what the folds chose."""
+    first: Any = table.iloc[0]
+    values = table.groupby("metric")["value"]
+    figures = ", ".join(f"{name} {values.mean()[name]:.4f} ± {values.std()[name]:.4f}" for name in PRINTED)
+    chosen = table.drop_duplicates("fold")["chosen"].value_counts()
+    posts = table.drop_duplicates("fold")["n"].sum()
+    times = ", ".join(f"{name} ×{count}" for name, count in chosen.items())
+    return (
+        f"{first['recipe']}, {table['fold'].nunique()} {first['protocol']} folds of {posts:,} posts: {figures}; "
+        f"chosen among {first['candidates']}: {times}"
+    )

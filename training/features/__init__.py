@@ -1,0 +1,1 @@
+"""Features of every post, kept by fingerprint."""

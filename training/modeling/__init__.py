@@ -1,0 +1,1 @@
+"""Fitting members, blends and bundles."""

@@ -1,0 +1,227 @@
+"""A fusion network as it is trained: its configuration, its parameters with their rates, its loss.
+
+The towers are frozen, their tokens kept from before; or fine-tuned end to end with rates that decay towards the input;
+or fine-tuned by low-rank adapters in their attention layers. A convolutional tower has no attention: beside adapters,
+its last blocks are fine-tuned.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.special import softmax
+from torch import nn
+from torch.nn import functional
+
+from engine.encoders.base import Tokens
+from engine.encoders.runtime import autocast
+from engine.fusion import FusionConfig, FusionNetwork, HeadOutput, level_loss
+from engine.prediction import VIEWS, View
+from engine.scoring import LEVELS
+from training.modeling.lora import adapter_parameters, add_adapters, merge_adapters
+from training.recipes.base import Towers
+
+# Adapters start at zero and hold few weights: they need about ten times the rate of the whole layer.
+ADAPTER_RATE = 10.0
+# Blocks of a convolutional tower that are fine-tuned when the other tower has adapters.
+LAST_BLOCKS = 4
+# Logit of a level that no post had.
+ABSENT_LEVEL = -20.0
+
+Inputs = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """One network's training, whole.
+
+    Rates are AdamW's; those of the towers decay by `layer_decay` from the last block to the first, and the picture
+    tower's first `frozen_blocks` blocks, which see edges and colours at the greatest cost, stay as they are. With
+    `level_weight` 0 the levels are read off the score after training. `seed` draws the first weights; `run` numbers
+    trainings from the same first weights with another order of the posts, other augmentation and other dropout.
+    """
+
+    fusion: FusionConfig
+    towers: Towers = "finetuned"
+    epochs: int = 5
+    batch_size: int = 32
+    heads_rate: float = 1e-3
+    text_rate: float = 6e-5
+    image_rate: float = 3e-4
+    layer_decay: float = 0.9
+    frozen_blocks: int = 4
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    level_weight: float = 1.0
+    score_weight: float = 0.5
+    mse_share: float = 0.0
+    ordinal: bool = True
+    word_dropout: float = 0.1
+    blank: float = 0.05
+    ema: float = 0.995
+    patience: int = 3
+    seed: int = 0
+    run: int = 0
+    checkpoint_minutes: float = 3.0
+    max_steps: int | None = None
+
+
+class JointNetwork(nn.Module):
+    """A fusion network with, when fine-tuned, the two tower modules inside, so that one state holds them all."""
+
+    def __init__(self, config: NetworkConfig, image_tower: Any = None, text_tower: Any = None) -> None:
+        super().__init__()
+        self.image_tower, self.text_tower = image_tower, text_tower
+        self.towers = nn.ModuleDict()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.fusion = FusionNetwork(config.fusion)
+            if config.towers != "frozen":
+                self.towers["image"] = image_tower.module
+                self.towers["text"] = text_tower.module
+            if config.towers == "lora":
+                for tower in self.towers.values():
+                    add_adapters(tower)
+
+    def merge_adapters(self) -> list[str]:
+        """Make adapters part of the towers' own weights; returns the names of the weights that this changed."""
+        return [f"towers.{side}.{name}" for side, tower in self.towers.items() for name in merge_adapters(tower)]
+
+    def forward(self, image: Inputs, text: Inputs) -> dict[View, HeadOutput]:
+        """Outputs of every head for n posts, from prepared inputs or, with frozen towers, from their tokens."""
+        with self.precision():
+            outputs = self.fusion(self._tokens(self.image_tower, image), self._tokens(self.text_tower, text))
+        return {view: HeadOutput(output.logits.float(), output.score.float()) for view, output in outputs.items()}
+
+    @staticmethod
+    def _tokens(tower: Any, batch: Inputs) -> Tokens:
+        if "values" in batch:
+            return Tokens(batch["values"], batch["mask"])
+        tokens = tower.forward(dict(batch))[1]
+        return Tokens(tokens.values.float(), tokens.mask.bool())
+
+    def precision(self) -> Any:
+        """Autocast as the towers run it; bfloat16 on a GPU."""
+        if self.image_tower is not None:
+            return autocast(self.image_tower.device, self.image_tower.dtype)
+        device = next(self.parameters()).device
+        return autocast(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
+
+
+class Fetch(Protocol):
+    """Inputs of both sides for some rows; augmented when `train`."""
+
+    def __call__(self, index: npt.NDArray[np.int64], *, train: bool) -> tuple[Inputs, Inputs]: ...
+
+
+@dataclass
+class TrainingSet:
+    """Training matrix: targets (n,) on the normal scale, levels (n,), and the inputs of any rows."""
+
+    target: npt.NDArray[np.float64]
+    level: npt.NDArray[np.int64]
+    fetch: Fetch
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+def parameter_groups(model: JointNetwork, config: NetworkConfig) -> list[dict[str, Any]]:
+    """AdamW groups: heads at `heads_rate`, tower blocks at rates that decay towards the input (layer-wise rates).
+
+    Word embeddings stay frozen: they are half of a small text tower and rare words would drift on few posts. Adapters
+    learn at `ADAPTER_RATE` times their tower's rate; everything else in a tower that has them stays frozen.
+    """
+    groups = [{"params": list(model.fusion.parameters()), "lr": config.heads_rate}]
+    for side, tower in model.towers.items():
+        rate = config.image_rate if side == "image" else config.text_rate
+        if adapters := adapter_parameters(tower):
+            groups.append({"params": adapters, "lr": rate * ADAPTER_RATE})
+            continue
+        blocks = tower_blocks(tower)
+        first = config.frozen_blocks if side == "image" else 1
+        if config.towers == "lora":
+            first = max(first, len(blocks) - LAST_BLOCKS)
+        for depth, block in enumerate(blocks):
+            frozen = depth < first
+            parameters = list(block.parameters())
+            for parameter in parameters:
+                parameter.requires_grad_(not frozen)
+            if not frozen:
+                groups.append({"params": parameters, "lr": rate * config.layer_decay ** (len(blocks) - 1 - depth)})
+    return [{**group, "initial_lr": group["lr"]} for group in groups]
+
+
+def tower_blocks(module: nn.Module) -> list[nn.Module]:
+    """A tower's parts from input to output: what comes before its longest block list, each block, what comes after."""
+    lists = [child for child in module.modules() if isinstance(child, nn.ModuleList) and len(child) > 1]
+    if not lists:
+        return [module]
+    blocks = max(lists, key=len)
+    inside = {id(parameter) for parameter in blocks.parameters()}
+    children = list(module.children())
+    holds = [any(id(parameter) in inside for parameter in child.parameters()) for child in children]
+    place = holds.index(True)
+    return [nn.ModuleList(children[:place]), *blocks, nn.ModuleList(children[place + 1 :])]
+
+
+def losses(
+    outputs: Mapping[View, HeadOutput], level: torch.Tensor, target: torch.Tensor, config: NetworkConfig
+) -> torch.Tensor:
+    """Sum over the heads of level loss + `score_weight` · score loss; level and target have shape (n,)."""
+    total = torch.zeros((), device=level.device)
+    for output in outputs.values():
+        total = total + config.level_weight * level_loss(output.logits, level, ordinal=config.ordinal)
+        squared = functional.mse_loss(output.score, target)
+        robust = functional.huber_loss(output.score, target)
+        total = total + config.score_weight * (config.mse_share * squared + (1 - config.mse_share) * robust)
+    return total
+
+
+def levels_from_score(
+    model: JointNetwork, outputs: Mapping[View, Mapping[str, npt.NDArray[np.float32]]], level: npt.NDArray[np.int64]
+) -> dict[View, dict[str, npt.NDArray[np.float32]]]:
+    """Make every head's level logits a function of its score, z_k = a_k · score + b_k; returns the new outputs.
+
+    For a network whose loss has no levels in it. a and b are a multinomial logistic regression of `level` (n,) on the
+    scores of `outputs`; they become part of the level layer's weights, so the network keeps its form.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    found: dict[View, dict[str, npt.NDArray[np.float32]]] = {}
+    for view, output in outputs.items():
+        score = output["score"][:, None].astype(np.float64)
+        fit = LogisticRegression(C=100.0, max_iter=1000).fit(score, level)
+        slopes, offsets = np.zeros(len(LEVELS)), np.full(len(LEVELS), ABSENT_LEVEL)
+        slopes[fit.classes_], offsets[fit.classes_] = fit.coef_[:, 0], fit.intercept_
+        head: Any = model.fusion.heads[view]
+        a, b = (torch.as_tensor(values).to(head.score.weight) for values in (slopes, offsets))
+        with torch.no_grad():
+            head.levels.weight.copy_(a[:, None] * head.score.weight)
+            head.levels.bias.copy_(a * head.score.bias + b)
+        logits = score * slopes + offsets
+        found[view] = {**output, "probabilities": softmax(logits, axis=1).astype(np.float32)}
+    return found
+
+
+@torch.inference_mode()
+def predict_rows(
+    model: JointNetwork, data: TrainingSet, batch_size: int = 64
+) -> dict[View, dict[str, npt.NDArray[np.float32]]]:
+    """Probabilities (n, 5) and scores (n,) of every view for all rows of `data`."""
+    model.eval()
+    parts: dict[View, list[HeadOutput]] = {view: [] for view in VIEWS}
+    for start in range(0, len(data), batch_size):
+        rows = np.arange(start, min(start + batch_size, len(data)))
+        for view, output in model(*data.fetch(rows, train=False)).items():
+            parts[view].append(HeadOutput(output.logits.cpu(), output.score.cpu()))
+    return {
+        view: {
+            "probabilities": torch.cat([part.logits for part in found]).softmax(-1).numpy(),
+            "score": torch.cat([part.score for part in found]).numpy(),
+        }
+        for view, found in parts.items()
+    }

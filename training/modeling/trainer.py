@@ -1,0 +1,274 @@
+"""The training loop of a fusion network.
+
+Resumable: a checkpoint every few minutes, replaced atomically and read without pickles. The weights kept are averaged
+over the steps (EMA) and those of the best validation epoch; training stops early when it no longer improves; an alarm
+says when predictions collapse to a constant. Under `accelerate launch` every process takes its share of each batch.
+"""
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import structlog
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from safetensors.torch import load_file, save_file
+from scipy.stats import spearmanr
+from torch import nn
+from tqdm import tqdm
+
+from engine.errors import DataError
+from engine.prediction import View
+from training.modeling.network import JointNetwork, NetworkConfig, TrainingSet, losses, parameter_groups, predict_rows
+
+log = structlog.get_logger()
+# Spread of predicted scores, on the normal scale, below which a network says the same of every post.
+COLLAPSED = 0.02
+
+
+@dataclass
+class TrainingResult:
+    """The best weights are in the model and in `folder`/best.safetensors.
+
+    `outputs` are the validation outputs by view, `weights` the best of every tensor that training changed.
+    """
+
+    curves: pd.DataFrame
+    best_epoch: int
+    best_src: float
+    seconds: float
+    collapsed: bool
+    weights: dict[str, torch.Tensor]
+    outputs: dict[View, dict[str, npt.NDArray[np.float32]]]
+
+
+class _Run:
+    """State of one training: what a checkpoint holds."""
+
+    def __init__(self, model: JointNetwork, config: NetworkConfig, folder: Path, steps: int) -> None:
+        # Poolers that come with a tower take no part in the loss.
+        idle = DistributedDataParallelKwargs(find_unused_parameters=True)
+        on_cpu = next(model.parameters()).device.type == "cpu"
+        self.accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=[idle])
+        self.model, self.config, self.folder = model, config, folder
+        self.steps = steps
+        self.total = min(config.max_steps or config.epochs * steps, config.epochs * steps)
+        groups = parameter_groups(model, config)
+        self.parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+        self.wrapped, self.prepared = self.accelerator.prepare(model, self.optimiser)
+        self.average: dict[str, torch.Tensor] = {}
+        self.curves: list[dict[str, Any]] = []
+        self.best_src, self.best_epoch, self.step = -math.inf, -1, 0
+        self.began = self.saved = time.monotonic()
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def save(self) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        state = {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average,
+            "facts": json.dumps(
+                {
+                    "curves": self.curves,
+                    "best_src": self.best_src,
+                    "best_epoch": self.best_epoch,
+                    "step": self.step,
+                    "seconds": time.monotonic() - self.began,
+                }
+            ),
+        }
+        temporary = self.path.with_suffix(".tmp")
+        torch.save(state, temporary)
+        temporary.replace(self.path)
+        self.saved = time.monotonic()
+
+    def resume(self) -> None:
+        if not self.path.exists():
+            return
+        state = torch.load(self.path, weights_only=True, map_location=self.accelerator.device)
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.average = state["average"]
+        facts = json.loads(state["facts"])
+        self.began = time.monotonic() - facts.pop("seconds")
+        for name, value in facts.items():
+            setattr(self, name, value)
+        log.info("resumed", run=self.folder.name, step=self.step, of=self.total)
+
+    def learn(self, data: TrainingSet, rows: npt.NDArray[np.int64]) -> float:
+        """One step on some rows; returns the loss."""
+        rate = _schedule(self.step, self.total, self.config.warmup)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["initial_lr"] * rate
+        # Dropout of a step depends on nothing before it, so a resumed run goes on as if it had not stopped.
+        torch.manual_seed((self.config.seed + 101 * self.config.run) * 1_000_003 + self.step)
+        self.wrapped.train()
+        _freeze_normalisation(self.model)
+        device = self.accelerator.device
+        level = torch.as_tensor(data.level[rows], device=device)
+        target = torch.as_tensor(data.target[rows], dtype=torch.float32, device=device)
+        loss = losses(self.wrapped(*data.fetch(rows, train=True)), level, target, self.config)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.accelerator.backward(loss)
+        if not self.average:
+            # Classifiers and poolers that come with a tower take no part: they are neither kept nor shipped.
+            used = {name: p for name, p in self.parameters.items() if p.grad is not None}
+            self.average = {name: p.detach().clone() for name, p in used.items()}
+        self.accelerator.clip_grad_norm_(list(self.parameters.values()), 1.0)
+        self.prepared.step()
+        self.step += 1
+        with torch.no_grad():
+            decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+            for name, value in self.average.items():
+                value.lerp_(self.parameters[name], 1 - decay)
+        return float(loss.detach())
+
+    def judge(self, validation: TrainingSet, epoch: int, loss: float) -> None:
+        """Validate the averaged weights, keep them if they are the best so far, raise the alarm on a collapse."""
+        live = {name: self.parameters[name].detach().clone() for name in self.average}
+        copy_into(self.model, self.average)
+        outputs = predict_rows(self.model, validation)
+        copy_into(self.model, live)
+        found = {"loss": loss}
+        for view, output in outputs.items():
+            found[f"src_{view}"] = validation_src(outputs, validation, view)
+            found[f"accuracy_{view}"] = float((output["probabilities"].argmax(1) == validation.level).mean())
+        self.curves += [
+            {
+                "epoch": epoch,
+                "step": self.step,
+                "split": "train" if metric == "loss" else "validation",
+                "metric": metric,
+                "value": value,
+            }
+            for metric, value in found.items()
+        ]
+        if _constant(outputs):
+            log.warning("collapsed", run=self.folder.name, epoch=epoch, advice="lower the rates")
+        log.info("epoch", run=self.folder.name, epoch=epoch, **{k: round(v, 4) for k, v in found.items()})
+        if found["src_both"] > self.best_src:
+            self.best_src, self.best_epoch = found["src_both"], epoch
+            if self.accelerator.is_main_process:
+                temporary = self.folder / "best.tmp"
+                save_file({name: value.contiguous() for name, value in self.average.items()}, temporary)
+                temporary.replace(self.folder / "best.safetensors")
+
+
+def train_network(
+    model: JointNetwork, config: NetworkConfig, train: TrainingSet, validation: TrainingSet, folder: Path
+) -> TrainingResult:
+    """Train to the best validation SRC of the fused head, going on where a killed run stopped in `folder`.
+
+    Writes config.json, best.safetensors and curves.parquet there; a finished run of the same configuration is taken as
+    it is. Raises DataError when the folder holds a run of another configuration, or there is less than one batch.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = json.dumps(asdict(config), indent=1, sort_keys=True)
+    settings = folder / "config.json"
+    if settings.exists() and settings.read_text() != written:
+        raise DataError(f"{folder} holds a run of another configuration; remove it or name the run otherwise.")
+    steps = len(train) // config.batch_size
+    if not steps:
+        raise DataError(f"{len(train)} training posts are fewer than one batch of {config.batch_size}.")
+    run = _Run(model, config, folder, steps)
+    finished = folder / "curves.parquet"
+    done = finished.exists()
+    # Every process has looked at the folder before one of them writes there.
+    run.accelerator.wait_for_everyone()
+    if not done:
+        if run.accelerator.is_main_process:
+            settings.write_text(written)
+        run.resume()
+        _fit(run, train, validation)
+        if run.accelerator.is_main_process:
+            pd.DataFrame(run.curves).assign(seconds=time.monotonic() - run.began).to_parquet(finished)
+            run.path.unlink(missing_ok=True)
+    run.accelerator.wait_for_everyone()
+    curves = pd.read_parquet(finished)
+    best = load_file(folder / "best.safetensors")
+    copy_into(model, best)
+    scores = curves[curves["metric"] == "src_both"]
+    top = scores.iloc[int(scores["value"].argmax())]
+    outputs = predict_rows(model, validation)
+    return TrainingResult(
+        curves=curves.drop(columns="seconds"),
+        best_epoch=int(top["epoch"]),
+        best_src=float(top["value"]),
+        seconds=float(curves["seconds"].iloc[0]),
+        collapsed=_constant(outputs),
+        weights=best,
+        outputs=outputs,
+    )
+
+
+def _fit(run: _Run, train: TrainingSet, validation: TrainingSet) -> None:
+    config = run.config
+    share = slice(run.accelerator.process_index, None, run.accelerator.num_processes)
+    quiet = not run.accelerator.is_main_process
+    with tqdm(total=run.total, initial=run.step, desc=run.folder.name, mininterval=5, disable=quiet) as progress:
+        while run.step < run.total:
+            epoch = run.step // run.steps
+            order = np.random.default_rng([config.seed, config.run, epoch]).permutation(len(train))
+            running: list[float] = []
+            for number in range(run.step - epoch * run.steps, run.steps):
+                if run.step >= run.total:
+                    break
+                rows = order[number * config.batch_size : (number + 1) * config.batch_size]
+                running.append(run.learn(train, rows[share]))
+                progress.update()
+                if number % 20 == 0:
+                    progress.set_postfix(loss=f"{np.mean(running[-50:]):.3f}", src=f"{run.best_src:.3f}")
+                if time.monotonic() - run.saved > config.checkpoint_minutes * 60:
+                    run.save()
+            run.judge(validation, epoch, float(np.mean(running or [math.nan])))
+            run.save()
+            if epoch - run.best_epoch >= config.patience:
+                log.info("stopped early", run=run.folder.name, epoch=epoch, best_epoch=run.best_epoch)
+                break
+
+
+def validation_src(outputs: Mapping[View, Mapping[str, Any]], data: TrainingSet, view: View = "both") -> float:
+    """Spearman correlation of a head's scores with the target; 0 for a constant."""
+    score = outputs[view]["score"]
+    return 0.0 if np.ptp(score) == 0 else float(spearmanr(score, data.target)[0])
+
+
+def _constant(outputs: Mapping[View, Mapping[str, npt.NDArray[np.float32]]]) -> bool:
+    """Whether the fused head says the same of every post."""
+    return float(np.std(outputs["both"]["score"])) < COLLAPSED
+
+
+def copy_into(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
+    """Overwrite the named parameters of a model."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in values:
+                parameter.copy_(values[name])
+
+
+def _schedule(step: int, total: int, warmup: float) -> float:
+    """Linear warm-up, then cosine to zero, as a factor of the rate."""
+    start = max(1, int(warmup * total))
+    if step < start:
+        return (step + 1) / start
+    return 0.5 * (1 + math.cos(math.pi * (step - start) / max(1, total - start)))
+
+
+def _freeze_normalisation(model: nn.Module) -> None:
+    """Batch norms keep the statistics they were pretrained with: batches are small and some pictures are degraded."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
