@@ -1,0 +1,60 @@
+"""The one interval rule: whole groups of related posts are drawn (cluster bootstrap), 95 % percentile intervals.
+
+Posts of one channel resemble each other, and drawing them singly would make every interval too narrow (Field & Welsh
+2007). A resample is a row of whole-number weights, how often each post's group was drawn, so a metric that takes
+weights gives its value and its interval by the same lines.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+CONFIDENCE = 0.95
+RESAMPLES = 1000
+# Resamples × posts held at once: keeps a chunk's arrays within some tens of MB.
+_CHUNK = 1_000_000
+
+
+def cluster_weights(groups: npt.ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Array]:
+    """Bootstrap weights in chunks of shape (some, n), `resamples` rows in all; groups (n,) of any type.
+
+    A post whose group is unknown (None or NaN) is a group of its own.
+    """
+    import pandas as pd
+
+    codes = pd.factorize(np.asarray(groups))[0].astype(np.int64)
+    alone = codes < 0
+    codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
+    size = int(codes.max(initial=-1)) + 1
+    share = np.full(size, 1.0 / max(size, 1))
+    generator = np.random.default_rng(seed)
+    at_once = max(1, _CHUNK // max(len(codes), 1))
+    for start in range(0, resamples, at_once):
+        rows = min(at_once, resamples - start)
+        yield generator.multinomial(size, share, size=rows)[:, codes].astype(np.float64)
+
+
+def bounds(values: npt.ArrayLike) -> tuple[float, float]:
+    """The 95 % percentile interval of resampled values (resamples,), undefined ones left out; NaN where none is."""
+    tail = (1.0 - CONFIDENCE) / 2.0
+    array = np.asarray(values, dtype=np.float64)
+    defined = array[~np.isnan(array)]
+    low, high = np.quantile(defined, [tail, 1.0 - tail]) if len(defined) else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def mean_interval(
+    values: npt.ArrayLike, groups: npt.ArrayLike, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """Interval of the mean of values (n,) of posts in groups (n,); NaN for no values."""
+    array = np.asarray(values, dtype=np.float64)
+    if not len(array):
+        return float("nan"), float("nan")
+    means = []
+    for weights in cluster_weights(groups, resamples, seed):
+        total = weights.sum(axis=1)
+        means.append(np.divide(weights @ array, total, out=np.full(len(total), np.nan), where=total > 0))
+    return bounds(np.concatenate(means))
