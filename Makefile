@@ -1,16 +1,19 @@
-# make app | dashboard | test | lint | check | format
+# make app | dashboard | check | lint | test | test-fast | test-lowest | format | licences
 #
 # Each installs what it needs into .venv first, and again when a requirements file changes.
 #   PYTHON=python3.12                                        another interpreter, 3.11 or newer
 #   TORCH_INDEX=https://download.pytorch.org/whl/cpu         where PyTorch comes from; empty for pip's own choice
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app dashboard test lint check format
+.PHONY: help app dashboard check lint test test-fast test-lowest format licences
 
 VENV := .venv
 BIN := $(VENV)/bin
 APP := $(VENV)/.app-is-installed
 DEV := $(VENV)/.dev-is-installed
+LOWEST := .venv-lowest
+# The shipped model end to end, and a small dataset from raw posts through training to its report.
+SMOKE := tests/smoke tests/unit/test_prepare.py tests/unit/test_evaluate.py
 
 # A version manager may leave a command that exists and does not run, and Debian's python3 may lack venv: so try it.
 # 3.11 is what the tests run on.
@@ -23,6 +26,8 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 ANSWERS := import urllib.request as r; r.urlopen(r.Request("$(CPU_INDEX)/torch/", method="HEAD"), timeout=3)
 TORCH_INDEX ?= $(shell [ "$$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/null && \
 	$(BIN)/python -c '$(ANSWERS)' 2>/dev/null && echo $(CPU_INDEX))
+install_torch = index="$(TORCH_INDEX)"; $(1) -m pip install $${index:+--extra-index-url "$$index"} \
+	"$$(grep '^torch[<>=]' requirements.txt)"
 
 help:
 	@sed -n '1,5s/^# \{0,1\}//p' Makefile
@@ -33,19 +38,34 @@ app: $(APP)
 dashboard: $(APP)
 	$(BIN)/python -m streamlit run dashboard/app.py
 
-test: $(DEV)
-	$(BIN)/python -m pytest
+check: lint test
 
 lint: $(DEV)
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
 
-check: lint test
+test: $(DEV)
+	$(BIN)/python -m pytest
+
+test-fast: $(DEV)
+	$(BIN)/python -m pytest -m "not slow"
+
+# The lowest versions that the requirements allow, resolved together, in a folder of their own. PyTorch alone is not at
+# its floor: PyPI's old builds for Linux bring gigabytes of CUDA, so whichever allowed one `make app` would take is taken.
+test-lowest: | $(BIN)/python
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --upgrade pip uv
+	$(call install_torch,$(LOWEST)/bin/python)
+	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --requirement requirements-dev.txt
+	LOWEST_VERSIONS=1 $(LOWEST)/bin/python -m pytest $(SMOKE)
 
 format: $(DEV)
 	$(BIN)/python -m ruff check --fix
 	$(BIN)/python -m ruff format
+
+licences: $(APP)
+	@$(BIN)/python scripts/licences.py
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (on Debian: apt-get install python3-venv)." >&2; exit 1; }
@@ -54,7 +74,7 @@ $(BIN)/python:
 # A newer pip first: that of Python 3.11 takes minutes to choose versions. Then PyTorch alone, from the index for it.
 $(APP): requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	index="$(TORCH_INDEX)"; $(BIN)/python -m pip install $${index:+--extra-index-url "$$index"} "$$(grep '^torch[<>=]' requirements.txt)"
+	$(call install_torch,$(BIN)/python)
 	$(BIN)/python -m pip install --requirement requirements.txt
 	touch $@
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.explanation [--bundle models/youtube/bundle] [--rounds 5] [--json FILE]
 
-Reference: the predictor's towers alone, on as many picture and text variants as the explanation encodes, in batches
+Reference: the predictor's encoders alone, on as many picture and text variants as the explanation encodes, in batches
 as full as its own. Both run in turns in one process, and the ratio is that of the medians. Everything the explanation
 adds is in it: superpixels, masks, heads and calibration, Shapley bookkeeping.
 """
@@ -10,14 +10,16 @@ adds is in it: superpixels, masks, heads and calibration, Shapley bookkeeping.
 import argparse
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from benchmarks import hardware
 from engine.explain import regions, shapley
-from engine.explain.game import PICTURES_PER_CALL
+from engine.explain.game import VARIANTS_PER_CALL
 from engine.explain.words import split_title
 from engine.posts import Post
 from engine.predictor import Predictor
@@ -49,12 +51,13 @@ def text_variants(title: str, count: int) -> list[Post]:
 
 
 def forward(predictor: Predictor, pictures: list[Image.Image], texts: list[Post]) -> float:
-    """Seconds of the towers alone."""
+    """Seconds of the encoders alone."""
     started = time.perf_counter()
-    for start in range(0, len(pictures), PICTURES_PER_CALL):
-        predictor.image_features(pictures[start : start + PICTURES_PER_CALL])
-    for start in range(0, len(texts), PICTURES_PER_CALL):
-        predictor.text_features(texts[start : start + PICTURES_PER_CALL])
+    for encoder in predictor.encoders.values():
+        words = [text.text(predictor.bundle.text_fields) for text in texts]
+        items: Sequence[Any] = pictures if encoder.modality == "image" else words
+        for start in range(0, len(items), VARIANTS_PER_CALL):
+            encoder.encode(items[start : start + VARIANTS_PER_CALL])
     return time.perf_counter() - started
 
 

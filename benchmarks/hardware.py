@@ -1,7 +1,6 @@
 """hardware.json of a report: the figures of each benchmark, with the machine, threads and versions they belong to."""
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -9,7 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from engine import threads
 from engine.errors import DataError
+from engine.files import write_json
 
 VERSIONS = ("torch", "transformers", "captum", "catboost", "gradio")
 PROCESSORS = Path("/proc/cpuinfo")
@@ -40,7 +41,7 @@ def machine() -> str:
     """Processor, cores that may be used, GPU if any, and system, in words."""
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = threads.cores()
     gpu = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
     return ", ".join(
         [_processor(), f"{cores} core{'s' * (cores > 1)}", *gpu, f"{platform.system()} {platform.machine()}"]
@@ -70,8 +71,4 @@ def merge(path: Path, name: str, found: Mapping[str, Any]) -> None:
             raise DataError(f"{path} is no JSON file; remove it, or name another.") from error
         if not isinstance(known, dict):
             raise DataError(f"{path} holds no JSON object; remove it, or name another.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    merged = dict(sorted({**known, name: dict(found)}.items()))
-    temporary.write_text(json.dumps(merged, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_json(path, dict(sorted({**known, name: dict(found)}.items())))

@@ -3,7 +3,7 @@
     python -m benchmarks.single_post [--bundle models/youtube/bundle] [--rounds 60] [--json FILE] [--profile]
 
 Measured: `Predictor.predict` of one post with picture and title, warm. Reference: bare forward passes of the bundle's
-towers on tensors that were prepared before. Both run in turns, and the ratio is that of the medians. So everything
+encoders on tensors that were prepared before. Both run in turns, and the ratio is that of the medians. So everything
 that is no forward pass is in it: resizing, tokenising, statistics, n-grams, heads, calibration.
 """
 
@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 
 from benchmarks import hardware
-from engine.encoders import Tower
+from engine.encoders import Encoder
+from engine.encoders.base import Batch
 from engine.encoders.runtime import autocast
-from engine.encoders.tower import Batch
 from engine.images import load_image
 from engine.posts import Post
 from engine.predictor import Predictor
@@ -34,18 +34,18 @@ def example() -> Post:
     return Post(title=EXAMPLES[0].title, image=load_image(EXAMPLES[0].path))
 
 
-def prepared(predictor: Predictor, post: Post) -> list[tuple[Tower, Batch]]:
-    """The towers, each with the tensors of the post's side."""
+def prepared(predictor: Predictor, post: Post) -> list[tuple[Encoder, Batch]]:
+    """The encoders, each with the tensors of the post's side."""
     items = {"text": post.text(predictor.bundle.text_fields), "image": post.image}
-    return [(tower, tower.prepare([items[tower.modality]])) for tower in predictor.encoders.values()]
+    return [(encoder, encoder.prepare([items[encoder.modality]])) for encoder in predictor.encoders.values()]
 
 
 @torch.inference_mode()
-def forward(inputs: list[tuple[Tower, Batch]]) -> None:
-    """The towers alone."""
-    for tower, batch in inputs:
-        with autocast(tower.device, tower.dtype):
-            tower.forward({name: value.to(tower.device) for name, value in batch.items()})[0].float().cpu()
+def forward(inputs: list[tuple[Encoder, Batch]]) -> None:
+    """The encoders alone."""
+    for encoder, batch in inputs:
+        with autocast(encoder.device, encoder.dtype):
+            encoder.forward({name: value.to(encoder.device) for name, value in batch.items()})[0].float().cpu()
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -72,7 +72,7 @@ def main() -> None:
         if number >= WARM_UP:
             predicted.append(whole)
             bare.append(part)
-    names = " and ".join(tower.name for tower, _ in inputs)
+    names = " and ".join(encoder.name for encoder, _ in inputs)
     whole, part = 1000 * statistics.median(predicted), 1000 * statistics.median(bare)
     print(
         f"prediction {whole:.1f} ms, forward passes of {names} alone {part:.1f} ms, {torch.get_num_threads()} threads"

@@ -7,8 +7,10 @@ shipped under `models/`; see `dashboard.reports`.
 import sys
 from datetime import datetime
 from functools import partial
+from html import escape
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import quote
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
@@ -18,15 +20,30 @@ if str(Path(__file__).resolve().parents[1]) not in sys.path:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dashboard import text
-from dashboard.app_pages import ablations, dataset, errors, model
+from dashboard.app_pages.ablations import page as ablations
+from dashboard.app_pages.calibration import page as calibration
+from dashboard.app_pages.dataset import page as dataset
+from dashboard.app_pages.errors import page as errors
+from dashboard.app_pages.explanations import page as explanations
+from dashboard.app_pages.recipes import page as recipes
+from dashboard.app_pages.results import page as results
 from dashboard.reports import Report, Settings, find_reports, open_report, stamp_of
 from engine.errors import DataError
 
-PAGES: tuple[ModuleType, ...] = (dataset, model, ablations, errors)
+PAGES: tuple[ModuleType, ...] = (dataset, results, calibration, errors, ablations, recipes, explanations)
 # Without a mouse a table's buttons stay visible, and would cover the words above it.
 TOUCH = """<style>@media (hover: none) {
   [data-testid=stElementContainer]:has([data-testid=stDataFrame]) { margin-top: 2.4rem }
 }</style>"""
+# Plotly answers a touch before it has looked for the mark under it, and then keeps the browser from scrolling and from
+# telling of the same tap as a mouse does. Not told of touches, it hovers and clicks as with a mouse.
+TAPS = """<script>
+if (!window.chartsIgnoreTouches) {
+  window.chartsIgnoreTouches = true
+  const ignore = event => { if (event.target.closest?.(".js-plotly-plot")) event.stopPropagation() }
+  document.addEventListener("touchstart", ignore, {capture: true, passive: true})
+}
+</script>"""
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -44,7 +61,12 @@ def choose_report() -> Report | None:
             icon=":material/folder_off:",
         )
         return None
-    name = next(iter(reports))
+    asked = st.query_params.get("report")
+    if asked is not None and asked not in reports:
+        st.error(f"There is no report “{text.markdown(asked)}”. These there are:", icon=":material/folder_off:")
+        st.html(" · ".join(f'<a href="?report={quote(name)}" target="_self">{escape(name)}</a>' for name in reports))
+        return None
+    name = asked or next(iter(reports))
     if len(reports) > 1:
         name = st.sidebar.selectbox("Report", list(reports), key="report", bind="query-params") or name
     try:
@@ -57,7 +79,9 @@ def choose_report() -> Report | None:
 def about(report: Report) -> None:
     """What the sidebar says of the report on every page."""
     facts = report.facts
-    lines = [f"**{title}** {text.markdown(_moment(facts[key]))}" for title, key in ABOUT if facts.get(key)]
+    about = {"Recipe": facts.get("recipe"), "Made": _moment(facts.get("created"))}
+    about["Data"] = f"{report.data.get('name')} {str(report.data.get('fingerprint'))[:12]}" if report.data else None
+    lines = [f"**{title}** {text.markdown(value)}" for title, value in about.items() if value]
     st.sidebar.caption("  \n".join(lines))
     for problem in report.problems:
         st.sidebar.warning(text.markdown(problem))
@@ -71,7 +95,10 @@ def _moment(value: object) -> object:
         return value
 
 
-ABOUT = (("Recipe", "recipe"), ("Made", "created"), ("Data", "data_fingerprint"))
+def offered(page: ModuleType, report: Report) -> bool:
+    """Has the report what the page needs: all tables it names, or whatever its own `offered` asks for?"""
+    own = getattr(page, "offered", None)
+    return bool(own(report)) if own else report.has(*page.NEEDS)
 
 
 def show(page: ModuleType, report: Report) -> None:
@@ -86,8 +113,17 @@ def show(page: ModuleType, report: Report) -> None:
         st.error(text.markdown(error))
 
 
+def missing(title: str, report: Report) -> None:
+    """What stands in the place of a page whose tables the report lacks."""
+    st.title(title, anchor=False)
+    st.info(" ".join([f"This report has not what the page {title} needs.", *map(text.markdown, report.problems)]))
+
+
 def _pages(shown: list[ModuleType], report: Report) -> list[StreamlitPage]:
-    """A page for each module. Streamlit serves the first at "/" alone, so its own name is made to lead there."""
+    """A page for every module; those that are not `shown` are no part of the menu, and say why.
+
+    Streamlit serves the first at "/" alone, so it is there a second time under its own name.
+    """
     pages = [
         st.Page(
             partial(show, page, report),
@@ -98,12 +134,11 @@ def _pages(shown: list[ModuleType], report: Report) -> list[StreamlitPage]:
         )
         for index, page in enumerate(shown)
     ]
-
-    def go_home() -> None:
-        st.switch_page(pages[0], query_params=st.query_params.to_dict())
-
-    alias = [st.Page(go_home, title=page.TITLE, url_path=page.URL, visibility="hidden") for page in shown[:1]]
-    return pages + alias
+    hidden = {page: partial(show, page, report) for page in shown[:1]}
+    hidden |= {page: partial(missing, page.TITLE, report) for page in PAGES if page not in shown}
+    for page, run in hidden.items():
+        pages.append(st.Page(run, title=page.TITLE, url_path=page.URL, visibility="hidden"))
+    return pages
 
 
 def main() -> None:
@@ -111,16 +146,22 @@ def main() -> None:
     st.html(TOUCH)
     report = choose_report()
     if report is None:
-        st.navigation([st.Page(lambda: None, title="No report")], position="hidden").run()
+        # Every page's address leads here, so that none is said to be unknown.
+        nothing = [st.Page(lambda: None, title="No report", default=True)]
+        nothing += [st.Page(lambda: None, title=page.TITLE, url_path=page.URL) for page in PAGES]
+        st.navigation(nothing, position="hidden").run()
         return
-    shown = [page for page in PAGES if report.has(*page.NEEDS)]
+    shown = [page for page in PAGES if offered(page, report)]
     if not shown:
         st.error("This report holds no table that a page could be drawn from. Write it again with `evaluate`.")
-    pages = _pages(shown, report) or [st.Page(lambda: None, title="Empty report")]
+    pages = _pages(shown, report)
+    if not shown:
+        pages.insert(0, st.Page(lambda: None, title="Empty report", default=True))
     current = st.navigation(pages)
     st.set_page_config(f"{current.title} · First Impressions")
     about(report)
     current.run()
+    st.html(TAPS, unsafe_allow_javascript=True)
 
 
 if __name__ == "__main__":

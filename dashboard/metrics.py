@@ -2,22 +2,36 @@
 
 from dataclasses import dataclass
 
+import pandas as pd
+
 
 @dataclass(frozen=True)
 class Metric:
-    """`better` is "higher", "lower", or "nominal" for coverages, which should meet `nominal` and neither exceed it."""
+    """`better` is "higher", "lower", or None: for a figure of unknown direction, and for a coverage, which should meet
+    `nominal` and neither exceed it."""
 
     name: str
     label: str
     meaning: str
-    better: str = "higher"
+    better: str | None = "higher"
     nominal: float | None = None
 
     @property
     def direction(self) -> str:
+        """ "Higher is better", or what else makes a good value; empty where nobody knows."""
         if self.nominal is not None:
-            return f"should be close to {self.nominal:.0%}"
-        return f"{self.better} is better"
+            return f"Should be close to {self.nominal:.0%}"
+        return f"{self.better.capitalize()} is better" if self.better else ""
+
+    @property
+    def definition(self) -> str:
+        """Meaning and direction, in sentences."""
+        return f"{self.meaning} {self.direction}." if self.direction else self.meaning
+
+    @property
+    def title(self) -> str:
+        """Label and direction, for an axis."""
+        return f"{self.label} ({self.direction.lower()})" if self.direction else self.label
 
 
 CATALOGUE = {
@@ -31,7 +45,7 @@ CATALOGUE = {
         Metric("class_mae", "Class MAE", "Mean distance between true and predicted level, in levels.", "lower"),
         Metric(
             "ranked_probability_score",
-            "Ranked probability score",
+            "Ranked prob. score",
             "Squared distance between the cumulated probabilities and the truth, over four cuts.",
             "lower",
         ),
@@ -47,29 +61,58 @@ CATALOGUE = {
             "classwise_ece", "Classwise ECE", "Mean gap between stated probability and frequency, per level.", "lower"
         ),
         Metric(
+            "ece",
+            "Top-label ECE",
+            "Mean gap between the stated probability of the predicted level and how often it is the true one.",
+            "lower",
+        ),
+        Metric(
             "conformal_coverage",
             "Conformal coverage",
             "Share of posts whose true level lies in the set that promises 90%.",
-            nominal=0.9,
+            None,
+            0.9,
         ),
         Metric("conformal_set_size", "Conformal set size", "Mean number of levels in that set, 1 to 5.", "lower"),
         Metric(
             "interval_coverage",
             "Interval coverage",
             "Share of posts whose score lies in the interval that promises 80%.",
-            nominal=0.8,
+            None,
+            0.8,
         ),
         Metric(
             "pairwise_accuracy", "Pairwise accuracy", "Share of post pairs put in the right order; guessing gives .50."
         ),
+        Metric(
+            "pairwise_accuracy_within_group",
+            "Pairwise accuracy, same group",
+            "The same among pairs of one channel or series, whose name then cannot help.",
+        ),
+        Metric("loss", "Loss", "What training lowers; of no unit, and comparable within one network only.", "lower"),
+        Metric(
+            "area_difference",
+            "Area difference (levels)",
+            "Area under insertion minus that under deletion; an order that knows nothing is near 0.",
+        ),
+        Metric(
+            "completeness_error",
+            "Completeness error (levels)",
+            "What the values of all parts fail to account for of the answer.",
+            "lower",
+        ),
+        Metric("seconds", "Seconds", "Time that one explanation took.", "lower"),
     )
 }
-HEADLINE = ("src", "accuracy", "within_one_accuracy", "macro_f1", "quadratic_kappa", "class_mae", "log_loss")
+HEADLINE = (
+    "src", "accuracy", "within_one_accuracy", "macro_f1", "quadratic_kappa", "ranked_probability_score", "log_loss",
+)  # fmt: skip
 
 
 def metric(name: str) -> Metric:
-    """The catalogue's entry, or a plain one for a metric the catalogue does not know."""
-    return CATALOGUE.get(name, Metric(name, name.replace("_", " "), "A figure this dashboard has no definition of."))
+    """The catalogue's entry, or one without a direction for a metric the catalogue does not know."""
+    plain = name.replace("_", " ").capitalize()
+    return CATALOGUE.get(name, Metric(name, plain, "A figure this dashboard has no definition of.", None))
 
 
 def ordered(names: list[str]) -> list[str]:
@@ -78,17 +121,28 @@ def ordered(names: list[str]) -> list[str]:
     return known + sorted(set(names) - set(known))
 
 
-def verdict(name: str, delta: float, low: float | None, high: float | None, basis: str = "seeds and posts") -> str:
-    """Does a difference help? "better", "worse", "no clear difference" (zero inside), or "not tested" (no interval).
+def ranked(table: pd.DataFrame, what: Metric, column: str = "value") -> pd.DataFrame:
+    """Rows of one metric, best first: a coverage by its distance to the promise; as they come where nobody knows."""
+    if what.nominal is not None and column == "value":
+        return table.iloc[(table[column] - what.nominal).abs().argsort(kind="stable")]
+    if what.better is None:
+        return table
+    return table.sort_values(column, ascending=what.better == "lower", kind="stable")
 
-    Where the interval draws seeds but not test posts, that is said: such a difference may still be these posts' luck.
-    """
-    if low is None or high is None or low != low or high != high:
+
+def between(low: float, high: float, style: str = ".3f") -> str:
+    """An interval in words; empty where there is none."""
+    return "" if pd.isna(low) or pd.isna(high) else f"{low:{style}} to {high:{style}}"
+
+
+def verdict(name: str, low: float, high: float) -> str:
+    """What a difference's interval says: "better", "worse", "no clear difference" (zero inside) or "not tested" (there
+    is none); "higher" or "lower" where nobody knows which is better."""
+    if pd.isna(low) or pd.isna(high):
         return "not tested"
     if low <= 0 <= high:
         return "no clear difference"
-    if metric(name).nominal is not None:
-        word = "higher" if delta > 0 else "lower"
-    else:
-        word = "better" if (delta > 0) == (metric(name).better == "higher") else "worse"
-    return word if basis == "seeds and posts" else f"{word}, seeds only"
+    better = metric(name).better
+    if better is None:
+        return "higher" if low > 0 else "lower"
+    return "better" if (low > 0) == (better == "higher") else "worse"

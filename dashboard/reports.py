@@ -5,6 +5,7 @@
 """
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ from typing import Any
 import duckdb
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from dashboard.checks import faults
 from engine.errors import DataError
+from engine.scoring import LEVELS
 
 ROOT = Path(__file__).resolve().parents[1]
+# Of report.json, as `evaluate` writes it.
+FORMAT = 2
 
 # Columns without which a table's page cannot be drawn; further columns are welcome.
 COLUMNS: dict[str, frozenset[str]] = {
@@ -29,6 +34,8 @@ COLUMNS: dict[str, frozenset[str]] = {
         "score score_low score_high set_low set_high abstain".split()
     ),
     "reliability": frozenset("model view split level bin_low bin_high confidence frequency n".split()),
+    "differences": frozenset("model view reference reference_view metric delta low high n".split()),
+    "coverage": frozenset("model view split level metric value low high n".split()),
     "curves": frozenset("model epoch step split metric value".split()),
     "ablations": frozenset("family ablation reference seed split metric value reference_value".split()),
     "comparisons": frozenset("ablation reference metric delta low high seeds n".split()),
@@ -68,7 +75,13 @@ class Report:
 
     @property
     def cuts(self) -> list[float]:
-        return [float(cut) for cut in self.facts.get("cuts", [])]
+        return [float(cut) for cut in self.facts["cuts"]]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the report says of its dataset: name, fingerprint and what was read."""
+        found = self.facts.get("data")
+        return found if isinstance(found, dict) else {}
 
     @property
     def notes(self) -> list[str]:
@@ -91,40 +104,48 @@ def _name(folder: Path) -> str:
 
 
 def stamp_of(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Name, time and size of every file: changes when the report is written anew."""
-    files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
-    return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+    """Name, time and size of every file: changes when the report is written anew. Empty when it cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+    except OSError:
+        return ()
+    return tuple(sorted((name, status.st_mtime_ns, status.st_size) for name, status in found))
 
 
 def open_report(folder: Path) -> Report:
-    """Read report.json and the tables' columns. Raises DataError when there is no readable report at all."""
+    """Read report.json, the tables' columns, and whether their rows are possible.
+
+    A table that is not as it should be is left out and named in `problems`. Raises DataError when there is no report
+    that this version can read.
+    """
     if not folder.is_dir():
         raise DataError(f"There is no report at {folder}. Point FIRST_IMPRESSIONS_REPORT to a report's folder.")
-    facts = _read_facts(folder)
+    stamp, facts = stamp_of(folder), _read_facts(folder)
     columns: dict[str, tuple[str, ...]] = {}
     problems: list[str] = []
-    for table, needed in COLUMNS.items():
-        path = folder / f"{table}.parquet"
-        if not path.is_file():
-            if table in EXPECTED:
-                problems.append(f"{path.name} is missing from the report, so what it would show is left out.")
-            continue
-        try:
-            found = _columns_of(path)
-        except duckdb.Error:
-            problems.append(f"{path.name} cannot be read as Parquet, so what it would show is left out.")
-            continue
-        lacking = sorted(needed - set(found))
-        if lacking:
-            problems.append(f"{path.name} lacks {', '.join(lacking)}, so what it would show is left out.")
-        else:
-            columns[table] = found
-    return Report(folder, facts, columns, tuple(problems), stamp_of(folder))
-
-
-def _columns_of(path: Path) -> tuple[str, ...]:
     with duckdb.connect() as connection:
-        return tuple(column[0] for column in connection.read_parquet(str(path)).description)
+        for table, needed in COLUMNS.items():
+            path = folder / f"{table}.parquet"
+            if not path.is_file():
+                if table in EXPECTED:
+                    problems.append(f"{path.name} is missing from the report")
+                continue
+            try:
+                relation = connection.read_parquet(str(path))
+                relation.create_view(table)
+            except duckdb.Error:
+                problems.append(f"{path.name} cannot be read as Parquet")
+                continue
+            if lacking := sorted(needed - set(relation.columns)):
+                problems.append(f"{path.name} lacks {', '.join(lacking)}")
+            else:
+                columns[table] = tuple(relation.columns)
+        for table, fault in faults(connection, tuple(columns)):
+            del columns[table]
+            problems.append(f"{table}.parquet {fault}")
+    told = tuple(f"{problem}, so what it would show is left out." for problem in problems)
+    return Report(folder, facts, columns, told, stamp)
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:
@@ -133,13 +154,21 @@ def _read_facts(folder: Path) -> dict[str, Any]:
         raise DataError(f"{folder} holds no report.json, so it is no report. `python -m training evaluate` writes one.")
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as JSON ({error}). Write the report again.") from error
     if not isinstance(facts, dict):
         raise DataError(f"{path} should hold one JSON object. Write the report again.")
-    cuts = facts.get("cuts", [])
-    if not isinstance(cuts, list) or not all(isinstance(cut, int | float) for cut in cuts):
-        raise DataError(f"The level cuts in {path} are not numbers. Write the report again.")
+    if (found := facts.get("format", 1)) != FORMAT:
+        if isinstance(found, int) and found > FORMAT:
+            raise DataError(f"The report in {folder} was written by a newer version; update First Impressions.")
+        raise DataError(
+            f"The report in {folder} was written by an older version; run `python -m training evaluate` again."
+        )
+    cuts = facts.get("cuts")
+    if not isinstance(cuts, list) or not all(isinstance(cut, int | float) for cut in cuts) or cuts != sorted(cuts):
+        raise DataError(f"The level cuts in {path} are not rising numbers. Write the report again.")
+    if len(cuts) != len(LEVELS) - 1:
+        raise DataError(f"The report in {folder} has {len(cuts) + 1} levels, and the dashboard shows {len(LEVELS)}.")
     return facts
 
 

@@ -68,3 +68,8 @@ def scalar(report: Report, sql: str, parameters: Sequence[object] = ()) -> int:
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table as dicts from column name to value."""
     return cast(list[dict[str, Any]], table.to_dict("records"))
+
+
+def by_metric(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The rows of a table by their metric, the first of each."""
+    return {row["metric"]: row for row in reversed(records(table))}

@@ -1,21 +1,28 @@
-"""The engine's command line: `python -m engine score posts.csv -o predictions.parquet`."""
+"""The engine's command line: `python -m engine score|features posts.csv -o table.parquet`."""
 
 # What is heavy to import is imported where it is used, so that --help and a wrong argument answer at once.
 import argparse
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
-DESCRIPTION = """\
-Predict the engagement level of every post of a file.
+from engine.errors import FirstImpressionsError
 
+INPUT = """
 The input is .csv, .jsonl, .ndjson or .parquet with any of the columns post_id, title, tags, description and image, at
 least title or image among them; other columns are ignored. An image is a path (in Parquet also the picture's bytes).
 The output is .parquet or .csv by its ending: one row for each row of the input, in the same order. A row that cannot
-be predicted says why in its column error; the others go on.
+be used says why in its column error; the others go on.
+"""
+SCORE = f"Predict the engagement level of every post of a file.\n{INPUT}"
+FEATURES = f"""Write what a model reads off every post of a file.
+{INPUT}
+A feature of one number is a column of its name, one of several has a column <feature>.<column> for each. What belongs
+to a side that a post lacks is empty.
 """
 
 
@@ -25,30 +32,70 @@ class Stopped(BaseException):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 2 not possible (one sentence on stderr), 130 stopped."""
-    options = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="python -m engine", description="First Impressions without a browser.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    _add(commands, "score", "predict every post of a file", SCORE, _score)
+    features = _add(commands, "features", "write what a model reads off every post of a file", FEATURES, _features)
+    features.add_argument("--embeddings", action="store_true", help="also the vectors of encoders")
+    options = parser.parse_args(arguments)
     try:
         with _stopped_by_signals():
-            return _score(options)
+            options.run(options)
+    except FirstImpressionsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     except Stopped:
         print("Stopped; nothing was written.", file=sys.stderr)
         return 130
+    return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m engine", description="First Impressions without a browser.")
-    commands = parser.add_subparsers(required=True, metavar="command")
-    score = commands.add_parser(
-        "score",
-        help="predict every post of a file",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    help_text: str,
+    description: str,
+    run: Callable[[argparse.Namespace], None],
+) -> argparse.ArgumentParser:
+    """A sub-command that makes one table of one file of posts."""
+    parser = commands.add_parser(
+        name, help=help_text, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    score.add_argument("source", metavar="IN", type=Path, help="file of posts: .csv, .jsonl, .ndjson or .parquet")
-    score.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="table: .parquet or .csv")
-    score.add_argument("--bundle", metavar="PATH", type=Path, help="folder of the bundle (default: the shipped one)")
-    score.add_argument("--batch-size", metavar="N", type=_batch_size, default=32, help="posts at a time (default: 32)")
-    score.add_argument("--images-root", metavar="DIR", type=Path, help="where image paths start (default: IN's folder)")
+    parser.add_argument("source", metavar="IN", type=Path, help="file of posts: .csv, .jsonl, .ndjson or .parquet")
+    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="table: .parquet or .csv")
+    parser.add_argument("--bundle", metavar="PATH", type=Path, help="folder of the bundle (default: the shipped one)")
+    parser.add_argument("--batch-size", metavar="N", type=_batch_size, default=32, help="posts at a time (default: 32)")
+    parser.add_argument(
+        "--images-root", metavar="DIR", type=Path, help="where image paths start (default: IN's folder)"
+    )
+    parser.set_defaults(run=run)
     return parser
+
+
+def _score(options: argparse.Namespace) -> None:
+    from engine.batch.score import check_files, score_file
+
+    check_files(options.source, options.output)
+    from engine.predictor import Predictor
+
+    predictor = Predictor.load(options.bundle)
+    print(score_file(predictor, options.source, options.output, **_how(options)), file=sys.stderr)
+
+
+def _features(options: argparse.Namespace) -> None:
+    from engine.batch.score import check_files
+
+    check_files(options.source, options.output)
+    from engine.batch.features import write_features
+    from engine.predictor import Predictor
+
+    predictor, how = Predictor.load(options.bundle), _how(options)
+    summary = write_features(predictor, options.source, options.output, embeddings=options.embeddings, **how)
+    print(f"{summary.scored:,} written, {summary.failed:,} with errors", file=sys.stderr)
+
+
+def _how(options: argparse.Namespace) -> dict[str, Any]:
+    return {"batch_size": options.batch_size, "images_root": options.images_root, "progress": True}
 
 
 def _batch_size(text: str) -> int:
@@ -75,29 +122,6 @@ def _stopped_by_signals() -> Iterator[None]:
     finally:
         for number, handler in listened.items():
             signal.signal(number, handler)
-
-
-def _score(options: argparse.Namespace) -> int:
-    from engine.batch.score import check_files, score_file
-    from engine.errors import FirstImpressionsError
-
-    try:
-        check_files(options.source, options.output)
-        from engine.predictor import Predictor
-
-        summary = score_file(
-            Predictor.load(options.bundle),
-            options.source,
-            options.output,
-            batch_size=options.batch_size,
-            images_root=options.images_root,
-            progress=True,
-        )
-    except FirstImpressionsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(summary, file=sys.stderr)
-    return 0
 
 
 if __name__ == "__main__":

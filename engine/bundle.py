@@ -1,57 +1,71 @@
 """A bundle: the folder with all that a prediction needs, each file under its hash. Saved whole, verified on load.
 
-No file of it is ever unpickled: weights are safetensors or CatBoost's own format, the rest is JSON.
+No file of it is ever unpickled: weights are safetensors or CatBoost's own format, the rest is JSON. The hashes find
+accidents, not an author who meant harm: see SECURITY.md.
 """
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NoReturn, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError, model_validator
 
 from engine.errors import BundleError
+from engine.files import replacing_folder, write_bytes
 from engine.prediction import View
 
 MANIFEST = "bundle.json"
 CARD = "README.md"
-FORMAT = 1
+FORMAT = 2
+FEATURES, MEMBERS = "features", "members"
+# Far above any real manifest; parsing a giant one would only fill the memory.
+MOST_BYTES = 20_000_000
+
+Name = Annotated[str, StringConstraints(pattern=r"^[\w][\w .+-]{0,99}$")]
+Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class EncoderEntry(_Strict):
-    """A tower: how `load_encoder` names it, and a file of fine-tuned tensors to put over its own."""
+class FeatureEntry(_Strict):
+    """A feature: its kind, the features it is computed from, what its `load` needs, and its identity.
 
-    spec: str
-    weights: str | None = None
+    `fitted_on` is the hash of the training posts, where it was fitted on any; `fingerprint` that of all which decides
+    its values, an encoder's weights included, and a bundle is refused where it comes out otherwise.
+    """
+
+    kind: Name
+    name: Name
+    upstream: tuple[Name, ...]
+    config: dict[str, Any]
+    fitted_on: str
+    fingerprint: str
 
 
 class MemberEntry(_Strict):
     """A member of the blend: its class in `engine.members.KINDS`, its name, and what its `load` needs."""
 
-    kind: str
-    name: str
-    facts: dict[str, Any]
+    kind: Name
+    name: Name
+    config: dict[str, Any]
 
 
 class ViewFit(_Strict):
-    """How one view's answers are blended and calibrated; every figure fitted on validation posts.
+    """How one view's outputs are blended and calibrated; every figure fitted on validation posts.
 
     Probabilities are pooled log-linearly with `probability_weights`, scores linearly with `score_weights`; the log
     engagement score is `intercept` + `slope` · blended score.
     """
 
-    probability_weights: dict[str, float]
-    score_weights: dict[str, float]
-    slope: float
-    intercept: float
+    probability_weights: dict[str, Share] = Field(min_length=1)
+    score_weights: dict[str, Share] = Field(min_length=1)
+    slope: FiniteFloat
+    intercept: FiniteFloat
     temperature: dict[str, Any]
     level_sets: dict[str, Any]
     interval: dict[str, Any]
@@ -59,25 +73,33 @@ class ViewFit(_Strict):
 
 
 class Bundle(_Strict):
-    """The manifest, bundle.json. `facts` are figures of the report, `notes` sentences to show with every figure."""
+    """The manifest, bundle.json. `test_metrics` are figures of the report, `notes` sentences to show with them."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     name: str
     recipe: str
     created: str
     score_formula: str
-    cuts: tuple[float, float, float, float]
-    prior: tuple[float, float, float, float, float]
+    cuts: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
+    prior: tuple[Share, Share, Share, Share, Share]
     text_fields: tuple[str, ...]
-    encoders: dict[str, EncoderEntry]
-    ngrams: str | None
-    alignment: str | None
-    members: tuple[MemberEntry, ...]
+    features: tuple[FeatureEntry, ...] = ()
+    members: tuple[MemberEntry, ...] = ()
     views: dict[View, ViewFit]
     data: dict[str, Any]
-    facts: dict[str, Any] = {}
+    test_metrics: dict[str, Any] = {}
     notes: tuple[str, ...] = ()
     files: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if not math.isclose(sum(self.prior), 1.0, abs_tol=1e-6) or list(self.cuts) != sorted(self.cuts):
+            raise ValueError("prior or cuts are none")
+        members = {member.name for member in self.members}
+        named = {name for fit in self.views.values() for name in (*fit.probability_weights, *fit.score_weights)}
+        if self.members and not named <= members:
+            raise ValueError(f"the blend names a member that is not there: {min(named - members)}")
+        return self
 
 
 def _digest(path: Path) -> str:
@@ -85,51 +107,53 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _seal(manifest: Bundle) -> bytes:
+def _seal(fields: dict[str, Any]) -> bytes:
     """The manifest as stored: JSON with the hash of its own other fields, so that no byte of it can change unseen."""
-    fields = manifest.model_dump(mode="json")
-    text = json.dumps(fields, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(fields, sort_keys=True, ensure_ascii=False, allow_nan=False)
     sealed = {**fields, "sha256": hashlib.sha256(text.encode()).hexdigest()}
     return (json.dumps(sealed, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def _files(folder: Path) -> list[str]:
-    return sorted(
-        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST
-    )
+    """Every file but the manifest, as `folder/name` at most. Raises BundleError for links and deeper folders."""
+    found = []
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (path.is_file() or path.is_dir()) or name.count("/") > 1:
+            raise BundleError(f"The bundle {folder} holds {name}, a link or a folder in a folder; remove it.")
+        if path.is_file() and name != MANIFEST:
+            found.append(name)
+    return sorted(found)
 
 
-def save_bundle(target: Path, manifest: Bundle, write: Callable[[Path], None]) -> Bundle:
-    """Make a bundle at `target`: `write` fills a folder, hashes are taken, and the folder is moved there.
+def save_bundle(target: Path, write: Callable[[Path], Bundle]) -> Bundle:
+    """Make a bundle at `target`: `write` fills a folder and gives the manifest, hashes are taken, it moves there.
 
-    A bundle that was there is replaced at the end; until then, and after any error, it stays as it was.
+    A bundle that was there is exchanged with it at the end; until then, and after any error, it stays as it was.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        write(staging)
+    with replacing_folder(target) as staging:
+        manifest = write(staging)
         complete = manifest.model_copy(update={"files": {name: _digest(staging / name) for name in _files(staging)}})
-        (staging / MANIFEST).write_bytes(_seal(complete))
-        staging.chmod(0o755)
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-            os.replace(target, old / "bundle")
-            os.replace(staging, target)
-            shutil.rmtree(old)
-        else:
-            os.replace(staging, target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        (staging / MANIFEST).write_bytes(_seal(complete.model_dump(mode="json")))
     return complete
 
 
 def amend_bundle(folder: Path, **changes: Any) -> Bundle:
-    """Replace manifest fields (facts, notes) of a bundle after its evaluation; weights stay under their hashes."""
+    """Replace manifest fields (test_metrics, notes) of a bundle after its evaluation; weights stay as they are."""
     manifest = read_bundle(folder).model_copy(update=changes)
-    temporary = folder / f".{MANIFEST}.tmp"
-    temporary.write_bytes(_seal(manifest))
-    os.replace(temporary, folder / MANIFEST)
+    # Any other file in the folder would make the bundle refuse itself, also one that a killed run left there.
+    write_bytes(folder / MANIFEST, _seal(manifest.model_dump(mode="json")), scratch=folder.parent)
     return manifest
+
+
+def fingerprint(manifest: Bundle) -> str:
+    """Hash of what a bundle answers with: its manifest without the figures and notes that `evaluate` puts in later."""
+    fields = manifest.model_dump(mode="json", exclude={"test_metrics", "notes"})
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -141,17 +165,20 @@ def read_bundle(folder: Path) -> Bundle:
     again = "fetch or train the bundle again"
     if not path.is_file():
         raise BundleError(f"There is no bundle at {folder}; give a folder that holds {MANIFEST}, or train one.")
-    stored = path.read_bytes()
     try:
-        fields = json.loads(stored)
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError("too large")
+        stored = path.read_bytes()
+        fields = json.loads(stored, parse_constant=_no_constant)
         fields.pop("sha256")
         if fields.get("format") != FORMAT:
             raise BundleError(f"The bundle {folder} has format {fields.get('format')}, not {FORMAT}; {again}.")
+        if _seal(fields) != stored:
+            raise BundleError(f"{MANIFEST} of the bundle {folder} was changed; {again}.")
         manifest = Bundle.model_validate(fields)
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+    # RecursionError: brackets nested by the thousand.
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError, ValidationError) as error:
         raise BundleError(f"{MANIFEST} of the bundle {folder} cannot be read; {again}.") from error
-    if _seal(manifest) != stored:
-        raise BundleError(f"{MANIFEST} of the bundle {folder} was changed; {again}.")
     found = _files(folder)
     for name in sorted(set(manifest.files) | set(found)):
         if name not in found:

@@ -1,8 +1,7 @@
-"""How sure a prediction is: temperature, conformal level sets, score intervals, and when to abstain.
+"""How sure a prediction is: temperature, conformal level sets and score intervals.
 
-Everything is fitted on validation posts that trained nothing, and what is fitted is a handful of plain numbers.
-Conformal coverage holds on average over posts like those of the calibration split, not for each post. The one number
-of the temperature may be fitted on the same posts as the sets: the coverage hardly feels it.
+What is fitted is a handful of plain numbers, on posts that trained nothing; sets and intervals on posts that chose
+nothing either (`training.modeling.blend`). Conformal coverage holds on average over posts like those, not for each.
 """
 
 import math
@@ -14,7 +13,6 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
 from engine.errors import BundleError
-from engine.scoring import LEVELS
 
 Array = npt.NDArray[np.float64]
 
@@ -22,18 +20,19 @@ Array = npt.NDArray[np.float64]
 SMALLEST = 1e-12
 _TEMPERATURES = (0.05, 20.0)
 _SMALLEST_SPREAD = 0.25
-# One-sided 5 % of a normal distribution.
-_SIGNIFICANT = 1.645
 
 
-def _probabilities(values: npt.ArrayLike) -> Array:
+def proper(values: npt.ArrayLike) -> Array:
+    """Probabilities (n, levels) with rows summing to 1. Raises ValueError for what is none."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 2 or not np.isfinite(array).all() or (array < 0).any() or (array.sum(axis=1) <= 0).any():
         raise ValueError("probabilities must be finite, not negative, and of shape (n, levels)")
-    return array / array.sum(axis=1, keepdims=True)
+    shares: Array = array / array.sum(axis=1, keepdims=True)
+    return shares
 
 
-def _labels(levels: npt.ArrayLike, probabilities: Array) -> npt.NDArray[np.int64]:
+def labels_of(levels: npt.ArrayLike, probabilities: Array) -> npt.NDArray[np.int64]:
+    """Levels (n,) of as many posts. Raises ValueError for what is none."""
     array = np.asarray(levels)
     if array.shape != probabilities.shape[:1] or len(array) == 0:
         raise ValueError(f"{array.shape} levels do not fit {probabilities.shape} probabilities")
@@ -57,12 +56,12 @@ def conformal_quantile(scores: npt.ArrayLike, level: float) -> float:
 
 def level_spread(probabilities: npt.ArrayLike) -> Array:
     """Standard deviation of the level under each row of (n, levels) probabilities, in levels; shape (n,)."""
-    array = _probabilities(probabilities)
+    array = proper(probabilities)
     positions = np.arange(array.shape[1])
     return np.sqrt(np.maximum(array @ positions**2 - (array @ positions) ** 2, 0.0))
 
 
-class _Stored:
+class Stored:
     """JSON in and out for the frozen dataclasses of this module."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,27 +72,36 @@ class _Stored:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`. Raises BundleError when a key is missing or one too many."""
+        """The inverse of `to_dict`. Raises BundleError for a key that is missing or one too many, and for no number."""
         names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
         if set(values) != names:
             odd = ", ".join(sorted(set(values) ^ names))
             raise BundleError(
                 f"The bundle's {cls.__name__} does not fit this version ({odd}); train or download it again."
             )
+        numbers = [number for value in values.values() for number in (value if isinstance(value, list) else [value])]
+        if not all(number is None or (type(number) in (int, float) and math.isfinite(number)) for number in numbers):
+            raise BundleError(
+                f"The bundle's {cls.__name__} holds what is no finite number; train or download it again."
+            )
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 @dataclass(frozen=True)
-class Temperature(_Stored):
+class Temperature(Stored):
     """Temperature scaling (Guo et al. 2017): p_k^(1/T) / Σ p_j^(1/T). T > 1 flattens; the order of levels is kept."""
 
     value: float
 
+    def __post_init__(self) -> None:
+        if not self.value > 0:
+            raise BundleError(f"{self.value} is no temperature; train or download the bundle again.")
+
     @classmethod
     def fit(cls, probabilities: npt.ArrayLike, levels: npt.ArrayLike) -> Self:
         """The T between 0.05 and 20 with the least log-loss on n posts: probabilities (n, levels), levels (n,)."""
-        array = _probabilities(probabilities)
-        labels = _labels(levels, array)
+        array = proper(probabilities)
+        labels = labels_of(levels, array)
         logits = np.log(np.maximum(array, SMALLEST))
         rows = np.arange(len(labels))
 
@@ -108,9 +116,10 @@ class Temperature(_Stored):
 
     def apply(self, probabilities: npt.ArrayLike) -> Array:
         """Calibrated probabilities, shape (n, levels), rows summing to 1."""
-        scaled = np.log(np.maximum(_probabilities(probabilities), SMALLEST)) / self.value
+        scaled = np.log(np.maximum(proper(probabilities), SMALLEST)) / self.value
         powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        shares: Array = powers / powers.sum(axis=1, keepdims=True)
+        return shares
 
 
 def _mass_before(probabilities: Array) -> Array:
@@ -133,7 +142,7 @@ def _mass_before(probabilities: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class LevelSets(_Stored):
+class LevelSets(Stored):
     """Conformal sets of consecutive levels: ordinal adaptive prediction sets (Lu et al. 2022, arXiv:2207.02238).
 
     From the likeliest level the interval grows by the likelier of its two neighbours until it holds the mass
@@ -147,21 +156,21 @@ class LevelSets(_Stored):
     @classmethod
     def fit(cls, probabilities: npt.ArrayLike, levels: npt.ArrayLike, alpha: float = 0.1) -> Self:
         """Calibrates on n posts: calibrated probabilities (n, levels), true levels (n,)."""
-        array = _probabilities(probabilities)
-        labels = _labels(levels, array)
+        array = proper(probabilities)
+        labels = labels_of(levels, array)
         reached = _mass_before(array)[np.arange(len(labels)), labels]
         return cls(min(conformal_quantile(reached, 1.0 - alpha), 1.0), alpha)
 
     def apply(self, probabilities: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """First and last level of each set, shape (n, 2); the likeliest level is always inside."""
-        array = _probabilities(probabilities)
+        array = proper(probabilities)
         # Sums of the same five numbers may differ in the last bits between calibration and use.
         inside = _mass_before(array) <= self.threshold + 1e-9
         return np.stack([inside.argmax(axis=1), array.shape[1] - 1 - inside[:, ::-1].argmax(axis=1)], axis=1)
 
 
 @dataclass(frozen=True)
-class ScoreInterval(_Stored):
+class ScoreInterval(Stored):
     """Interval on the log score: normalised split-conformal residuals with one quantile a side.
 
     A residual is divided by the post's difficulty, the spread of its level distribution (Papadopoulos et al. 2008;
@@ -199,92 +208,3 @@ class ScoreInterval(_Stored):
         difficulty = self._difficulty(probabilities)
         centre = np.asarray(log_scores, dtype=np.float64)
         return np.stack([centre + self.low * difficulty, centre + self.high * difficulty], axis=1)
-
-
-def divergence(probabilities: npt.ArrayLike, prior: npt.ArrayLike) -> Array:
-    """Kullback–Leibler divergence of each row from the prior, in nats, shape (n,): what the post told the model."""
-    array = np.maximum(_probabilities(probabilities), SMALLEST)
-    return np.maximum(
-        (array * np.log(array / np.maximum(np.asarray(prior, dtype=np.float64), SMALLEST))).sum(axis=1), 0
-    )
-
-
-@dataclass(frozen=True)
-class Abstention(_Stored):
-    """Abstain when the level set is wide and the distribution is nearly the prior.
-
-    A post is left unanswered when its set has at least `min_levels` levels and its divergence from `prior` is below
-    `threshold` (nats). The other fields say what that did on the validation posts.
-    """
-
-    prior: tuple[float, ...]
-    threshold: float
-    min_levels: int
-    share: float
-    accuracy_abstained: float | None
-    accuracy_kept: float | None
-
-    @classmethod
-    def fit(
-        cls,
-        probabilities: npt.ArrayLike,
-        level_sets: npt.ArrayLike,
-        levels: npt.ArrayLike,
-        prior: npt.ArrayLike,
-        min_levels: int = 4,
-        lost: float = 0.5,
-    ) -> Self:
-        """Tunes the threshold on n posts: probabilities (n, k), sets (n, 2), true levels (n,), prior (k,).
-
-        The largest threshold is taken at which the model has `lost` at least this share of its gain in accuracy over
-        guessing the commonest level, and is less accurate than on the other posts (two-proportion z, one-sided 5 %);
-        0, which never abstains, if there is none. A model that gains nothing abstains on every wide set.
-        """
-        array = _probabilities(probabilities)
-        labels = _labels(levels, array)
-        known = np.asarray(prior, dtype=np.float64)
-        distance = divergence(array, known)
-        right = (array.argmax(axis=1) == labels).astype(np.float64)
-        sets = np.asarray(level_sets)
-        candidates = np.flatnonzero(sets[:, 1] - sets[:, 0] + 1 >= min_levels)
-        candidates = candidates[np.argsort(distance[candidates], kind="stable")]
-        guess = float(np.mean(labels == known.argmax()))
-        threshold = 0.0
-        if right.mean() <= guess:
-            threshold = -math.log(max(known.min(), SMALLEST))
-        elif len(candidates):
-            ends = distance[candidates]
-            taken = np.arange(1, len(candidates) + 1)
-            accuracy = right[candidates].cumsum() / taken
-            rest = np.maximum(len(right) - taken, 1)
-            others = (right.sum() - right[candidates].cumsum()) / rest
-            error = np.sqrt(right.mean() * (1 - right.mean()) * (1 / taken + 1 / rest))
-            poor = (accuracy <= right.mean() - lost * (right.mean() - guess)) & (
-                others - accuracy >= _SIGNIFICANT * error
-            )
-            if poor.any():
-                threshold = float(np.nextafter(ends[np.flatnonzero(poor)[-1]], np.inf))
-        rule = cls(tuple(known.tolist()), threshold, min_levels, 0.0, None, None)
-        left = rule.apply(array, sets)
-        return cls(
-            rule.prior,
-            threshold,
-            min_levels,
-            float(left.mean()),
-            float(right[left].mean()) if left.any() else None,
-            float(right[~left].mean()) if (~left).any() else None,
-        )
-
-    def apply(self, probabilities: npt.ArrayLike, level_sets: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """True for each of n posts on which the model does not answer; sets as `LevelSets.apply` gives them."""
-        sets = np.asarray(level_sets)
-        wide = sets[:, 1] - sets[:, 0] + 1 >= self.min_levels
-        return wide & (divergence(probabilities, self.prior) < self.threshold)
-
-    @staticmethod
-    def reason(first: int, last: int) -> str:
-        """The sentence that goes with an abstention whose level set runs from `first` to `last`."""
-        return (
-            f"The model cannot tell this post from a typical one: any of {last - first + 1} levels, "
-            f"from {LEVELS[first]} to {LEVELS[last]}, is possible."
-        )

@@ -72,7 +72,7 @@ class Head(nn.Module):
 
 
 class Projection(nn.Module):
-    """Tower tokens (n, t, dim) → tokens of the network's width."""
+    """Encoder tokens (n, t, dim) → tokens of the network's width."""
 
     def __init__(self, dim: int, width: int, dropout: float) -> None:
         super().__init__()
@@ -89,7 +89,9 @@ class Concatenation(nn.Module):
         super().__init__()
         self.outputs = 4 * config.width
 
-    def forward(self, image: Tokens, text: Tokens, image_pooled: torch.Tensor, text_pooled: torch.Tensor):
+    def forward(
+        self, image: Tokens, text: Tokens, image_pooled: torch.Tensor, text_pooled: torch.Tensor
+    ) -> torch.Tensor:
         return torch.cat([image_pooled, text_pooled], dim=-1)
 
 
@@ -104,7 +106,9 @@ class GatedUnit(nn.Module):
         self.gate = nn.Linear(2 * pooled, pooled)
         self.outputs = pooled
 
-    def forward(self, image: Tokens, text: Tokens, image_pooled: torch.Tensor, text_pooled: torch.Tensor):
+    def forward(
+        self, image: Tokens, text: Tokens, image_pooled: torch.Tensor, text_pooled: torch.Tensor
+    ) -> torch.Tensor:
         gate = torch.sigmoid(self.gate(torch.cat([image_pooled, text_pooled], dim=-1)))
         return gate * torch.tanh(self.image(image_pooled)) + (1 - gate) * torch.tanh(self.text(text_pooled))
 
@@ -125,7 +129,9 @@ class CrossAttention(nn.Module):
         self.image_pool = AttentionPool(config.width)
         self.outputs = 4 * config.width
 
-    def forward(self, image: Tokens, text: Tokens, image_pooled: torch.Tensor, text_pooled: torch.Tensor):
+    def forward(
+        self, image: Tokens, text: Tokens, image_pooled: torch.Tensor, text_pooled: torch.Tensor
+    ) -> torch.Tensor:
         seen, _ = self.text_to_image(
             text.values, image.values, image.values, key_padding_mask=~image.mask, need_weights=False
         )
@@ -145,10 +151,7 @@ MIXERS: Mapping[FusionKind, type[nn.Module]] = {
 
 
 class FusionNetwork(nn.Module):
-    """Two projections, one mixer, three heads.
-
-    `project_image` and `project_text` are the per-side halves: their results can be kept while the other side changes.
-    """
+    """Two projections, one mixer, three heads."""
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__()
@@ -167,16 +170,12 @@ class FusionNetwork(nn.Module):
             }
         )
 
-    def project_image(self, tokens: Tokens) -> Tokens:
-        return self.image_projection(tokens)
-
-    def project_text(self, tokens: Tokens) -> Tokens:
-        return self.text_projection(tokens)
-
-    def answer(
+    def forward(
         self, image: Tokens | None, text: Tokens | None, views: Sequence[View] = VIEWS
     ) -> dict[View, HeadOutput]:
-        """Outputs of the heads of `views` whose sides are there, from projected tokens."""
+        """Outputs of the heads of `views` whose sides are there, from the encoders' tokens."""
+        image = self.image_projection(image) if image is not None else None
+        text = self.text_projection(text) if text is not None else None
         outputs: dict[View, HeadOutput] = {}
         image_pooled = self.image_pool(image) if image is not None else None
         text_pooled = self.text_pool(text) if text is not None else None
@@ -187,16 +186,6 @@ class FusionNetwork(nn.Module):
         if image_pooled is not None and text_pooled is not None and "both" in views:
             outputs["both"] = self.heads["both"](self.mixer(image, text, image_pooled, text_pooled))
         return outputs
-
-    def forward(
-        self, image: Tokens | None, text: Tokens | None, views: Sequence[View] = VIEWS
-    ) -> dict[View, HeadOutput]:
-        """`answer` from the towers' own tokens."""
-        return self.answer(
-            self.project_image(image) if image is not None else None,
-            self.project_text(text) if text is not None else None,
-            views,
-        )
 
 
 def soft_levels(levels: torch.Tensor, sharpness: float = 1.5) -> torch.Tensor:

@@ -8,7 +8,6 @@ import hashlib
 import re
 import stat
 import warnings
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -39,7 +38,7 @@ TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 
-UNREADABLE = "This file is no picture that can be read; use JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF."
+UNREADABLE = "This file is no picture that can be read; use JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF."
 BROKEN = "The picture is broken or cut off; export it again, or choose another."
 TOO_LARGE = f"The picture's file is larger than {MAX_BYTES // 1_000_000} MB; save it smaller."
 TOO_MANY_PIXELS = f"reduce it to at most {MAX_PIXELS // 1_000_000} million."
@@ -73,7 +72,7 @@ def load_image(source: bytes | str | Path | BinaryIO | Image.Image, root: str | 
         raise ImageError(BROKEN) from error
 
 
-def content_hash(image: Image.Image) -> str:
+def pixel_hash(image: Image.Image) -> str:
     """Hash of a loaded picture: 32 hex digits of BLAKE2b over mode, size and pixels."""
     digest = hashlib.blake2b(f"{image.mode} {image.width}x{image.height} ".encode(), digest_size=16)
     digest.update(image.tobytes())
@@ -121,30 +120,28 @@ def _read_path(source: str | Path, root: str | Path | None) -> bytes:
 
 def _open(data: bytes) -> Image.Image:
     """A Pillow image whose header is read and whose pixels are not."""
-    heif = data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS
+    Image.init()
     try:
-        return Image.open(BytesIO(data), formats=_formats(heif))
+        return Image.open(BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"The picture has too many pixels; {TOO_MANY_PIXELS}") from error
-    except ImageError:
-        raise
+    except Exception as error:
+        if data[4:8] != b"ftyp" or data[8:12] not in HEIF_BRANDS:
+            raise ImageError(UNREADABLE) from error
+    _register_heif()
+    try:
+        return Image.open(BytesIO(data), formats=["HEIF"])
     except Exception as error:
         raise ImageError(UNREADABLE) from error
 
 
-@cache
-def _formats(heif: bool) -> tuple[str, ...]:
-    """Names of the formats to try. The HEIF decoder is loaded with the first HEIF picture: it is slow to import."""
-    Image.init()
-    known = tuple(name for name in FORMATS if name in Image.OPEN)
-    if not heif:
-        return known
+def _register_heif() -> None:
+    """Load the HEIF decoder, with the first HEIF picture: it is an extra (`requirements-heic.txt`), and slow."""
     try:
         import pillow_heif
     except ImportError as error:
         raise ImageError("HEIC pictures cannot be read here; save the picture as JPEG.") from error
     pillow_heif.register_heif_opener(thumbnails=False)
-    return ("HEIF", *known)
 
 
 def _check_size(size: tuple[int, int]) -> None:

@@ -18,16 +18,19 @@ RESAMPLES = 1000
 _CHUNK = 1_000_000
 
 
-def cluster_weights(groups: npt.ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Array]:
-    """Bootstrap weights in chunks of shape (some, n), `resamples` rows in all; groups (n,) of any type.
-
-    A post whose group is unknown (None or NaN) is a group of its own.
-    """
+def cluster_numbers(groups: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Groups (n,) of any type as 0..k − 1; a post whose group is unknown (None or NaN) is a group of its own."""
     import pandas as pd
 
     codes = pd.factorize(np.asarray(groups))[0].astype(np.int64)
     alone = codes < 0
     codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
+    return codes
+
+
+def cluster_weights(groups: npt.ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Array]:
+    """Bootstrap weights in chunks of shape (some, n), `resamples` rows in all; groups as `cluster_numbers` takes."""
+    codes = cluster_numbers(groups)
     size = int(codes.max(initial=-1)) + 1
     share = np.full(size, 1.0 / max(size, 1))
     generator = np.random.default_rng(seed)

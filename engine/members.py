@@ -1,8 +1,8 @@
 """Members of the blend: what turns a post's features into five level probabilities and a score.
 
-Every member answers the views it can, from the same named features, on one scale: the training score as a standard
-normal quantile. CatBoost heads read statistics and vectors; network heads read the tokens of both towers; a score head
-turns any scalar model into level probabilities.
+Every member answers the views it can, from the features that it names, on one scale: the training score as a standard
+normal quantile. CatBoost reads columns and vectors; a network reads the tokens of both encoders; a score member turns
+any scalar feature into level probabilities.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,26 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from engine.encoders.base import Tokens
+from engine.encoders.runtime import pick_device
 from engine.errors import BundleError
+from engine.features.base import Values
+from engine.features.encoder_tokens import to_tokens
 from engine.fusion import FusionConfig, FusionNetwork
-from engine.prediction import VIEWS, View
+from engine.prediction import VIEWS, Array, MemberOutput, View
 from engine.scoring import LEVELS, PERCENTILES
-
-Array = npt.NDArray[np.float64]
-Features = dict[str, npt.NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class MemberOutput:
-    """Of n posts: `probabilities` (n, 5) in level order, rows summing to 1, and `score` (n,) on the normal scale."""
-
-    probabilities: Array
-    score: Array
 
 
 class Member(Protocol):
-    """One model of the blend. `kind` names its class in bundle.json; `views` what it can answer."""
+    """One model of the blend. `kind` names its class in bundle.json, `reads` the features of each view it answers."""
 
     kind: ClassVar[str]
 
@@ -41,9 +32,9 @@ class Member(Protocol):
     def name(self) -> str: ...
 
     @property
-    def views(self) -> tuple[View, ...]: ...
+    def reads(self) -> Mapping[View, tuple[str, ...]]: ...
 
-    def answer(self, view: View, features: Features) -> MemberOutput: ...
+    def predict(self, view: View, features: Mapping[str, Values]) -> MemberOutput: ...
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write its files into `folder`; return what `load` needs besides, JSON-serialisable."""
@@ -74,138 +65,138 @@ class ScoreMember:
     spread: float = 1.0
     kind: ClassVar[str] = "score"
 
-    @classmethod
-    def fit(cls, name: str, feature: str, views: tuple[View, ...], score: Array, target: Array) -> "ScoreMember":
-        slope = float(score @ target) / max(float(score @ score), 1e-12)
-        return cls(name, feature, views, slope, float(np.std(target - slope * score)) or 1.0)
+    @property
+    def reads(self) -> dict[View, tuple[str, ...]]:
+        return {view: (self.feature,) for view in self.views}
 
-    def answer(self, view: View, features: Features) -> MemberOutput:
-        score = features[self.feature].astype(np.float64)
+    @classmethod
+    def fit(
+        cls, name: str, feature: str, views: tuple[View, ...], score: npt.ArrayLike, target: npt.ArrayLike
+    ) -> "ScoreMember":
+        """From n held-out scores and targets, (n,) each."""
+        found, wanted = (np.asarray(values, dtype=np.float64) for values in (score, target))
+        slope = float(found @ wanted) / max(float(found @ found), 1e-12)
+        return cls(name, feature, views, slope, float(np.std(wanted - slope * found)) or 1.0)
+
+    def predict(self, view: View, features: Mapping[str, Values]) -> MemberOutput:
+        score = features[self.feature].astype(np.float64)[:, 0]
         return MemberOutput(normal_levels(score, self.slope, self.spread), self.slope * score)
 
     def save(self, folder: Path) -> dict[str, Any]:
-        return asdict(self)
+        return {field: value for field, value in asdict(self).items() if field != "name"}
 
     @classmethod
-    def load(cls, folder: Path, facts: Mapping[str, Any]) -> "ScoreMember":
-        return cls(**{**facts, "views": tuple(facts["views"])})
+    def load(cls, folder: Path, name: str, config: Mapping[str, Any], device: str) -> "ScoreMember":
+        found = cls(name, **{**config, "views": tuple(config["views"])})
+        if not (np.isfinite(found.slope) and np.isfinite(found.spread) and found.spread > 0):
+            raise BundleError(f"The member {name} is not of finite numbers.")
+        return found
 
 
 class CatBoostMember:
     """CatBoost for the levels (MultiClass, ordinal order) and for the score, one pair of models a view.
 
-    `columns` maps a view to the names of the features that are put side by side, in that order.
+    `reads` maps a view to the names of the features that are put side by side, in that order.
     """
 
     kind: ClassVar[str] = "catboost"
 
-    def __init__(
-        self, name: str, columns: Mapping[View, Sequence[str]], models: Mapping[View, tuple[Any, Any]]
-    ) -> None:
+    def __init__(self, name: str, reads: Mapping[View, Sequence[str]], models: Mapping[View, tuple[Any, Any]]) -> None:
         self.name = name
-        self.columns = {view: tuple(names) for view, names in columns.items()}
+        self.reads = {view: tuple(reads[view]) for view in VIEWS if view in reads}
         self.models = dict(models)
-        self.views = tuple(view for view in VIEWS if view in self.models)
 
-    def table(self, view: View, features: Features) -> npt.NDArray[np.float32]:
+    def table(self, view: View, features: Mapping[str, Values]) -> Values:
         """The features of a view side by side, (n, columns) float32."""
-        parts = [np.asarray(features[name], dtype=np.float32) for name in self.columns[view]]
-        return np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=1)
+        return np.concatenate([np.asarray(features[name], dtype=np.float32) for name in self.reads[view]], axis=1)
 
-    def answer(self, view: View, features: Features) -> MemberOutput:
+    def predict(self, view: View, features: Mapping[str, Values]) -> MemberOutput:
         levels, score = self.models[view]
         table = self.table(view, features)
-        # Threads cost more than they save on a few rows.
-        threads = 1 if len(table) < 256 else -1
         probabilities = np.zeros((len(table), len(LEVELS)))
-        found = levels.predict(table, prediction_type="Probability", thread_count=threads)
+        # One thread: batches are computed side by side (`engine.threads`), and pools would multiply.
+        found = levels.predict(table, prediction_type="Probability", thread_count=1)
         probabilities[:, levels.classes_.astype(int)] = found
-        return MemberOutput(probabilities, score.predict(table, thread_count=threads))
+        return MemberOutput(probabilities, score.predict(table, thread_count=1))
 
     def save(self, folder: Path) -> dict[str, Any]:
         for view, (levels, score) in self.models.items():
             levels.save_model(str(folder / f"{self.name}-levels-{view}.cbm"))
             score.save_model(str(folder / f"{self.name}-score-{view}.cbm"))
-        return {"name": self.name, "columns": self.columns}
+        return {"reads": {view: list(names) for view, names in self.reads.items()}}
 
     @classmethod
-    def load(cls, folder: Path, facts: Mapping[str, Any]) -> "CatBoostMember":
+    def load(cls, folder: Path, name: str, config: Mapping[str, Any], device: str) -> "CatBoostMember":
         from catboost import CatBoostClassifier, CatBoostRegressor
 
         models = {
             view: (
-                CatBoostClassifier().load_model(str(folder / f"{facts['name']}-levels-{view}.cbm")),
-                CatBoostRegressor().load_model(str(folder / f"{facts['name']}-score-{view}.cbm")),
+                CatBoostClassifier().load_model(str(folder / f"{name}-levels-{view}.cbm")),
+                CatBoostRegressor().load_model(str(folder / f"{name}-score-{view}.cbm")),
             )
-            for view in facts["columns"]
+            for view in config["reads"]
         }
-        return cls(facts["name"], facts["columns"], models)
+        leaves = [model.get_leaf_values() for pair in models.values() for model in pair]
+        if not all(np.isfinite(values).all() for values in leaves):
+            raise BundleError(f"The trees of {name} are not of finite numbers.")
+        return cls(name, config["reads"], models)
 
 
 class NetworkMember:
-    """A fusion network over the tokens of a picture encoder and a text encoder, named by their roles in the bundle.
-
-    The projections run with the towers, side by side: features hold `<name>.image` and `<name>.text` with their masks.
-    """
+    """A fusion network over the tokens of a picture encoder and a text encoder, named by their features."""
 
     kind: ClassVar[str] = "network"
-    views: tuple[View, ...] = VIEWS
 
-    def __init__(self, name: str, network: FusionNetwork, image_encoder: str, text_encoder: str) -> None:
+    def __init__(self, name: str, network: FusionNetwork, image: str, text: str) -> None:
         self.name = name
         self.network = network.eval().requires_grad_(False)
-        self.image_encoder, self.text_encoder = image_encoder, text_encoder
+        self.image, self.text = image, text
+
+    @property
+    def reads(self) -> dict[View, tuple[str, ...]]:
+        return {"both": (self.image, self.text), "text": (self.text,), "image": (self.image,)}
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
 
     @torch.inference_mode()
-    def project(self, side: str, tokens: Tokens) -> Features:
-        """Features of one side from its tower's tokens."""
-        project = self.network.project_image if side == "image" else self.network.project_text
-        projected = project(tokens)
-        return {f"{self.name}.{side}": projected.values.numpy(), f"{self.name}.{side}_mask": projected.mask.numpy()}
-
-    def _tokens(self, side: str, features: Features) -> Tokens:
-        values = np.ascontiguousarray(features[f"{self.name}.{side}"])
-        mask = np.ascontiguousarray(features[f"{self.name}.{side}_mask"])
-        return Tokens(torch.from_numpy(values), torch.from_numpy(mask))
-
-    @torch.inference_mode()
-    def answer(self, view: View, features: Features) -> MemberOutput:
-        image = self._tokens("image", features) if view != "text" else None
-        text = self._tokens("text", features) if view != "image" else None
-        output = self.network.answer(image, text, views=(view,))[view]
-        return MemberOutput(output.logits.softmax(-1).double().numpy(), output.score.double().numpy())
+    def predict(self, view: View, features: Mapping[str, Values]) -> MemberOutput:
+        image = to_tokens(features[self.image], self.device) if view != "text" else None
+        text = to_tokens(features[self.text], self.device) if view != "image" else None
+        output = self.network(image, text, views=(view,))[view]
+        return MemberOutput(output.logits.softmax(-1).double().cpu().numpy(), output.score.double().cpu().numpy())
 
     def save(self, folder: Path) -> dict[str, Any]:
         from safetensors.torch import save_file
 
-        halves = {name: value.half().contiguous() for name, value in self.network.state_dict().items()}
+        halves = {name: value.half().contiguous().cpu() for name, value in self.network.state_dict().items()}
         save_file(halves, folder / f"{self.name}.safetensors")
-        return {
-            "name": self.name,
-            "image_encoder": self.image_encoder,
-            "text_encoder": self.text_encoder,
-            "config": asdict(self.network.config),
-        }
+        return {"image": self.image, "text": self.text, "config": asdict(self.network.config)}
 
     @classmethod
-    def load(cls, folder: Path, facts: Mapping[str, Any]) -> "NetworkMember":
+    def load(cls, folder: Path, name: str, config: Mapping[str, Any], device: str) -> "NetworkMember":
         from safetensors.torch import load_file
 
-        network = FusionNetwork(FusionConfig(**facts["config"]))
+        tensors = {key: value.float() for key, value in load_file(folder / f"{name}.safetensors").items()}
+        if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+            raise BundleError(f"The weights of {name} are not finite numbers.")
+        # Nothing is allocated for a configuration: the tensors of the file become the weights, or do not fit.
+        with torch.device("meta"):
+            network = FusionNetwork(FusionConfig(**config["config"]))
         try:
-            network.load_state_dict(load_file(folder / f"{facts['name']}.safetensors"))
+            network.load_state_dict(tensors, assign=True)
         except RuntimeError as error:
-            raise BundleError(
-                f"The weights of {facts['name']} do not fit its configuration; train it again."
-            ) from error
-        return cls(facts["name"], network, facts["image_encoder"], facts["text_encoder"])
+            raise BundleError(f"The weights of {name} do not fit its configuration; train it again.") from error
+        return cls(name, network.to(pick_device(device)), config["image"], config["text"])
 
 
-KINDS: dict[str, Any] = {head.kind: head for head in (ScoreMember, CatBoostMember, NetworkMember)}
+KINDS: dict[str, Any] = {member.kind: member for member in (ScoreMember, CatBoostMember, NetworkMember)}
 
 
-def load_member(folder: Path, kind: str, facts: Mapping[str, Any]) -> Member:
-    """A member from its folder and its facts. Raises BundleError for a kind this version does not know."""
+def load_member(folder: Path, kind: str, name: str, config: Mapping[str, Any], device: str = "auto") -> Member:
+    """A member from its folder and its configuration. Raises BundleError for a kind this version does not know."""
     if kind not in KINDS:
         raise BundleError(f"The bundle has a member of kind “{kind}”, which this version does not know; update it.")
-    return KINDS[kind].load(folder, facts)
+    member: Member = KINDS[kind].load(folder, name, config, device)
+    return member

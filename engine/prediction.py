@@ -1,12 +1,45 @@
-"""What a prediction says, in the words of the page and of the batch file."""
+"""What members and the model say of posts: as arrays for many at once, and in the words of the page for one."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from engine.scoring import LEVELS
 
+Array = npt.NDArray[np.float64]
+
 View = Literal["both", "text", "image"]
 VIEWS: tuple[View, ...] = ("both", "text", "image")
+
+
+@dataclass(frozen=True)
+class MemberOutput:
+    """Of n posts: `probabilities` (n, 5) in level order, rows summing to 1, and `score` (n,) on the normal scale."""
+
+    probabilities: Array
+    score: Array
+
+
+@dataclass(frozen=True)
+class BatchPrediction:
+    """Of n posts of one view: `probabilities` (n, 5), `log_score` (n,) with its 80 % `interval` (n, 2), conformal
+    `level_sets` (n, 2) as first and last level, `abstain` (n,), and each member's uncalibrated output."""
+
+    view: View
+    probabilities: Array
+    log_score: Array
+    interval: Array
+    level_sets: npt.NDArray[np.int64]
+    abstain: npt.NDArray[np.bool_]
+    members: Mapping[str, MemberOutput] = field(default_factory=dict)
+
+    @property
+    def expected_level(self) -> Array:
+        """Σ k·p_k, 0 to 4, shape (n,)."""
+        return self.probabilities @ np.arange(self.probabilities.shape[1])
 
 
 @dataclass(frozen=True)

@@ -1,165 +1,127 @@
-"""The one front door: a bundle in, posts in, predictions out."""
+"""The one front door: a bundle in, posts in, predictions out.
 
-from collections.abc import Iterable, Mapping, Sequence
+A post's way: features (`extractor`) → outputs of the members → blend and calibration → its prediction.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from engine.bundle import Bundle, ViewFit, read_bundle
-from engine.calibration import Abstention, LevelSets, ScoreInterval, Temperature
-from engine.encoders import Tower, load_encoder
-from engine.errors import PostError
-from engine.features.extractor import Extractor, Features
-from engine.features.ngrams import NgramRidge
-from engine.features.similarity import Alignment
-from engine.members import Member, MemberOutput, NetworkMember, load_member
-from engine.outcome import BatchPrediction
+from engine import threads
+from engine.abstention import Abstention
+from engine.blending import Calibration
+from engine.bundle import FEATURES, MEMBERS, Bundle, FeatureEntry, read_bundle
+from engine.encoders.base import Encoder
+from engine.errors import BundleError, EncoderError, FirstImpressionsError, PostError
+from engine.features import find_kind
+from engine.features.base import Feature, Values
+from engine.features.encoder_vector import EncoderVector
+from engine.features.extractor import Extractor
+from engine.members import Member, NetworkMember, load_member
 from engine.posts import Post
-from engine.prediction import MemberPrediction, Prediction, View
+from engine.prediction import BatchPrediction, MemberPrediction, Prediction, View
 from engine.settings import Settings
 
-SMALLEST = 1e-6
+EMPTY = "Give the post a picture, a title, or both."
 NOTES = {
     "both": "",
     "text": "The model saw no picture: this is what the words alone suggest.",
     "image": "The model read no title: this is what the picture alone suggests.",
 }
-
-
-def blend(answers: Mapping[str, MemberOutput], fit: ViewFit) -> MemberOutput:
-    """Members' answers pooled with the weights of a view: log-linear for probabilities, linear for scores."""
-    logs = sum(
-        weight * np.log(np.maximum(answers[name].probabilities, SMALLEST))
-        for name, weight in fit.probability_weights.items()
-    )
-    raw = np.exp(logs - np.max(logs, axis=1, keepdims=True))
-    score = sum(weight * answers[name].score for name, weight in fit.score_weights.items())
-    return MemberOutput(raw / raw.sum(axis=1, keepdims=True), np.asarray(score))
-
-
-class Calibration:
-    """The calibrators of one view, ready to apply."""
-
-    def __init__(self, fit: ViewFit) -> None:
-        self.fit = fit
-        self.temperature = Temperature.from_dict(fit.temperature)
-        self.level_sets = LevelSets.from_dict(fit.level_sets)
-        self.interval = ScoreInterval.from_dict(fit.interval)
-        self.abstention = Abstention.from_dict(fit.abstention)
-
-    def outcome(self, view: View, answers: Mapping[str, MemberOutput]) -> BatchPrediction:
-        pooled = blend(answers, self.fit)
-        probabilities = self.temperature.apply(pooled.probabilities)
-        log_score = self.fit.intercept + self.fit.slope * pooled.score
-        sets = self.level_sets.apply(probabilities)
-        return BatchPrediction(
-            view=view,
-            probabilities=probabilities,
-            log_score=log_score,
-            interval=self.interval.apply(probabilities, log_score),
-            level_sets=sets,
-            abstain=self.abstention.apply(probabilities, sets),
-            answers=dict(answers),
-        )
+UNANSWERED = "This model answers nothing to a {} alone; give the post a {} too."
 
 
 class Predictor:
-    """Members, encoders and calibration of one bundle. Not bound to a post: it may be shared between visitors."""
+    """Features, members and calibration of one bundle. Not bound to a post: it may be shared between visitors."""
 
-    def __init__(self, bundle: Bundle, members: Sequence[Member], extractor: Extractor) -> None:
+    def __init__(self, bundle: Bundle, features: Mapping[str, Feature], members: Sequence[Member]) -> None:
         self.bundle = bundle
         self.members = tuple(members)
-        self.extractor = extractor
+        reads = {name for member in members for names in member.reads.values() for name in names}
+        self.extractor = Extractor(features, reads)
         self._calibrations = {view: Calibration(fit) for view, fit in bundle.views.items()}
 
     @classmethod
     def load(cls, path: str | Path | None = None, *, device: str = "auto") -> "Predictor":
         """The predictor of a bundle folder; None takes the setting FIRST_IMPRESSIONS_BUNDLE, else the shipped one.
 
-        Raises BundleError when the bundle is missing or changed, EncoderError when a tower's weights are not here.
+        Raises BundleError when the bundle is missing, changed, broken, or was made with other encoders or features
+        than those here; EncoderError when an encoder's weights are not here.
         """
+        threads.configure()
         folder = Path(path) if path is not None else Settings().bundle
         bundle = read_bundle(folder)
-        members = [load_member(folder / "members", entry.kind, entry.facts) for entry in bundle.members]
-        encoders = {
-            role: load_encoder(entry.spec, device=device, weights=folder / entry.weights if entry.weights else None)
-            for role, entry in bundle.encoders.items()
-        }
-        extractor = Extractor(
-            encoders,
-            members,
-            text_fields=bundle.text_fields,
-            ngrams=NgramRidge.load(folder / bundle.ngrams) if bundle.ngrams else None,
-            alignment=Alignment.load(folder / bundle.alignment) if bundle.alignment else None,
-        )
-        return cls(bundle, members, extractor)
+        try:
+            features: dict[str, Feature] = {}
+            for entry in bundle.features:
+                features[entry.name] = _load_feature(entry, features, folder / FEATURES, device)
+            members = [
+                load_member(folder / MEMBERS, entry.kind, entry.name, entry.config, device) for entry in bundle.members
+            ]
+            return cls(bundle, features, members)
+        except (BundleError, EncoderError):
+            raise
+        # Whoever sealed a bundle may have put anything into it, and the libraries that read it raise as they please.
+        except Exception as error:
+            reason = (str(error).splitlines() or [""])[0][:200]
+            detail = f"{type(error).__name__}: {reason}".rstrip(": .")
+            raise BundleError(f"The bundle {folder} is broken ({detail}); fetch or train it again.") from error
 
     @property
-    def encoders(self) -> Mapping[str, Tower]:
-        """The towers by role."""
+    def encoders(self) -> Mapping[str, Encoder]:
+        """The encoders by role."""
         return self.extractor.encoders
 
-    def text_features(self, posts: Sequence[Post]) -> Features:
-        """Features of the words of n posts: every array has n rows. Reads `bundle.text_fields` only."""
-        return self.extractor.text(posts)
-
-    def image_features(self, images: Sequence[Image.Image]) -> Features:
-        """Features of n pictures: every array has n rows."""
-        return self.extractor.image(images)
-
-    def outcome(self, text: Features | None, image: Features | None) -> BatchPrediction:
-        """Calibrated answer for n posts from the features of their sides; None where that side is absent.
-
-        Raises PostError when both are.
-        """
-        if text is None and image is None:
-            raise PostError("Give the post a picture, a title, or both.")
-        view: View = "both" if text is not None and image is not None else "text" if text is not None else "image"
-        features = self.extractor.joined(text, image)
-        fit = self.bundle.views[view]
-        wanted = {*fit.probability_weights, *fit.score_weights}
-        answers = {member.name: member.answer(view, features) for member in self.members if member.name in wanted}
-        return self._calibrations[view].outcome(view, answers)
+    @property
+    def has_gradients(self) -> bool:
+        """Whether some member is a network, which Integrated Gradients can explain."""
+        return any(isinstance(member, NetworkMember) for member in self.members)
 
     def predict(self, posts: Sequence[Post]) -> list[Prediction]:
         """One prediction a post, in order; posts of the same view are computed together.
 
         Raises PostError when a post has neither a picture nor a title that the model reads.
         """
-        views = [self._view(post) for post in posts]
+        views = [self.view_of(post) for post in posts]
         predictions: dict[int, Prediction] = {}
         for view in set(views):
             rows = [row for row, found in enumerate(views) if found == view]
             chosen = [posts[row] for row in rows]
-            text = self.text_features(chosen) if view != "image" else None
-            image = self.image_features(_pictures(chosen)) if view != "text" else None
-            outcome = self.outcome(text, image)
-            for place, row in enumerate(rows):
-                predictions[row] = self._prediction(posts[row], outcome, place)
+            batch = self.predict_features(view, self.extractor.compute(chosen, view))
+            predictions.update((row, self._prediction(posts[row], batch, place)) for place, row in enumerate(rows))
         return [predictions[row] for row in range(len(posts))]
 
-    def _view(self, post: Post) -> View:
+    def predict_features(self, view: View, features: Mapping[str, Values]) -> BatchPrediction:
+        """The calibrated answer for n posts from their features."""
+        fit = self.bundle.views[view]
+        weighed = {*fit.probability_weights, *fit.score_weights}
+        outputs = {member.name: member.predict(view, features) for member in self.members if member.name in weighed}
+        return self._calibrations[view].apply(view, outputs)
+
+    def view_of(self, post: Post) -> View:
+        """The sides of a post that the model can read. Raises PostError when it has none or cannot answer them."""
         has_text = bool(post.text(self.bundle.text_fields))
         if not has_text and not post.has_image:
-            raise PostError("Give the post a picture, a title, or both.")
-        return "both" if has_text and post.has_image else "text" if has_text else "image"
+            raise PostError(EMPTY)
+        view: View = "both" if has_text and post.has_image else "text" if has_text else "image"
+        if view not in self.bundle.views:
+            raise PostError(UNANSWERED.format(*(("title", "picture") if has_text else ("picture", "title"))))
+        return view
 
-    def _prediction(self, post: Post, outcome: BatchPrediction, row: int) -> Prediction:
-        view = outcome.view
-        probabilities = tuple(outcome.probabilities[row].tolist())
-        low, high = np.exp(outcome.interval[row]).tolist()
-        first, last = outcome.level_sets[row].tolist()
-        abstain = bool(outcome.abstain[row])
-        fit = self.bundle.views[view]
+    def _prediction(self, post: Post, batch: BatchPrediction, row: int) -> Prediction:
+        view, fit = batch.view, self.bundle.views[batch.view]
+        probabilities = tuple(batch.probabilities[row].tolist())
+        low, high = np.exp(batch.interval[row]).tolist()
+        first, last = batch.level_sets[row].tolist()
+        abstain = bool(batch.abstain[row])
         return Prediction(
             post_id=post.post_id,
             view=view,
             level=int(np.argmax(probabilities)),
             probabilities=probabilities,
-            expected_level=float(outcome.expected_level[row]),
-            score=float(np.exp(outcome.log_score[row])),
+            expected_level=float(batch.expected_level[row]),
+            score=float(np.exp(batch.log_score[row])),
             score_low=low,
             score_high=high,
             level_set=tuple(range(first, last + 1)),
@@ -170,11 +132,11 @@ class Predictor:
             members=tuple(
                 MemberPrediction(
                     name,
-                    tuple(answer.probabilities[row].tolist()),
-                    float(fit.intercept + fit.slope * answer.score[row]),
+                    tuple(output.probabilities[row].tolist()),
+                    float(fit.intercept + fit.slope * output.score[row]),
                     fit.probability_weights.get(name, 0.0),
                 )
-                for name, answer in outcome.answers.items()
+                for name, output in batch.members.items()
             ),
         )
 
@@ -184,13 +146,20 @@ class Predictor:
         ignored = f"This model was not trained on {' and '.join(unread)}, so it left them out." if unread else ""
         return " ".join(sentence for sentence in (NOTES[view], ignored) if sentence)
 
-    def differentiable(self) -> Any:
-        """The members that have gradients as one function of pixels and word embeddings, or None."""
-        from engine.explain.differentiable import DifferentiableNetworks
 
-        heads = [member for member in self.members if isinstance(member, NetworkMember)]
-        return DifferentiableNetworks(self, heads) if heads else None
-
-
-def _pictures(posts: Iterable[Post]) -> list[Image.Image]:
-    return [post.image for post in posts if post.image is not None]
+def _load_feature(entry: FeatureEntry, features: Mapping[str, Feature], folder: Path, device: str) -> Feature:
+    """One feature of a bundle. Raises BundleError when what it comes to here is not what the bundle was made with."""
+    try:
+        kind = find_kind(entry.kind)
+    except FirstImpressionsError as error:
+        raise BundleError(f"The bundle reads the feature {entry.kind}, which this version lacks; update it.") from error
+    upstream = tuple(features[name] for name in entry.upstream)
+    feature = kind.load(folder, entry.name, entry.config, upstream, device)
+    feature.fitted_on = entry.fitted_on
+    if feature.fingerprint != entry.fingerprint:
+        what = f"the encoder {feature.spec}" if isinstance(feature, EncoderVector) else f"the feature {entry.name}"
+        raise BundleError(
+            f"Here {what} is not the one that the bundle was made with, so its answers would be others; install the "
+            "same packages or the same revision, or train the bundle again."
+        )
+    return feature

@@ -79,7 +79,7 @@ def _posts(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, np.ndarray]:
             "image_height": np.where(small, 68, 180),
             "thumbhash": rng.choice(THUMBHASHES, size=n),
             "image_url": [f"https://pictures.invalid/{index}.jpg" if index % 10 else None for index in range(n)],
-            "content_hash": [f"{index:064x}" for index in range(n)],
+            "pixel_hash": [f"{index:064x}" for index in range(n)],
         }
     )
     return posts, known

@@ -44,7 +44,7 @@ class PageBundle:
             "absent_counts": ["shares", "favorites"],
         }
     )
-    facts: dict = field(
+    test_metrics: dict = field(
         default_factory=lambda: {
             "test": {
                 "both": {"src": _interval(0.412), "accuracy": _interval(0.333)},
@@ -58,7 +58,7 @@ class PageBundle:
 
 @dataclass(frozen=True)
 class PageOutcome:
-    """Arrays over n posts, as `engine.predictor.BatchPrediction`."""
+    """Arrays over n posts, as `engine.prediction.BatchPrediction`."""
 
     probabilities: np.ndarray
     expected_level: np.ndarray
@@ -66,44 +66,47 @@ class PageOutcome:
 
 
 class PagePredictor:
-    """Answers from the brightness of a picture's halves and from a few words."""
+    """Answers from the brightness of a picture's halves and from a few words. It is its own extractor."""
+
+    has_gradients = False
+    members: tuple = ()
+    joint: tuple = ()
 
     def __init__(self, text_fields: tuple[str, ...] = ("title",), score_formula: str = SCORE_FORMULA) -> None:
         self.bundle = PageBundle(text_fields=text_fields, score_formula=score_formula)
+        self.extractor = self
 
-    def text_features(self, posts: Sequence[Post]) -> Features:
-        return {"text": np.array([[_excitement(post.title)] for post in posts])}
+    def compute(self, posts: Sequence[Post], view: View, known: Features | None = None) -> Features:
+        features = dict(known or {})
+        if view != "image" and "text" not in features:
+            features["text"] = np.array([[_excitement(post.title)] for post in posts], dtype=np.float32)
+        if view != "text" and "image" not in features:
+            features["image"] = np.array([[_glow(post.image)] for post in posts if post.image], dtype=np.float32)
+        return features
 
-    def image_features(self, images: Sequence[Image.Image]) -> Features:
-        return {"image": np.array([[_glow(image)] for image in images])}
-
-    def differentiable(self) -> None:
-        """Nothing here has gradients."""
-
-    def outcome(self, text: Features | None, image: Features | None) -> PageOutcome:
-        sides = [features[name] for name, features in (("text", text), ("image", image)) if features is not None]
-        total = np.sum(np.stack(sides), axis=0)[:, 0]
+    def predict_features(self, view: View, features: Features) -> PageOutcome:
+        total = np.sum(np.stack(list(features.values())), axis=0)[:, 0]
         centres = np.arange(5) - 2.0
         logits = -0.35 * (centres - 2.0 * np.tanh(total)[:, None]) ** 2
         odds = np.exp(logits)
         probabilities = odds / odds.sum(axis=1, keepdims=True)
         return PageOutcome(probabilities, probabilities @ np.arange(5.0), np.log(0.028) + 0.8 * np.tanh(total))
 
+    def view_of(self, post: Post) -> View:
+        if not post.has_text and not post.has_image:
+            raise PostError("There is nothing here yet: give a picture, a title, or both.")
+        return "both" if post.has_text and post.has_image else "text" if post.has_text else "image"
+
     def predict(self, posts: Sequence[Post]) -> list[Prediction]:
         return [self._predict(post) for post in posts]
 
     def _predict(self, post: Post) -> Prediction:
-        if not post.has_text and not post.has_image:
-            raise PostError("There is nothing to judge yet: give a picture, a title, or both.")
-        outcome = self.outcome(
-            self.text_features([post]) if post.has_text else None,
-            self.image_features([post.image]) if post.image is not None else None,
-        )
+        view = self.view_of(post)
+        outcome = self.predict_features(view, self.compute([post], view))
         probabilities = tuple(float(p) for p in outcome.probabilities[0])
         level = int(np.argmax(probabilities))
         low, high = max(0, level - 1), min(len(LEVELS) - 1, level + 1)
         log_score = float(outcome.log_score[0])
-        view: View = "both" if post.has_text and post.has_image else "text" if post.has_text else "image"
         return Prediction(
             post_id=post.post_id,
             view=view,

@@ -24,7 +24,7 @@ SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "i
 
 
 def _save(module: Any, folder: Path) -> None:
-    # Zero biases and unit norms, as a fresh module has them, would hide a tower that skips one.
+    # Zero biases and unit norms, as a fresh module has them, would hide an encoder that skips one.
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
@@ -127,7 +127,7 @@ def build_vit(folder: Path, seed: int = 0) -> Path:
 
 
 def build_clip(folder: Path, seed: int = 0) -> Path:
-    """CLIP, both towers, with a byte-level BPE tokenizer and a centre-cropping processor, as OpenAI's have it."""
+    """CLIP, both encoders, with a byte-level BPE tokenizer and a centre-cropping processor, as OpenAI's have it."""
     from transformers import CLIPConfig, CLIPModel
 
     start, end = "<|startoftext|>", "<|endoftext|>"
@@ -165,7 +165,7 @@ def build_clip(folder: Path, seed: int = 0) -> Path:
 
 
 def build_siglip(folder: Path, seed: int = 0, *, naflex: bool = False) -> Path:
-    """SigLIP, both towers, with its SentencePiece tokenizer; `naflex` builds SigLIP 2's flexible-size variant."""
+    """SigLIP, both encoders, with its SentencePiece tokenizer; `naflex` builds SigLIP 2's flexible-size variant."""
     import transformers
 
     if naflex:

@@ -50,23 +50,21 @@ def split(work: Path = WORK, seed: int = 0) -> None:
     print(f"{found.posts:,} posts in {found.groups:,} groups (largest {found.largest_group}): {parts}")
 
 
-def extract(
-    work: Path = WORK,
-    encoders: tuple[str, ...] = ("embedded",),
-    kind: Literal["vector", "tokens"] = "vector",
-    device: str = "auto",
-) -> None:
-    """Encode every picture and text once; stopped at any moment, it goes on where it stood.
+def extract(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", device: str = "auto") -> None:
+    """Compute every feature that a recipe reads, once; stopped at any moment, it goes on where it stood.
 
     Args:
-        work: A prepared work folder.
-        encoders: Such as '["lite2", "clip-image:openai/clip-vit-base-patch32"]'; embedded needs no download.
-        kind: vector, or tokens for networks on frozen encoders.
+        recipe: Name of a module in training/recipes.
+        work: A prepared and split work folder.
+        encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
+            encoders may follow, as in embedded:frozen.
         device: auto, cpu, cuda or cuda:N.
     """
-    from training.features.extract import run_extract
+    from training.modeling.run import Run
+    from training.recipes import chosen
 
-    for extraction in run_extract(work, list(encoders), kind=kind, device=device):
+    run = Run(work, chosen(recipe, encoders), device=device)
+    for extraction in run.matrix.extract(run.feature_names):
         print(extraction)
 
 
@@ -77,7 +75,7 @@ def train(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "rec
         recipe: Name of a module in training/recipes.
         work: A split work folder.
         encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
-            towers may follow, as in embedded:frozen.
+            encoders may follow, as in embedded:frozen.
     """
     from training.modeling.train import train as run
     from training.recipes import chosen
@@ -86,7 +84,7 @@ def train(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "rec
 
 
 def evaluate(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
-    """Judge a trained bundle once on test, beside baselines and controls, and write the report.
+    """Evaluate a trained bundle, once on test, beside baselines and controls, and write the report.
 
     Args:
         recipe: Name of a module in training/recipes.
@@ -122,14 +120,14 @@ def crossvalidate(
     protocol: Literal["grouped", "random"] = "grouped",
     deepest: int | None = None,
 ) -> None:
-    """Judge a recipe on nested folds of the training and validation posts; test stays unread. Finished folds are kept.
+    """Evaluate a recipe on nested folds of the posts outside of test, which stays unread. Finished folds are kept.
 
     Args:
         recipe: Name of a module in training/recipes.
         work: A split work folder.
         encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
-            towers may follow, as in embedded:frozen.
-        folds: Outer folds, which only judge.
+            encoders may follow, as in embedded:frozen.
+        folds: Outer folds, which choose nothing.
         protocol: grouped, or random for comparison with work that split so.
         deepest: Leave candidates with deeper trees out of the recipe's grid.
     """
@@ -155,7 +153,7 @@ def compare(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "r
 
 
 def explain(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", posts: int = 150) -> None:
-    """Judge explanations on a sample of test posts: does the answer follow the parts they point at?
+    """Measure explanations on a sample of test posts: does the answer follow the parts they point at?
 
     Args:
         recipe: Name of a module in training/recipes.
@@ -185,11 +183,10 @@ def ship(
         models: Folder of shipped models.
         name: Folder in it to write.
     """
-    from training.modeling.train import copy_report, run_folder
+    from training.evaluation.ship import ship as run
     from training.recipes import chosen
 
-    copy_report(run_folder(work, chosen(recipe, encoders)), models / name)
-    print(f"shipped: {models / name}")
+    print(f"shipped: {run(work, chosen(recipe, encoders), models / name)}")
 
 
 def figures(report: Path = Path("models/youtube/report"), readme: Path = Path("README.md")) -> None:

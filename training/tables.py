@@ -1,22 +1,19 @@
-"""The tables of a work folder: what posts.parquet must look like, and how tables get there, whole or not at all.
-
-Tables are written in row groups under temporary names and put in place together by `os.replace`, so a run that is
-killed leaves either the former tables or the new ones, never a part of one.
-"""
+"""The tables of a work folder: what posts.parquet must look like, and how one process writes them whole."""
 
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from engine.errors import DataError
+from engine.files import replacing, write_json
 from engine.posts import MAX_DESCRIPTION, MAX_TAG, MAX_TAGS, MAX_TITLE
 
 ImageKind = Literal["bytes", "path"]
@@ -40,7 +37,11 @@ def _text(limit: int, *, decoded: bool = True, **column: Any) -> pandera.Column:
 
 
 def _tags_fit(tags: object) -> bool:
-    return isinstance(tags, list) and len(tags) <= MAX_TAGS and all(0 < len(tag) <= MAX_TAG for tag in tags)
+    return isinstance(tags, list) and len(tags) <= MAX_TAGS and all(map(_tag_fits, tags))
+
+
+def _tag_fits(tag: object) -> bool:
+    return isinstance(tag, str) and 0 < len(tag) <= MAX_TAG and UNDECODABLE not in tag
 
 
 def _count() -> pandera.Column:
@@ -89,12 +90,31 @@ def posts_schema(image: ImageKind) -> pa.Schema:
     return pa.schema([(name, fields[name]) for name in POST_COLUMNS])
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """The right to write a folder's files, of one process at a time; what a killed one left torn is removed first.
+
+    Raises DataError when another process has it; one that is killed gives it up.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise DataError(f"Another process is writing {folder}; wait until it has finished.") from error
+    try:
+        for torn in folder.glob(".*.tmp"):
+            torn.unlink()
+        yield
+    finally:
+        lock.release()
+
+
 class TableWriter:
-    """One Parquet file being written, a row group per `append`; made by `Staging.table`."""
+    """One Parquet file being written, a row group per `append`."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.schema = schema
-        self.rows = 0
         # A picture's file is compressed already; trying again only costs time.
         codecs = {name: "none" if name == "image" else "zstd" for name in schema.names}
         self._writer = pq.ParquetWriter(path, schema, compression=codecs)
@@ -104,76 +124,40 @@ class TableWriter:
         if len(frame):
             columns = frame[self.schema.names]
             self._writer.write_table(pa.Table.from_pandas(columns, schema=self.schema, preserve_index=False))
-            self.rows += len(frame)
 
     def close(self) -> None:
         self._writer.close()
 
 
-class Staging:
-    """Files of one step, written under temporary names and put in place together when the block ends without error.
-
-    The file named `last` is removed before the others are replaced and put in place after them, so its presence means
-    that all belong together.
-    """
-
-    def __init__(self, folder: Path, last: str | None = None) -> None:
-        self.folder = folder
-        self.last = last
-        self._tables: dict[str, TableWriter] = {}
-        self._names: list[str] = []
-
-    def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return self
-
-    def _temporary(self, name: str) -> Path:
-        return self.folder / f".{name}.tmp"
-
-    def table(self, name: str, schema: pa.Schema) -> TableWriter:
-        """Start the table `name`."""
-        self._tables[name] = TableWriter(self._temporary(name), schema)
-        self._names.append(name)
-        return self._tables[name]
-
-    def json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write `content` as the JSON file `name`."""
-        self._temporary(name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        self._names.append(name)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for table in self._tables.values():
-            table.close()
-        if error is not None:
-            for name in self._names:
-                self._temporary(name).unlink(missing_ok=True)
-            return
-        if self.last:
-            (self.folder / self.last).unlink(missing_ok=True)
-        for name in sorted(self._names, key=lambda name: name == self.last):
-            os.replace(self._temporary(name), self.folder / name)
+@contextmanager
+def writing_table(path: Path, schema: pa.Schema) -> Iterator[TableWriter]:
+    """A table to fill within the block; it stands at `path` after it, and after an error nothing does."""
+    with replacing(path) as temporary, closing(TableWriter(temporary, schema)) as table:
+        yield table
 
 
 def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None) -> None:
     """Write one Parquet file whole or not at all; types follow `schema`, or the frame's own."""
-    schema = schema or pa.Schema.from_pandas(frame, preserve_index=False)
-    with Staging(path.parent) as staging:
-        staging.table(path.name, schema).append(frame)
+    with writing_table(path, schema or pa.Schema.from_pandas(frame, preserve_index=False)) as table:
+        table.append(frame)
 
 
-def claim(folder: Path, facts: Mapping[str, Any], what: str) -> None:
+def claim(folder: Path, made_from: Mapping[str, Any], what: str) -> None:
     """Say in settings.json what the parts in `folder` were made from, so that a later run may go on with them.
 
-    `what` names them. Raises DataError when the folder holds those of something else.
+    `what` names them. Raises DataError, naming what differs, when the folder holds those of something else.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "settings.json"
-    written = json.dumps(facts, indent=1, sort_keys=True)
-    if path.exists() and path.read_text() != written:
-        raise DataError(f"{folder} holds {what} of other posts or settings; remove it.")
-    path.write_text(written)
+    wanted = json.loads(json.dumps(made_from))
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except ValueError as error:
+        raise DataError(f"{path} is damaged; remove {folder} and run the step again.") from error
+    if found is None:
+        write_json(path, wanted)
+    elif found != wanted:
+        other = [key for key in wanted if found.get(key) != wanted[key]] or ["settings"]
+        raise DataError(f"{folder} holds {what} made from another {' and '.join(other)}; remove it to make it anew.")
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -188,16 +172,3 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path} is no Parquet file that can be read; run the step that writes it again.") from error
     return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-
-
-def read_info(work: Path) -> dict[str, Any]:
-    """What `prepare` wrote of its dataset (`dataset.json`). Raises DataError when it has not finished in `work`."""
-    try:
-        info = json.loads((work / "dataset.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{work} holds no prepared dataset; run `python -m training prepare` first.") from error
-    except ValueError as error:
-        raise DataError(f"{work / 'dataset.json'} is broken; run `python -m training prepare` again.") from error
-    if not isinstance(info, dict):
-        raise DataError(f"{work / 'dataset.json'} is broken; run `python -m training prepare` again.")
-    return info

@@ -87,7 +87,7 @@ def _origin(data: Mapping[str, Any]) -> str:
 
 def _figures(bundle: "Bundle") -> str:
     """Table of test figures by view, each with its 95 % interval, read from the bundle's facts."""
-    test: Mapping[str, Mapping[str, Mapping[str, float]]] = bundle.facts.get("test", {})
+    test: Mapping[str, Mapping[str, Mapping[str, float]]] = bundle.test_metrics.get("test", {})
     views = [view for view in VIEWS if test.get(view)]
     if not views:
         return ""
@@ -98,7 +98,7 @@ def _figures(bundle: "Bundle") -> str:
             guess = f" (guessing: {escape(percent(max(bundle.prior)))})" if metric == "accuracy" else ""
             cells = "".join(f"<td>{_figure(test[view].get(metric), is_share)}</td>" for view in views)
             rows += f'<tr><th scope="row">{label}{guess}</th>{cells}</tr>'
-    posts = bundle.facts.get("test_posts")
+    posts = bundle.test_metrics.get("test_posts")
     tested = f"{posts:,} test posts" if posts else "test posts"
     return (
         f'<div class="fi-scroll" tabindex="0"><table>'

@@ -16,7 +16,7 @@ SHAPLEY = "Whole model (Shapley)"
 GRADIENTS = "Fast (Integrated Gradients)"
 HINT = (
     '<section class="fi-card fi-quiet"><p>See which parts of the picture and which words raised or lowered the '
-    "answer. It takes a few seconds, because the draft is judged again many times with parts of it removed.</p>"
+    "answer. It takes a few seconds, because the draft is answered again many times with parts of it removed.</p>"
     "</section>"
 )
 FIRST = '<section class="fi-card fi-quiet"><p>Predict a draft first; then its answer can be explained.</p></section>'
@@ -55,7 +55,7 @@ def fine_print(explanation: Explanation) -> str:
         f"From {explanation.base_value:.2f} (nothing shown) to {explanation.value:.2f} (this draft); the parts add up "
         f"to the difference within {max(explanation.completeness_error, 0.001):.3f} levels.",
         *explanation.notes,
-        f"Cost: {explanation.seconds:.1f} seconds, {explanation.evaluations:,} variants of the draft judged.",
+        f"Cost: {explanation.seconds:.1f} seconds, {explanation.evaluations:,} variants of the draft answered.",
     ]
     items = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
     leaders = leading_words(explanation)

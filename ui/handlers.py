@@ -35,7 +35,7 @@ class Page:
         try:
             predictor = self.model.get()
             bundle = predictor.bundle
-            has_gradients = predictor.differentiable() is not None
+            has_gradients = predictor.has_gradients
         except Exception as error:
             return *(gr.skip() for _ in range(3)), "", verdict.error_panel(sentence(error))
         shown = (*(field in bundle.text_fields for field in ("tags", "description")), has_gradients)

@@ -8,22 +8,20 @@ import csv
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.batch.text import LONG_LINE, CsvRecords, open_text, read_header, read_lines
 from engine.errors import DataError, PostError
 
 COLUMNS = ("post_id", "title", "tags", "description", "image")
 NEEDED = ("title", "image")
 INPUT_ENDINGS = (".csv", ".jsonl", ".ndjson", ".parquet")
-MAX_LINE = 16_000_000
-MAX_CELL = 1_000_000
 MALFORMED_JSON = "This line is not a JSON object; write one object a line."
-LONG_LINE = f"This line has more than {MAX_LINE // 1_000_000} million characters; shorten it."
 
 
 @dataclass(frozen=True)
@@ -81,37 +79,6 @@ def make_row(cells: Mapping[str, object], number: int) -> Row:
         return Row(post_id, error=str(error))
 
 
-class _Lines:
-    """Lines of a text file, none above MAX_LINE: a longer one raises ValueError, and the next call goes on after it."""
-
-    def __init__(self, handle: IO[str]) -> None:
-        self.handle = handle
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = self.handle.readline(MAX_LINE)
-        if not line:
-            raise StopIteration
-        if len(line) == MAX_LINE and not line.endswith(("\n", "\r")):
-            while (rest := self.handle.readline(MAX_LINE)) and not rest.endswith(("\n", "\r")):
-                pass
-            raise ValueError(LONG_LINE)
-        return line
-
-
-def _open_text(source: Path) -> IO[str]:
-    """Text that is UTF-8 as it should be; other bytes survive as surrogates, which `_valid` refuses row by row."""
-    try:
-        with source.open("rb") as file:
-            if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-                raise DataError(f"{source} is encoded as UTF-16; save it as UTF-8.")
-        return source.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
-    except OSError as error:
-        raise DataError(f"{source} cannot be opened ({error.strerror}); check its permissions.") from error
-
-
 def _require_usable(source: Path, columns: Sequence[str]) -> None:
     if not any(name in columns for name in NEEDED):
         found = ", ".join(columns[:10]) or "none"
@@ -119,68 +86,34 @@ def _require_usable(source: Path, columns: Sequence[str]) -> None:
 
 
 def _read_csv(source: Path) -> Iterator[Row]:
-    csv.field_size_limit(max(MAX_CELL, csv.field_size_limit()))
-    with _open_text(source) as handle:
-        lines = _Lines(handle)
+    with open_text(source) as handle:
+        lines = read_lines(handle)
         try:
-            delimiter, names = _header(next(lines, ""))
-        except (csv.Error, ValueError) as error:
+            delimiter, names = read_header(next(lines, "") or "", COLUMNS)
+        except csv.Error as error:
             raise DataError(f"{source} does not begin with a header line; write the columns' names first.") from error
         _require_usable(source, names)
-        reader = csv.reader(lines, delimiter=delimiter)
-        number = 0
-        while True:
-            number += 1
-            try:
-                fields = next(reader)
-            except StopIteration:
-                return
-            except csv.Error:
-                yield Row(str(number), error="This line cannot be read as CSV; check its quotes.")
-                continue
-            except ValueError as error:
-                yield Row(str(number), error=str(error))
-                continue
-            if not fields:
-                number -= 1
-            elif len(fields) != len(names):
-                sentence = f"This line has {len(fields)} fields where the header has {len(names)}; check its quotes."
-                yield Row(str(number), error=sentence)
+        for number, record in enumerate(CsvRecords(lines, delimiter, len(names)), start=1):
+            if isinstance(record, str):
+                yield Row(str(number), error=record)
             else:
                 # Reversed, so that of two columns with one name the first counts.
-                yield make_row(dict(zip(reversed(names), reversed(fields), strict=True)), number)
-
-
-def _header(line: str) -> tuple[str, list[str]]:
-    """The delimiter under which the header names most columns of a post, and the columns' names."""
-    readings = []
-    for delimiter in (",", ";", "\t"):
-        names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
-        readings.append((len(set(names) & set(COLUMNS)), delimiter, names))
-    _, delimiter, names = max(readings, key=lambda reading: reading[0])
-    return delimiter, names
+                yield make_row(dict(zip(reversed(names), reversed(record), strict=True)), number)
 
 
 def _read_jsonl(source: Path) -> Iterator[Row]:
-    with _open_text(source) as handle:
-        lines = _Lines(handle)
+    with open_text(source) as handle:
         number, usable, named = 0, False, None
-        while True:
-            number += 1
-            try:
-                line = next(lines).strip()
-                if not line:
-                    number -= 1
-                    continue
-                cells = json.loads(line)
-            except StopIteration:
-                break
-            # RecursionError: brackets nested by the thousand.
-            except (ValueError, RecursionError) as error:
-                yield Row(str(number), error=LONG_LINE if str(error) == LONG_LINE else MALFORMED_JSON)
+        for line in read_lines(handle):
+            if line is not None and not line.strip():
                 continue
+            number += 1
+            cells = None
+            # RecursionError: brackets nested by the thousand.
+            with suppress(ValueError, RecursionError):
+                cells = json.loads(line or "")
             if not isinstance(cells, dict):
-                yield Row(str(number), error=MALFORMED_JSON)
+                yield Row(str(number), error=LONG_LINE if line is None else MALFORMED_JSON)
                 continue
             named = named or list(cells)
             usable = usable or any(name in cells for name in NEEDED)
@@ -193,6 +126,8 @@ def _open_parquet(source: Path) -> pq.ParquetFile:
     try:
         # Without pre-buffering, a column of pictures is read page by page instead of a row group at once.
         return pq.ParquetFile(source, buffer_size=1 << 20, pre_buffer=False)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{source} has a column whose name is not UTF-8; rename it.") from error
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{source} cannot be read as Parquet; write it again.") from error
 

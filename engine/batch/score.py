@@ -1,23 +1,23 @@
 """Scoring of a whole file of posts: one prediction, or one sentence saying why not, for every row, in order.
 
-Pictures are decoded by a few threads while the posts before them are predicted; only two batches are in memory.
-`python -m engine score` is the command line of it.
+A few workers share the cores; each decodes and predicts a batch of its own, so that nobody waits for anybody, and one
+batch more than there are workers is in memory. `python -m engine score` is the command line of it.
 """
 
-import os
-from collections import deque
-from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+import pyarrow as pa
 from tqdm import tqdm
 
+from engine import threads
 from engine.batch.rows import Row, count_rows, read_rows
-from engine.batch.table import check_target, make_record, open_table
+from engine.batch.table import SCHEMA, Record, check_target, make_record, open_table
 from engine.errors import PostError
 from engine.images import load_image
 from engine.posts import Post
@@ -30,28 +30,19 @@ class Scorer(Protocol):
     """What is asked of a predictor; `engine.predictor.Predictor` is one."""
 
     def predict(self, posts: list[Post]) -> Sequence[Prediction]:
-        """One prediction a post, in order. Raises PostError when one of them cannot be predicted."""
+        """One prediction a post, in order; called by several threads. Raises PostError when one cannot be predicted."""
         ...
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Number of rows with a prediction, and of rows with an error instead."""
+    """Number of rows with a prediction (or features), and of rows with an error instead."""
 
     scored: int
     failed: int
 
     def __str__(self) -> str:
         return f"{self.scored:,} scored, {self.failed:,} with errors"
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A row ready to be predicted: its post, or the `error` that kept it from becoming one."""
-
-    post_id: str
-    post: Post | None = None
-    error: str = ""
 
 
 def check_files(source: str | Path, target: str | Path) -> None:
@@ -76,59 +67,67 @@ def score_file(
     gets its `error` and does not stop the others. `target` appears only when it is complete. `progress` shows a bar
     on stderr. Raises DataError when a file as a whole is of no use.
     """
+    root = Path(images_root) if images_root is not None else Path(source).parent
+    return map_file(partial(_records, predictor, root), source, target, SCHEMA, batch_size, progress=progress)
+
+
+def map_file(
+    records_of: Callable[[list[Row]], list[Record]],
+    source: str | Path,
+    target: str | Path,
+    schema: pa.Schema,
+    batch_size: int,
+    *,
+    progress: bool = False,
+) -> Summary:
+    """Write to `target` what a function makes of the rows of `source`, batches of them side by side, in order.
+
+    A record whose `error` is set counts as failed. Raises DataError as `score_file` does.
+    """
     source, target = Path(source), Path(target)
-    root = Path(images_root) if images_root is not None else source.parent
     rows = read_rows(source, batch_size)
     check_target(source, target)
     scored = failed = 0
     with (
-        open_table(target) as write,
-        closing(_prepare_ahead(rows, batch_size, root)) as batches,
+        open_table(target, schema) as write,
+        closing(threads.in_order(records_of, _batches(rows, batch_size))) as batches,
         tqdm(total=count_rows(source), unit=" posts", disable=not progress, mininterval=0.5) as bar,
     ):
-        for drafts in batches:
-            outcomes = _outcomes(predictor, drafts)
-            write([make_record(draft.post_id, outcome) for draft, outcome in zip(drafts, outcomes, strict=True)])
-            errors = sum(isinstance(outcome, str) for outcome in outcomes)
+        for records in batches:
+            write(records)
+            errors = sum(record["error"] is not None for record in records)
             failed += errors
-            scored += len(outcomes) - errors
-            bar.update(len(outcomes))
+            scored += len(records) - errors
+            bar.update(len(records))
     return Summary(scored, failed)
 
 
-def _prepare_ahead(rows: Iterable[Row], batch_size: int, root: Path) -> Generator[list[Draft], None, None]:
-    """Batches of drafts in order; while one is in use, the pictures of the next are being decoded."""
+def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    """Rows, `size` at a time."""
     rows = iter(rows)
-    pool = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_name_prefix="pictures")
-    pending: deque[list[Future[Draft]]] = deque()
-    try:
-        while batch := list(islice(rows, batch_size)):
-            pending.append([pool.submit(_prepare, row, root) for row in batch])
-            if len(pending) == 2:
-                yield [future.result() for future in pending.popleft()]
-        while pending:
-            yield [future.result() for future in pending.popleft()]
-    finally:
-        pool.shutdown(cancel_futures=True)
+    while batch := list(islice(rows, size)):
+        yield batch
 
 
-def _prepare(row: Row, root: Path) -> Draft:
+def _records(predictor: Scorer, root: Path, rows: list[Row]) -> list[Record]:
+    """For every row its prediction or its error."""
+    drafts = [prepare(row, root) for row in rows]
+    predictions = iter(_predict(predictor, [draft for draft in drafts if isinstance(draft, Post)]))
+    outcomes = [next(predictions) if isinstance(draft, Post) else draft for draft in drafts]
+    return [make_record(row.post_id, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
+
+
+def prepare(row: Row, root: Path) -> Post | str:
+    """The post of a row, or why there is none."""
     if row.error:
-        return Draft(row.post_id, error=row.error)
+        return row.error
     if not row.title and row.image is None:
-        return Draft(row.post_id, error=EMPTY_POST)
+        return EMPTY_POST
     try:
         image = None if row.image is None else load_image(row.image, root)
-        post = Post(row.title, image, row.tags, row.description, row.post_id)
+        return Post(row.title, image, row.tags, row.description, row.post_id)
     except PostError as error:
-        return Draft(row.post_id, error=str(error))
-    return Draft(row.post_id, post)
-
-
-def _outcomes(predictor: Scorer, drafts: Sequence[Draft]) -> list[Prediction | str]:
-    """For every draft its prediction or its error."""
-    predictions = iter(_predict(predictor, [draft.post for draft in drafts if draft.post is not None]))
-    return [draft.error if draft.post is None else next(predictions) for draft in drafts]
+        return str(error)
 
 
 def _predict(predictor: Scorer, posts: list[Post]) -> list[Prediction | str]:

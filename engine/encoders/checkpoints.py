@@ -94,7 +94,7 @@ def load_module(folder: Path, class_name: str, name: str) -> Any:
     options: dict[str, Any] = {}
     with reading(name):
         if class_name.endswith("WithProjection"):
-            # A checkpoint of both towers keeps the width of their space beside the towers' configurations.
+            # A checkpoint of both encoders keeps the width of their space beside the encoders' configurations.
             whole = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             config = whole.vision_config if "Vision" in class_name else whole.text_config
             config.projection_dim = whole.projection_dim
@@ -108,7 +108,7 @@ def load_module(folder: Path, class_name: str, name: str) -> Any:
             dtype=torch.float32,
             output_loading_info=True,
         )
-    # The pooler on the first token is trained by some checkpoints only; no tower here reads it.
+    # The pooler on the first token is trained by some checkpoints only; no encoder here reads it.
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     wrong = missing + sorted(str(key) for key in report["mismatched_keys"])
     if wrong:

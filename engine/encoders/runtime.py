@@ -1,4 +1,4 @@
-"""Where and how precisely a tower runs, and the short hashes that name it."""
+"""Where and how precisely an encoder runs, and the short hashes that name it."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ def pick_device(device: str) -> torch.device:
 def fast_bfloat16(kind: str) -> bool:
     """Whether a device kind ("cpu", "cuda", …) multiplies bfloat16 in hardware; an emulation is slower than float32."""
     if kind == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # Older torch cannot tell what the CPU has: float32 is the safe answer there.
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return kind == "cpu" and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
@@ -69,7 +69,7 @@ def file_digest(path: Path) -> str:
 
 
 def short_hash(facts: Mapping[str, Any], files: Iterable[Path] = ()) -> str:
-    """Sixteen hexadecimal digits that change with any fact or with the content (not the place) of any file."""
-    contents = sorted((file.name, file_digest(file)) for file in files)
+    """Sixteen hexadecimal digits that change with any fact or with the content (not name or place) of any file."""
+    contents = sorted(file_digest(file) for file in files)
     text = json.dumps({"facts": facts, "files": contents}, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -23,7 +23,7 @@ class Explanation:
     0..k-1 over the picture, whatever its size, and `segment_values` (k,) their values; both None without a picture.
     `pixel_values` (h, w) is there when the method tells pixels apart; each region's value is then its sum.
     `standard_errors` follow the order regions, words, fields and are None for a method that does not sample.
-    `image_passes` and `text_passes` count the variants that went through the towers, `evaluations` those that the
+    `image_passes` and `text_passes` count the variants that went through the encoders, `evaluations` those that the
     model judged. `notes` are sentences for the page: what removing means, and what the method leaves out.
     """
 

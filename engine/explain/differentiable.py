@@ -1,14 +1,14 @@
 """The network members of a predictor as one differentiable function of pixels and word embeddings."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 
-from engine.encoders import Tower
 from engine.encoders.base import Tokens
-from engine.explain.gradients import EmbeddedText
+from engine.errors import FirstImpressionsError
+from engine.features.encoder_tokens import EncoderTokens
 from engine.members import NetworkMember
 from engine.posts import Post
 from engine.prediction import View
@@ -17,36 +17,54 @@ if TYPE_CHECKING:
     from engine.predictor import Predictor
 
 
+@dataclass(frozen=True)
+class EmbeddedText:
+    """One text as word embeddings (1, t, d), before positions are added, with its attention mask (1, t).
+
+    `tokens` has t names; `offsets` t pairs (start, end) of characters in the title, (0, 0) for a special token and
+    for a token of another field. `baseline` (1, t, d) has the padding or mask token's embedding at every token but
+    the special ones.
+    """
+
+    embeddings: torch.Tensor
+    baseline: torch.Tensor
+    mask: torch.Tensor
+    tokens: list[str]
+    offsets: list[tuple[int, int]]
+
+
 class DifferentiableNetworks:
     """Expected level of the network members, pooled log-linearly with their weights and the view's temperature.
 
-    Members share their towers: those of the first are used, and all must name the same.
+    Members share their encoders: those of the first are used, and all must name the same. A side that the post lacks
+    is given as None. Raises FirstImpressionsError when no member has gradients.
     """
 
-    def __init__(self, predictor: "Predictor", heads: Sequence[NetworkMember]) -> None:
+    def __init__(self, predictor: "Predictor") -> None:
         self._bundle = predictor.bundle
-        self._heads = heads
-        self._fields = predictor.bundle.text_fields
-        self.image_tower: Any = predictor.encoders[heads[0].image_encoder]
-        self.text_tower: Any = predictor.encoders[heads[0].text_encoder]
+        self._networks = [member for member in predictor.members if isinstance(member, NetworkMember)]
+        if not self._networks:
+            raise FirstImpressionsError("No member of this model has gradients; ask for Shapley values.")
+        features = predictor.extractor.features
+        image, text = features[self._networks[0].image], features[self._networks[0].text]
+        assert isinstance(image, EncoderTokens) and isinstance(text, EncoderTokens)
+        self._fields = text.text_fields
+        self.image_encoder: Any = image.encoder
+        self.text_encoder: Any = text.encoder
 
     def pixels(self, image: Image.Image) -> torch.Tensor:
-        return self.image_tower.preprocess([image]).to(self.image_tower.device)
+        """The picture as the encoder's input, (1, 3, h, w), float32."""
+        pixels: torch.Tensor = self.image_encoder.preprocess([image]).to(self.image_encoder.device)
+        return pixels
 
     def embeddings(self, post: Post) -> EmbeddedText:
-        tower: Tower = self.text_tower
-        tokenizer = self.text_tower.tokenizer
-        encoded = tokenizer(
-            post.text(self._fields),
-            truncation=True,
-            max_length=self.text_tower.max_length,
-            return_offsets_mapping=True,
-            return_tensors="pt",
-        )
-        identifiers = encoded["input_ids"].to(tower.device)
-        special = torch.isin(identifiers, torch.tensor(tokenizer.all_special_ids, device=tower.device))
+        """The post's text as the encoder's word embeddings."""
+        encoder, tokenizer = self.text_encoder, self.text_encoder.tokenizer
+        encoded = encoder.tokenize([post.text(self._fields)], offsets=True)
+        identifiers = encoded["input_ids"].to(encoder.device)
+        special = torch.isin(identifiers, torch.tensor(tokenizer.all_special_ids, device=encoder.device))
         neutral = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.pad_token_id
-        table = self.text_tower.module.get_input_embeddings()
+        table = encoder.module.get_input_embeddings()
         # Offsets count from the stripped title, which stands first in the text.
         shift = len(post.title) - len(post.title.lstrip())
         title = len(post.title.strip())
@@ -57,33 +75,37 @@ class DifferentiableNetworks:
         return EmbeddedText(
             embeddings=table(identifiers),
             baseline=table(torch.where(special, identifiers, torch.full_like(identifiers, neutral))),
-            mask=encoded["attention_mask"].to(tower.device),
-            tokens=tokenizer.convert_ids_to_tokens(identifiers[0].tolist()),
+            mask=encoded["attention_mask"].to(encoder.device),
+            tokens=tokenizer.convert_ids_to_tokens(encoded["input_ids"][0].tolist()),
             offsets=offsets,
         )
 
     def __call__(
         self, pixels: torch.Tensor | None, embeddings: torch.Tensor | None, mask: torch.Tensor | None
     ) -> torch.Tensor:
+        """Expected level (n,) of n posts; gradients flow to pixels and embeddings."""
         image = text = None
         if pixels is not None:
-            image = self.image_tower.forward({"pixels": pixels})[1]
+            image = self.image_encoder.forward({"pixels": pixels})[1]
         if embeddings is not None and mask is not None:
             mask = mask.expand(len(embeddings), -1)
-            text = self.text_tower.forward({"inputs_embeds": embeddings, "attention_mask": mask})[1]
+            text = self.text_encoder.forward({"inputs_embeds": embeddings, "attention_mask": mask})[1]
         view: View = "both" if image and text else "text" if text else "image"
         fit = self._bundle.views[view]
         logs = torch.stack(
             [
-                fit.probability_weights.get(head.name, 0.0)
-                * head.network(_float(image), _float(text), views=(view,))[view].logits.log_softmax(-1)
-                for head in self._heads
+                fit.probability_weights.get(member.name, 0.0)
+                * member.network(_float(image), _float(text), views=(view,))[view].logits.log_softmax(-1)
+                for member in self._networks
             ]
         ).sum(0)
         # A blend in which networks have no say still has a gradient to look at: their own, at full weight.
-        total = sum(fit.probability_weights.get(head.name, 0.0) for head in self._heads) or 1.0
+        total = sum(fit.probability_weights.get(member.name, 0.0) for member in self._networks) or 1.0
         probabilities = (logs / total / fit.temperature["value"]).softmax(-1)
-        return probabilities @ torch.arange(probabilities.shape[-1], dtype=probabilities.dtype, device=logs.device)
+        expected: torch.Tensor = probabilities @ torch.arange(
+            probabilities.shape[-1], dtype=probabilities.dtype, device=logs.device
+        )
+        return expected
 
 
 def _float(tokens: Tokens | None) -> Tokens | None:

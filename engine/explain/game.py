@@ -1,11 +1,11 @@
 """The game that explanations play: parts of a post are players, and f of a coalition is the answer for them alone.
 
 f runs through whatever is in the bundle, trees too. Each distinct picture and each distinct text is encoded once,
-because a tower costs far more than the model behind it.
+because an encoder costs far more than the model behind it.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,53 +14,59 @@ from PIL import Image
 
 from engine.errors import PostError
 from engine.explain import regions, words
+from engine.features.base import Features
 from engine.posts import Post
+from engine.prediction import View
 
 if TYPE_CHECKING:
-    from engine.predictor import Features, Predictor
+    from engine.predictor import Predictor
 
 Keep = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.intp]
 
 FIELDS = ("tags", "description")
 FIELDS_REMOVED = "Tags and description are taken away whole."
 # Bounds the memory of assembled features: a row may hold a whole token grid.
 ROWS_PER_CALL = 256
-PICTURES_PER_CALL = 64
+VARIANTS_PER_CALL = 64
 
 
 class _Side:
-    """Features of the variants of one side, each encoded once, by an order of its own."""
+    """Features of the variants of one side, each computed once, by an order of its own."""
 
-    def __init__(self, encode: Callable[[list], "Features"], per_call: int) -> None:
-        self._encode = encode
-        self._per_call = per_call
+    def __init__(self, predictor: "Predictor", view: View) -> None:
+        self._extractor, self._view = predictor.extractor, view
         self._row_of: dict[object, int] = {}
         self._features: Features | None = None
+        self._keep_posts = bool(predictor.extractor.joint)
+        self.posts: list[Post] = []
 
     def __len__(self) -> int:
         return len(self._row_of)
 
-    def rows(self, keys: list, make: Callable[[list[int]], list]) -> npt.NDArray[np.intp]:
+    def rows(self, keys: Sequence[object], make: Callable[[list[int]], list[Post]]) -> npt.NDArray[np.intp]:
         """Row number of each key; `make` gives the variants at the positions whose keys are new."""
         new: dict[object, int] = {}
         for position, key in enumerate(keys):
             if key not in self._row_of:
                 new.setdefault(key, position)
         positions = list(new.values())
-        for start in range(0, len(positions), self._per_call):
-            self._append(self._encode(make(positions[start : start + self._per_call])))
+        for start in range(0, len(positions), VARIANTS_PER_CALL):
+            self._append(make(positions[start : start + VARIANTS_PER_CALL]))
         for key in new:
             self._row_of[key] = len(self._row_of)
         return np.array([self._row_of[key] for key in keys], dtype=np.intp)
 
-    def _append(self, features: "Features") -> None:
-        old = self._features
-        if old is None:
-            self._features = features
-        else:
-            self._features = {name: np.concatenate([old[name], part]) for name, part in features.items()}
+    def _append(self, variants: list[Post]) -> None:
+        if self._keep_posts:
+            self.posts += variants
+        found, old = self._extractor.compute(variants, self._view), self._features
+        if old is not None:
+            found = {name: np.concatenate([old[name], part]) for name, part in found.items()}
+        self._features = found
 
-    def take(self, rows: npt.NDArray[np.intp]) -> "Features":
+    def take(self, rows: npt.NDArray[np.intp]) -> Features:
+        """Features of the variants with these row numbers."""
         assert self._features is not None
         return {name: values[rows] for name, values in self._features.items()}
 
@@ -80,8 +86,7 @@ class Game:
             raise PostError("There is nothing to explain: give the post a picture or a title.")
         self.post = post
         self._predictor = predictor
-        self._images = _Side(predictor.image_features, PICTURES_PER_CALL)
-        self._texts = _Side(predictor.text_features, PICTURES_PER_CALL)
+        self._images, self._texts = _Side(predictor, "image"), _Side(predictor, "text")
         self._values: dict[bytes, float] = {}
         self.segments: npt.NDArray[np.integer] | None = None
         self.region_count = 0
@@ -119,7 +124,7 @@ class Game:
 
     @property
     def evaluations(self) -> int:
-        """Distinct coalitions judged so far."""
+        """Distinct coalitions answered so far."""
         return len(self._values)
 
     @property
@@ -140,31 +145,42 @@ class Game:
         new = {key: index for index, key in enumerate(packed) if key not in self._values}
         indices = list(new.values())
         if indices:
-            self._judge(list(new), keep[indices])
+            self._answer(list(new), keep[indices])
         return np.array([self._values[key] for key in packed], dtype=np.float64)
 
-    def _judge(self, keys: list[bytes], keep: Keep) -> None:
+    def _answer(self, keys: list[bytes], keep: Keep) -> None:
         image_rows = self._image_rows(keep[:, : self.region_count]) if self.region_count else None
         text_rows = self._text_rows(keep[:, self.region_count :]) if self.pieces or self.fields else None
         for start in range(0, len(keys), ROWS_PER_CALL):
             part = slice(start, start + ROWS_PER_CALL)
-            text = None if text_rows is None else self._texts.take(text_rows[part])
-            image = None if image_rows is None else self._images.take(image_rows[part])
-            levels = self._predictor.outcome(text, image).expected_level
-            self._values.update(zip(keys[part], map(float, levels), strict=True))
+            found = self._predictor.predict_features(*self._features(text_rows, image_rows, part))
+            self._values.update(zip(keys[part], map(float, found.expected_level), strict=True))
 
-    def _image_rows(self, keep: Keep) -> npt.NDArray[np.intp]:
-        def make(positions: list[int]) -> list[Image.Image]:
+    def _features(self, text_rows: Rows | None, image_rows: Rows | None, part: slice) -> tuple[View, Features]:
+        """The view and the features of some coalitions."""
+        text = {} if text_rows is None else self._texts.take(text_rows[part])
+        image = {} if image_rows is None else self._images.take(image_rows[part])
+        if text_rows is None or image_rows is None:
+            return ("image" if text_rows is None else "text"), {**text, **image}
+        posts = [
+            dataclasses.replace(self._texts.posts[words], image=self._images.posts[picture].image)
+            for words, picture in zip(text_rows[part], image_rows[part], strict=True)
+            if self._texts.posts
+        ]
+        return "both", self._predictor.extractor.compute(posts, "both", known={**text, **image})
+
+    def _image_rows(self, keep: Keep) -> Rows:
+        def make(positions: list[int]) -> list[Post]:
             assert self.segments is not None and self.post.image is not None
             pictures = list(regions.mask_regions(self._small, self.segments, keep[positions], self._baseline))
             for index, position in enumerate(positions):
                 if keep[position].all():
                     pictures[index] = self.post.image
-            return pictures
+            return [Post(image=picture) for picture in pictures]
 
         return self._images.rows([row.tobytes() for row in keep], make)
 
-    def _text_rows(self, keep: Keep) -> npt.NDArray[np.intp]:
+    def _text_rows(self, keep: Keep) -> Rows:
         variants = [self._text(row) for row in keep]
         # Taking away either of two equal words leaves one and the same text, so texts are told apart by their content.
         keys: list[object] = [(variant.title, variant.tags, variant.description) for variant in variants]

@@ -1,18 +1,17 @@
 """Integrated Gradients over pixels and word embeddings at once, for the members that have gradients."""
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from captum.attr import IntegratedGradients
-from PIL import Image
 
-from engine.errors import FirstImpressionsError, PostError
+from engine.errors import PostError
 from engine.explain import regions
 from engine.explain.base import TARGET, Explanation
+from engine.explain.differentiable import DifferentiableNetworks
 from engine.explain.words import group_pieces, split_title
 from engine.posts import Post
 
@@ -25,40 +24,6 @@ WORDS_NOTE = "Words fade in from the embedding of a neutral token."
 MEMBERS_NOTE = "Only members with gradients are explained: trees have none, so their votes are left out."
 # On the shipped model as complete as twice the steps, and then faster than Shapley values.
 STEPS = 32
-
-
-@dataclass(frozen=True)
-class EmbeddedText:
-    """One text as word embeddings (1, t, d), before positions are added, with its attention mask (1, t).
-
-    `tokens` has t names; `offsets` t pairs (start, end) of characters in the title, (0, 0) for a special token and
-    for a token of another field. `baseline` (1, t, d) has the padding or mask token's embedding at every token but
-    the special ones.
-    """
-
-    embeddings: torch.Tensor
-    baseline: torch.Tensor
-    mask: torch.Tensor
-    tokens: list[str]
-    offsets: list[tuple[int, int]]
-
-
-class DifferentiableModel(Protocol):
-    """The members that have gradients, as one function. A side that the post lacks is given as None."""
-
-    def pixels(self, image: Image.Image) -> torch.Tensor:
-        """The picture as the tower's input, (1, 3, h, w), float32."""
-        ...
-
-    def embeddings(self, post: Post) -> EmbeddedText:
-        """The post's text as the tower's word embeddings."""
-        ...
-
-    def __call__(
-        self, pixels: torch.Tensor | None, embeddings: torch.Tensor | None, mask: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Expected level (n,) of n posts; gradients flow to pixels and embeddings."""
-        ...
 
 
 def piece_values(
@@ -94,9 +59,7 @@ def explain(
     FirstImpressionsError when no member has gradients.
     """
     started = time.perf_counter()
-    model = predictor.differentiable()
-    if model is None:
-        raise FirstImpressionsError("No member of this model has gradients; ask for Shapley values.")
+    model = DifferentiableNetworks(predictor)
     has_text = bool(post.text(predictor.bundle.text_fields))
     if not post.has_image and not has_text:
         raise PostError("There is nothing to explain: give the post a picture or a title.")
@@ -112,7 +75,7 @@ def explain(
         inputs.append(text.embeddings)
         baselines.append(text.baseline)
         notes.append(WORDS_NOTE)
-    # Tensors that a tower made in inference mode cannot take part in autograd; a copy can.
+    # Tensors that an encoder made in inference mode cannot take part in autograd; a copy can.
     inputs, baselines = ([tensor.detach().clone() for tensor in tensors] for tensors in (inputs, baselines))
     extra = (text.mask.clone(),) if text is not None else ()
 

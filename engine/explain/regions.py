@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-# Towers read about 260 px: more would only be scaled down again, once for every variant.
+# Encoders read about 260 px: more would only be scaled down again, once for every variant.
 WORKING_SIDE = 384
 # SLIC needs no detail to find about sixteen regions, and its time grows with the pixels.
 SLIC_SIDE = 192
@@ -29,14 +29,16 @@ def grid(height: int, width: int, count: int) -> npt.NDArray[np.int32]:
     rows = min(height, max(1, round(count / columns)))
     down = np.arange(height) * rows // height
     across = np.arange(width) * columns // width
-    return (down[:, None] * columns + across[None, :]).astype(np.int32)
+    labels: npt.NDArray[np.int32] = (down[:, None] * columns + across[None, :]).astype(np.int32)
+    return labels
 
 
 def fit_labels(segments: npt.NDArray[np.integer], height: int, width: int) -> npt.NDArray[np.int32]:
     """A label map stretched to (height, width), nearest neighbour."""
     rows = np.arange(height) * segments.shape[0] // height
     columns = np.arange(width) * segments.shape[1] // width
-    return segments[rows[:, None], columns[None, :]].astype(np.int32)
+    labels: npt.NDArray[np.int32] = segments[rows[:, None], columns[None, :]].astype(np.int32)
+    return labels
 
 
 def find_regions(image: Image.Image, count: int = 16) -> npt.NDArray[np.int32]:

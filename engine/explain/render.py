@@ -50,7 +50,8 @@ def _smooth(heat: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Single pixels of a gradient map are noise to the eye: a Gaussian of 2 % of the longer side."""
     from scipy.ndimage import gaussian_filter
 
-    return gaussian_filter(heat, sigma=max(heat.shape) * 0.02)
+    smooth: npt.NDArray[np.float32] = gaussian_filter(heat, sigma=max(heat.shape) * 0.02)
+    return smooth
 
 
 def _blend(plain: Image.Image, strength: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -60,7 +61,8 @@ def _blend(plain: Image.Image, strength: npt.NDArray[np.float32]) -> npt.NDArray
     size = np.abs(strength)
     alpha = np.where(size < FAINTEST, 0.0, STRONGEST * size)[..., None]
     tint = np.where(strength[..., None] > 0, RAISES, LOWERS)
-    return base * (1.0 - alpha) + tint * alpha
+    mixed: npt.NDArray[np.float32] = base * (1.0 - alpha) + tint * alpha
+    return mixed
 
 
 def _outline(drawn: npt.NDArray[np.float32], strength: npt.NDArray[np.float32]) -> None:

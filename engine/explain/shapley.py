@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engine.predictor import Predictor
 
 METHOD = "Shapley values"
-# Coalitions of a pair of orders bring at most two new pictures a region: this many pairs fill the towers' batches.
+# Coalitions of a pair of orders bring at most two new pictures a region: this many pairs fill the encoders' batches.
 PAIRS_PER_ROUND = 2
 
 Order = Sequence[int]
@@ -56,7 +56,8 @@ def _attribute(sampler: ShapleyValueSampling, block: Block, players: int) -> npt
     values = sampler.attribute(
         everything, torch.zeros_like(everything), n_samples=len(block), perturbations_per_eval=players
     )
-    return values[0].double().numpy()
+    found: npt.NDArray[np.float64] = values[0].double().numpy()
+    return found
 
 
 def explain(
@@ -82,7 +83,7 @@ def explain(
     estimates = []
     for start in range(0, len(blocks), PAIRS_PER_ROUND):
         current = blocks[start : start + PAIRS_PER_ROUND]
-        # Captum asks order by order; judging a round's coalitions beforehand lets the towers work on full batches.
+        # Captum asks order by order; a whole round computed beforehand lets the encoders work on full batches.
         game.values(np.concatenate([_coalitions(block) for block in current]))
         estimates += [_attribute(sampler, block, game.players) for block in current]
         if progress is not None:

@@ -1,14 +1,19 @@
 """Ridge regression on hashed word and character n-grams of a text: a strong, tiny, stateless text model."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix, hstack
 
+from engine.encoders.base import Modality
 from engine.errors import BundleError
+from engine.features.base import Feature, FeatureSettings, FittedFeature, Values
+from engine.posts import Post
 
 BUCKETS = 2**16
 # Word pairs and character runs; the latter also find parts of words, other spellings and other scripts.
@@ -29,14 +34,14 @@ class NgramRidge:
         return [vectoriser.transform(texts) for vectoriser in NgramRidge._vectorisers()]
 
     @staticmethod
-    def _vectorisers() -> list:
+    def _vectorisers() -> list[Any]:
         # Imported late: scikit-learn's text module takes a third of a second that a page without text need not wait.
         from sklearn.feature_extraction.text import HashingVectorizer
 
         return [HashingVectorizer(n_features=BUCKETS, alternate_sign=False, norm=None, **how) for how in ANALYSERS]
 
     @cached_property
-    def _ready(self) -> list:
+    def _ready(self) -> list[Any]:
         return self._vectorisers()
 
     @staticmethod
@@ -79,18 +84,86 @@ class NgramRidge:
             empty &= length == 0
         return np.where(empty, 0.0, score)
 
-    def save(self, path: Path) -> None:
-        from safetensors.numpy import save_file
-
-        tensors = {"idf": self.idf.astype(np.float16), "weights": self.weights.astype(np.float16)}
-        save_file({**tensors, "bias": np.array([self.bias], dtype=np.float64)}, path)
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """All of it as arrays, for a file."""
+        return {
+            "idf": self.idf.astype(np.float16),
+            "weights": self.weights.astype(np.float16),
+            "bias": np.array([self.bias], dtype=np.float64),
+        }
 
     @classmethod
-    def load(cls, path: Path) -> "NgramRidge":
-        """Raises BundleError when the file does not hold an n-gram model of this size."""
+    def of(cls, tensors: Mapping[str, npt.NDArray[Any]]) -> "NgramRidge":
+        """The inverse of `tensors`. Raises BundleError when they are no n-gram model of this size."""
+        shapes = {"idf": (len(ANALYSERS) * BUCKETS,), "weights": (len(ANALYSERS) * BUCKETS,), "bias": (1,)}
+        if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
+            raise BundleError("The n-grams are no model of this version; train the bundle again.")
+        if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+            raise BundleError("The n-grams are not finite numbers; fetch or train the bundle again.")
+        return cls(tensors["idf"].astype(np.float32), tensors["weights"].astype(np.float32), float(tensors["bias"][0]))
+
+
+class Ngrams(FittedFeature):
+    """Values (n, 1): the ridge's score of the texts made of `text_fields`, on the scale of its target."""
+
+    kind: ClassVar[str] = "ngrams"
+    modalities: tuple[Modality, ...] = ("text",)
+    columns: tuple[str, ...] = ("score",)
+
+    def __init__(
+        self,
+        name: str | None = None,
+        text_fields: Sequence[str] = ("title",),
+        alpha: float = 3.0,
+        ridge: NgramRidge | None = None,
+    ) -> None:
+        super().__init__(name)
+        self.text_fields, self.alpha, self.ridge = tuple(text_fields), alpha, ridge
+
+    @classmethod
+    def make(cls, name: str, settings: FeatureSettings, need: Callable[[str], Feature]) -> Self:
+        return cls(name, settings.text_fields, **settings.options.get(name, {}))
+
+    def _texts(self, posts: Sequence[Post]) -> list[str]:
+        return [post.text(self.text_fields) for post in posts]
+
+    def fitted(self, posts: Sequence[Post], upstream: Mapping[str, Values], target: npt.NDArray[np.float64]) -> Self:
+        # Rounded as it will be stored, so that training and serving read the same numbers.
+        ridge = NgramRidge.of(NgramRidge.fit(self._texts(posts), target, alpha=self.alpha).tensors())
+        return type(self)(self.name, self.text_fields, self.alpha, ridge)
+
+    def compute(self, posts: Sequence[Post], upstream: Mapping[str, Values]) -> Values:
+        if self.ridge is None:
+            raise BundleError("The n-grams were not fitted; train the bundle again.")
+        return self.ridge.predict(self._texts(posts)).astype(np.float32)[:, None]
+
+    def blank(self) -> Values:
+        return np.zeros((1, 1), dtype=np.float32)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"text_fields": list(self.text_fields), "alpha": self.alpha}
+
+    @property
+    def weights(self) -> str:
+        if self.ridge is None:
+            return ""
+        parts = (self.ridge.idf, self.ridge.weights, np.array([self.ridge.bias]))
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+
+    def save(self, folder: Path) -> None:
+        from safetensors.numpy import save_file
+
+        if self.ridge is not None:
+            save_file(self.ridge.tensors(), folder / f"{self.name}.safetensors")
+
+    @classmethod
+    def load(
+        cls, folder: Path, name: str, config: Mapping[str, Any], upstream: tuple[Feature, ...], device: str
+    ) -> Self:
         from safetensors.numpy import load_file
 
-        tensors = load_file(path)
-        if set(tensors) != {"idf", "weights", "bias"} or tensors["idf"].shape != (len(ANALYSERS) * BUCKETS,):
-            raise BundleError(f"{path.name} is no n-gram model of this version; train the bundle again.")
-        return cls(tensors["idf"].astype(np.float32), tensors["weights"].astype(np.float32), float(tensors["bias"][0]))
+        return cls(name, **config, ridge=NgramRidge.of(load_file(folder / f"{name}.safetensors")))
+
+
+FEATURE = Ngrams

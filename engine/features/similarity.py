@@ -1,14 +1,23 @@
 """Image–text similarity: the cosine of a post's picture and text vectors in a shared space.
 
-Towers that were trained together (CLIP, SigLIP) share one already. For towers that were not, `Alignment` fits one: the
-canonical correlation directions of the training pairs, shrunk so that few pairs give no spurious match.
+Encoders that were trained together (CLIP, SigLIP) share one already. For those that were not, `Alignment` fits one:
+the canonical correlation directions of the training pairs, shrunk so that few pairs give no spurious match.
 """
 
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from engine.encoders.base import Modality
+from engine.errors import DataError
+from engine.features.base import Feature, FeatureSettings, FittedFeature, Values
+from engine.features.encoder_vector import EncoderVector
+from engine.posts import Post
 
 Array = npt.NDArray[np.floating]
 
@@ -23,7 +32,8 @@ def _whitener(centred: npt.NDArray[np.float64], shrinkage: float) -> npt.NDArray
     covariance = centred.T @ centred / len(centred)
     covariance += shrinkage * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     values, vectors = np.linalg.eigh(covariance)
-    return vectors / np.sqrt(np.maximum(values, 1e-12))
+    whitener: npt.NDArray[np.float64] = vectors / np.sqrt(np.maximum(values, 1e-12))
+    return whitener
 
 
 @dataclass(frozen=True)
@@ -52,13 +62,70 @@ class Alignment:
         """Cosine (n,) of n posts' vectors, (n, d_image) and (n, d_text)."""
         return cosine((image - self.image_mean) @ self.image_map, (text - self.text_mean) @ self.text_map)
 
-    def save(self, path: Path) -> None:
-        from safetensors.numpy import save_file
 
-        save_file(dict(vars(self)), path)
+class Similarity(FittedFeature):
+    """Values (n, 1): the cosine of the vectors of the first encoder of each side."""
+
+    kind: ClassVar[str] = "similarity"
+    by_default: ClassVar[bool] = False
+    modalities: tuple[Modality, ...] = ("image", "text")
+    columns: tuple[str, ...] = ("cosine",)
+
+    def __init__(self, name: str | None, image: Feature, text: Feature, alignment: Alignment | None = None) -> None:
+        super().__init__(name)
+        self.upstream = (image, text)
+        self.alignment = alignment
 
     @classmethod
-    def load(cls, path: Path) -> "Alignment":
+    def make(cls, name: str, settings: FeatureSettings, need: Callable[[str], Feature]) -> Self:
+        vectors = [need(role) for role in settings.encoders]
+        sides = [next((feature for feature in vectors if side in feature.modalities), None) for side in cls.modalities]
+        if sides[0] is None or sides[1] is None:
+            raise DataError("Similarity needs an encoder for pictures and one for texts; name both in the recipe.")
+        return cls(name, sides[0], sides[1])
+
+    @property
+    def aligned(self) -> bool:
+        """Whether the two encoders share a space already."""
+        spaces = {feature.encoder.aligned for feature in self.upstream if isinstance(feature, EncoderVector)}
+        return len(spaces) == 1 and None not in spaces
+
+    def fitted(self, posts: Sequence[Post], upstream: Mapping[str, Values], target: npt.NDArray[np.float64]) -> Self:
+        image, text = (upstream[feature.name] for feature in self.upstream)
+        return type(self)(
+            self.name, self.upstream[0], self.upstream[1], None if self.aligned else Alignment.fit(image, text)
+        )
+
+    def compute(self, posts: Sequence[Post], upstream: Mapping[str, Values]) -> Values:
+        image, text = (upstream[feature.name] for feature in self.upstream)
+        return (self.alignment.similarity(image, text) if self.alignment else cosine(image, text))[:, None]
+
+    def blank(self) -> Values:
+        return np.zeros((1, 1), dtype=np.float32)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"fitted": self.alignment is not None}
+
+    @property
+    def weights(self) -> str:
+        parts = vars(self.alignment).values() if self.alignment else ()
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest() if self.alignment else ""
+
+    def save(self, folder: Path) -> None:
+        from safetensors.numpy import save_file
+
+        if self.alignment is not None:
+            save_file(dict(vars(self.alignment)), folder / f"{self.name}.safetensors")
+
+    @classmethod
+    def load(
+        cls, folder: Path, name: str, config: Mapping[str, Any], upstream: tuple[Feature, ...], device: str
+    ) -> Self:
         from safetensors.numpy import load_file
 
-        return cls(**load_file(path))
+        alignment = Alignment(**load_file(folder / f"{name}.safetensors")) if config["fitted"] else None
+        return cls(name, upstream[0], upstream[1], alignment)
+
+
+FEATURE = Similarity

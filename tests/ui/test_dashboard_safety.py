@@ -1,29 +1,68 @@
 """Foreign text and pictures in the dashboard are harmless: CSV cells, preview cards, addresses, mounted datasets."""
 
+import io
+import os
+import threading
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
-from dashboard import previews, text
-from dashboard.error_queries import Scope, selected_posts
+from dashboard import text
+from dashboard.app_pages.errors import previews
+from dashboard.app_pages.errors.queries import selected_posts, selected_table
+from dashboard.app_pages.errors.selection import Selection
 from dashboard.reports import open_report
-from dashboard.selection import Selection
+from dashboard.scope import Scope
 from dashboard.store import records
-from tests.fake_report import THUMBHASHES, write_report
+from tests.tiny_report import RECIPE
+
+SCOPE = Scope(RECIPE, "both", "test")
+# Published as examples of the format: small, valid, and of no real post.
+THUMBHASHES = ("1QcSHQRnh493V4dIh4eXh1h4kJUI", "3PcNNYSFeXh/d3eld0iHZoZgVwh2", "HBkSHYSIeHiPiHh8eJd4eTN0EEQG")
+
+
+def picture(side: int = 64, **options: object) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), "red").save(file, "PNG", **options)
+    return file.getvalue()
+
+
+def huge_png() -> bytes:
+    """A PNG of 13 kB that takes 268 MB once it is decoded to colours."""
+    file = io.BytesIO()
+    Image.new("1", (9450, 9450)).save(file, "PNG")
+    return file.getvalue()
+
+
+def shown(folder: Path, *pictures: object) -> list[str]:
+    """What the page gets of these pictures of a mounted dataset."""
+    ids = [f"p{number}" for number in range(len(pictures))]
+    pd.DataFrame({"post_id": ids, "title": "A title", "image": list(pictures)}).to_parquet(folder / "posts.parquet")
+    found = previews.mounted(str(folder), 0, tuple(ids))
+    assert {content.title for content in found.values()} == {"A title"}
+    return [found[post_id].picture for post_id in ids]
 
 
 def test_csv_starts_no_formula() -> None:
-    table = pd.DataFrame({"title": ['=HYPERLINK("x")', "+1", "@a", " -2", "fine", None], "n": [-1, 2, 3, 4, 5, 6]})
+    table = pd.DataFrame({"title": ['=HYPERLINK("x")', "+1+1", "@a", "-2*3", "fine", None], "n": [-1, 2, 3, 4, 5, 6]})
     lines = text.csv(table).decode("utf-8-sig").splitlines()
-    assert lines[1].startswith("\"'=") and lines[2] == "'+1,2" and lines[4] == "' -2,4" and lines[5] == "fine,5"
+    assert lines[1].startswith("\"'=") and lines[2] == "'+1+1,2" and lines[4] == "'-2*3,4" and lines[5] == "fine,5"
     assert lines[1].endswith(",-1")
 
 
-def test_cards_escape_everything(tmp_path: Path) -> None:
-    report = open_report(write_report(tmp_path, n=100))
-    scope = Scope("blend", "both", "test")
-    row = records(selected_posts(report, scope, Selection(), "Random", 1, 0))[0]
+def test_exported_rows_join_with_their_posts(tiny_report: Path, tmp_path: Path) -> None:
+    table = selected_table(open_report(tiny_report), SCOPE, Selection(), "Random")
+    assert table["post_id"].str.startswith("-").any()
+    posts = pd.read_parquet(tiny_report / "posts.parquet")
+    for written, read in ((text.csv, pd.read_csv), (text.parquet, pd.read_parquet)):
+        again = read(io.BytesIO(written(table)))
+        assert len(again.merge(posts, on="post_id")) == len(table)
+
+
+def test_cards_escape_everything(tiny_report: Path) -> None:
+    row = records(selected_posts(open_report(tiny_report), SCOPE, Selection(), "Random", 1, 0))[0]
     row |= {"post_id": '"><script>1</script>', "source": "<b>", "image_url": "https://a.b/');x:url('//c"}
     html = previews.cards([row], {row["post_id"]: previews.Content("<img src=x onerror=alert(1)>")}, online=True)
     assert "<script>" not in html and "<img" not in html and "<b>&lt;" not in html and "');x" not in html
@@ -44,13 +83,64 @@ def test_thumbhashes_become_pictures() -> None:
     assert all(previews.thumbhash_url(encoded).startswith("data:image/png;base64,") for encoded in THUMBHASHES)
 
 
+def test_a_mounted_picture_is_made_small(tmp_path: Path) -> None:
+    (small,) = shown(tmp_path, picture(2000))
+    assert small.startswith("data:image/jpeg;base64,") and len(small) < 40_000
+    (tmp_path / "a.png").write_bytes(picture())
+    assert shown(tmp_path, "a.png", "./a.png")[1].startswith("data:image/jpeg")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no picture",
+        b"P6 8 8 x",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 x y\n",
+        b"BM" + b"\0" * 60,
+        picture()[:-40],
+        huge_png(),
+        b"\0" * 21_000_000,
+    ],
+)
+def test_what_is_no_usable_picture_is_not_shown(tmp_path: Path, content: bytes) -> None:
+    assert shown(tmp_path, content) == [""]
+
+
+def test_formats_of_documents_and_of_rare_programs_are_not_opened(tmp_path: Path) -> None:
+    files = []
+    for kind in ("PPM", "PCX", "TGA", "EPS", "SGI"):
+        file = io.BytesIO()
+        Image.new("RGB", (64, 64), "red").save(file, kind)
+        files.append(file.getvalue())
+    assert shown(tmp_path, *files) == [""] * len(files)
+
+
+def test_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    found: list[list[str]] = []
+    asked = threading.Thread(target=lambda: found.append(shown(tmp_path, "pipe.png", ".", "a\0b")), daemon=True)
+    asked.start()
+    asked.join(10)
+    assert found == [["", "", ""]]
+
+
 def test_mounted_dataset_gives_titles_and_stays_in_its_folder(tmp_path: Path) -> None:
-    outside = tmp_path / "outside.png"
-    outside.write_bytes(b"secret")
+    (tmp_path / "outside.png").write_bytes(picture())
     data = tmp_path / "data"
     data.mkdir()
-    rows = {"post_id": ["a", "b"], "title": ["A title", None], "image": ["../outside.png", "absent.png"]}
+    (data / "link.png").symlink_to(tmp_path / "outside.png")
+    (data / "loop.png").symlink_to(data / "loop.png")
+    images = ["../outside.png", "absent.png", "link.png", "loop.png"]
+    rows = {"post_id": list("abcd"), "title": ["A title", None, None, None], "image": images}
     pd.DataFrame(rows).to_parquet(data / "posts.parquet")
-    found = previews.mounted(str(data), 0, ("a", "b", "c"))
-    assert found == {"a": previews.Content("A title"), "b": previews.Content()}
+    found = previews.mounted(str(data), 0, ("a", "b", "c", "d", "e"))
+    assert found == {"a": previews.Content("A title"), **dict.fromkeys("bcd", previews.Content())}
     assert previews.mounted(str(tmp_path), 0, ("a",)) == {}
+
+
+def test_a_dataset_of_other_types_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    pd.DataFrame({"post_id": [1], "title": [2.5], "image": [{"bytes": picture()}]}).to_parquet(
+        tmp_path / "posts.parquet"
+    )
+    assert previews.mounted(str(tmp_path), 0, ("1",)) == {"1": previews.Content("2.5")}

@@ -1,30 +1,85 @@
-"""The model page on what other recipes reached."""
+"""The page on recipes and folds: every section says whose figures it shows."""
 
 from pathlib import Path
 
-from streamlit.testing.v1 import AppTest
+import pandas as pd
+import pytest
 
-from tests.fake_report import write_report
-
-
-def _script(folder: str) -> None:
-    from pathlib import Path
-
-    from dashboard.app_pages import recipes
-    from dashboard.reports import open_report
-
-    recipes.render(open_report(Path(folder)))
+from tests.dashboard_page import completed, page, texts
+from tests.tiny_report import altered
 
 
-def test_recipes_stand_beside_one_another_with_their_target(tmp_path: Path) -> None:
-    folder = write_report(tmp_path)
-    app = AppTest.from_function(_script, args=(str(folder),), default_timeout=60).run()
-    assert not app.exception
-    (table,) = (element.value for element in app.dataframe)
-    assert list(table.columns) == ["recipe", "target", "src", "accuracy", "summary"]
-    assert table.set_index("recipe").loc["reach", ["target", "src"]].tolist() == [
-        "popularity score",
-        "0.200 [0.150, 0.250]",
-    ]
-    (folder / "recipes.parquet").unlink()
-    assert not AppTest.from_function(_script, args=(str(folder),), default_timeout=60).run().dataframe
+@pytest.fixture(scope="module")
+def folder(tiny_report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return completed(tiny_report, tmp_path_factory.mktemp("report") / "report")
+
+
+def test_recipes_stand_beside_one_another_with_their_target(folder: Path, tmp_path: Path) -> None:
+    def more(rows: pd.DataFrame) -> pd.DataFrame:
+        reach = rows[rows["recipe"] == "tiny"].assign(recipe="reach", target="popularity", summary="Of another target.")
+        return pd.concat([reach, rows])
+
+    app = page("recipes", altered(folder, tmp_path / "report", recipes=more)).run()
+    table = app.dataframe[0].value
+    assert table["recipe"].tolist() == ["tiny (shipped)", "tiny_trees", "reach"]
+    assert table["target"].tolist() == ["engagement score", "engagement score", "popularity score"]
+    src = pd.read_parquet(folder / "recipes.parquet").query("recipe == 'tiny' and view == 'both' and metric == 'src'")
+    low, value, high = src[["low", "value", "high"]].iloc[0]
+    assert table["src"].iloc[0] == f"{value:.3f} [{low:.3f} to {high:.3f}]"
+    assert "A made\\-up grid of trees\\." in texts(app) and "43 test posts" in texts(app)
+
+
+def test_folds_and_grid_name_the_recipe_they_are_of(folder: Path, tmp_path: Path) -> None:
+    app = page("recipes", folder).run()
+    said = [caption.value for caption in app.caption if caption.value.startswith("**tiny\\_trees**")]
+    assert len(said) == 2 and all("not the shipped model's recipe (tiny)" in words for words in said)
+    assert any(caption.value.startswith("**tiny**, the shipped") for caption in app.caption)
+    copy = altered(folder, tmp_path / "report", grid=lambda rows: rows.drop(columns="recipe"))
+    assert "A recipe that the report does not name" in texts(page("recipes", copy).run())
+    double = {name: lambda rows: pd.concat([rows, rows.assign(recipe="tiny")]) for name in ("grid", "crossvalidation")}
+    app = page("recipes", altered(folder, tmp_path / "double", **double)).run()
+    assert not app.exception and len(app.dataframe) == 7
+    assert len([caption for caption in app.caption if caption.value.startswith("**tiny**, the shipped")]) == 3
+
+
+def test_one_run_under_two_names_is_one_row_that_says_so(folder: Path, tmp_path: Path) -> None:
+    assert "same_as" not in page("recipes", folder).run().dataframe[0].value
+    copy = altered(folder, tmp_path / "report", recipes=lambda rows: rows.assign(same_as="another"))
+    assert set(page("recipes", copy).run().dataframe[0].value["same_as"]) == {"another"}
+
+
+def test_folds_are_means_with_their_spread_and_each_on_demand(folder: Path, tmp_path: Path) -> None:
+    app = page("recipes", folder).run()
+    means, folds = (element.value for element in app.dataframe[1:3])
+    table = pd.read_parquet(folder / "crossvalidation.parquet")
+    src = table.query("metric == 'src' and protocol == 'grouped'")["value"]
+    assert means["label"].tolist()[0] == "Spearman (SRC)" and means["direction"].tolist()[0] == "Higher is better"
+    assert means["grouped"].iloc[0] == f"{src.mean():.3f} ± {src.std():.3f}"
+    assert len(folds) == 4 and "Never compare across protocols" in texts(app)
+    one = altered(folder, tmp_path / "report", crossvalidation=lambda rows: rows[rows["fold"] == 0])
+    assert page("recipes", one).run().dataframe[1].value["grouped"].iloc[0].endswith("(one fold)")
+
+
+def test_grid_is_depth_by_trees_with_the_chosen_marked(folder: Path) -> None:
+    app = page("recipes", folder).run()
+    wide = app.dataframe[3].value.set_index("depth")
+    table = pd.read_parquet(folder / "grid.parquet").query("metric == 'accuracy'").set_index("candidate")
+    assert list(wide.columns) == ["10 trees", "15 trees"] and wide.loc[2, "10 trees"] == ""
+    for candidate, row in table.iterrows():
+        cell = wide.loc[row["depth"], f"{row['iterations']} trees"]
+        assert cell.startswith(f"{row['value']:.3f}") and cell.endswith("●") == row["chosen"], candidate
+    app.selectbox(key="grid").select("log_loss").run()
+    assert not app.exception and app.dataframe[3].value["10 trees"].iloc[1].startswith(("1.", "2."))
+
+
+def test_curves_say_whose_posts_they_are(folder: Path) -> None:
+    app = page("recipes", folder).run()
+    assert "42 validation posts" in app.caption[-1].value
+    app.pills(key="curve").set_value("loss").run()
+    assert not app.exception and "train posts" in app.caption[-1].value
+
+
+@pytest.mark.parametrize(("table", "left"), [("grid", 3), ("crossvalidation", 2), ("recipes", 3)])
+def test_each_is_shown_without_the_others(folder: Path, tmp_path: Path, table: str, left: int) -> None:
+    app = page("recipes", altered(folder, tmp_path / "report", **{table: None})).run()
+    assert not app.exception and len(app.dataframe) == left

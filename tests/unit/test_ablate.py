@@ -35,11 +35,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    towers = {
+    encoders = {
         "picture": f"vit:{tiny.build_vit(tmp_path_factory.mktemp('vit'))}",
         "words": f"bert:{tiny.build_bert(tmp_path_factory.mktemp('bert'))}",
     }
-    return Recipe(name="tiny", summary="Ablated.", members=(), encoders=towers)
+    return Recipe(name="tiny", summary="Ablated.", members=(), encoders=encoders)
 
 
 @pytest.fixture(scope="module")
@@ -124,5 +124,5 @@ def test_mistakes_are_named(work: Path, recipe: Recipe, report: Path) -> None:
         ablate(work, recipe, 0)
     with pytest.raises(DataError, match="does not name an encoder for pictures and one for texts"):
         ablate(work, replace(recipe, encoders={"words": "minilm"}))
-    with pytest.raises(DataError, match="other posts or settings"):
+    with pytest.raises(DataError, match="made from another recipe"):
         ablate(work, replace(recipe, text_fields=("title", "tags")), SEEDS)

@@ -1,4 +1,4 @@
-"""The arrows of docs/architecture.md, the ban on pickles, and that counts cannot reach a prediction."""
+"""The arrows of docs/architecture.md, no circles, the ban on pickles, and that counts cannot reach a prediction."""
 
 import ast
 import dataclasses
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 from engine.posts import TEXT_FIELDS, Post
@@ -25,6 +26,10 @@ FORBIDDEN = {
     "app.py": {"training", "benchmarks", "tests"},
     "benchmarks": {"tests"},
 }
+# The floors of training: a module may import its own floor and lower ones. Recipes and tables.py stand beside them, for
+# all to import, and know the engine alone.
+FLOORS = {"data": 0, "features": 1, "metrics": 1, "modeling": 2, "evaluation": 3}
+BESIDE = {"recipes", "tables"}
 PICKLES = {"pickle", "cPickle", "_pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 UNPICKLING_CALLS = {"read_pickle", "to_pickle"}
 
@@ -81,6 +86,76 @@ def test_an_upward_import_would_be_found() -> None:
     ):
         found = set(imports(ast.parse(text), ROOT / "engine" / "posts.py"))
         assert found & FORBIDDEN["engine"]
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def statements(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Import statements anywhere in a module, but for those that only the type checker reads."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            for other in node.orelse:
+                yield from statements(ast.Module([other], []))
+        else:
+            yield from statements(node)
+
+
+def imported_modules(tree: ast.AST, module: str, known: set[str]) -> set[str]:
+    """The project's own modules that a module imports; `from a import b` is a.b where that is a module, else a."""
+    found = set()
+    for node in statements(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        else:
+            above = module.split(".")[: -node.level] if node.level else []
+            parent = ".".join([*above, *([node.module] if node.module else [])])
+            names = {f"{parent}.{alias.name}" for alias in node.names}
+            found |= (names & known) | ({parent} if names - known else set())
+    return found & known
+
+
+@pytest.fixture(scope="module")
+def arrows(trees: dict[Path, ast.Module]) -> dict[str, set[str]]:
+    known = {module_name(path) for path in trees}
+    return {module_name(path): imported_modules(tree, module_name(path), known) for path, tree in trees.items()}
+
+
+def test_floors_of_training_know_nothing_of_higher_ones(arrows: dict[str, set[str]]) -> None:
+    def place(module: str) -> str:
+        return module.removeprefix("training").strip(".").partition(".")[0]
+
+    inside = {module: found for module, found in arrows.items() if module.startswith("training.")}
+    assert {place(module) for module in inside} == {*FLOORS, *BESIDE, "__main__"}
+    wrong = []
+    for module, found in inside.items():
+        own = place(module)
+        for other in (name for name in found if name.startswith("training.")):
+            floor = place(other)
+            lower = floor == own or floor in BESIDE or FLOORS.get(floor, 9) < FLOORS.get(own, 0)
+            beside = own in BESIDE and floor != own
+            if own != "__main__" and (beside or not lower):
+                wrong.append(f"{module} imports {other}")
+    assert not wrong
+
+
+def test_there_is_no_circle(arrows: dict[str, set[str]]) -> None:
+    """Also none through imports inside functions: they put a circle off, they do not undo it."""
+    graph = nx.DiGraph([(module, other) for module, found in arrows.items() for other in found])
+    circles = [sorted(part) for part in nx.strongly_connected_components(graph) if len(part) > 1]
+    assert not circles + [[module] for module in nx.nodes_with_selfloops(graph)]
+
+
+def test_a_circle_would_be_found() -> None:
+    known = {"engine.a", "engine.b", "engine.b.c"}
+    for text in ("from engine.b import c", "def f():\n    import engine.b.c", "from .b import c", "from .b.c import x"):
+        assert imported_modules(ast.parse(text), "engine.a", known) == {"engine.b.c"}
+    assert imported_modules(ast.parse("from engine.b import x, c"), "engine.a", known) == {"engine.b", "engine.b.c"}
+    hidden = "if TYPE_CHECKING:\n    from engine.b import c\nelse:\n    import engine.b"
+    assert imported_modules(ast.parse(hidden), "engine.a", known) == {"engine.b"}
 
 
 def test_the_engine_runs_without_the_rooms_above() -> None:

@@ -1,7 +1,8 @@
-"""Explanations judged on made-up posts: whole tables, what is kept, what is left out, and whose figures they are."""
+"""Explanations measured on made-up posts: whole tables, what is kept, what is left out, and whose figures they are."""
 
 import itertools
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.bundle import amend_bundle, read_bundle
+from engine.bundle import amend_bundle
 from engine.errors import DataError
 from engine.explain import gradients, shapley
 from engine.predictor import Predictor
 from tests.made_up import make_work
 from training.evaluation import faithfulness as attribution
-from training.evaluation.faithfulness import AREA, RANDOM, explain, fingerprint, summary_of
-from training.modeling.train import run_folder, train
+from training.evaluation.faithfulness import AREA, RANDOM, explain, summary_of
+from training.modeling.run import Run
+from training.modeling.train import train
 from training.recipes.base import CatBoost, Ngrams, Recipe
 
 RECIPE = Recipe(
@@ -78,18 +80,18 @@ def test_what_is_kept_is_not_explained_again(work: Path, report: Path, monkeypat
     tables = ("attribution", "attribution_summary")
     before = [pd.read_parquet(report / f"{name}.parquet") for name in tables]
     asked: list[str] = []
-    judged = attribution.judged
+    record_of = attribution.record_of
 
     def counted(predictor: Predictor, post: object, seed: int = 0) -> dict:
         asked.append(post.post_id)  # type: ignore[attr-defined]
-        return judged(predictor, post, seed)  # type: ignore[arg-type]
+        return record_of(predictor, post, seed)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(attribution, "judged", counted)
+    monkeypatch.setattr(attribution, "record_of", counted)
     explain(work, RECIPE, POSTS)
     assert not asked
     after = [pd.read_parquet(report / f"{name}.parquet") for name in tables]
     assert all(now.equals(was) for now, was in zip(after, before, strict=True))
-    next(path for path in (report.parent / "attribution").glob("*.json") if path.name != attribution.SETTINGS).unlink()
+    next(path for path in (report.parent / "attribution").glob("*.json") if path.name != "settings.json").unlink()
     explain(work, RECIPE, POSTS)
     assert len(asked) == 1
     again = pd.read_parquet(report / "attribution.parquet")
@@ -97,51 +99,55 @@ def test_what_is_kept_is_not_explained_again(work: Path, report: Path, monkeypat
 
 
 def test_evaluation_leaves_the_figures_valid_and_another_bundle_does_not(work: Path, report: Path) -> None:
-    run = run_folder(work, RECIPE)
-    own = fingerprint(read_bundle(run / "bundle"))
-    amend_bundle(run / "bundle", facts={"test_posts": 3}, notes=("A note.",))
+    bundle = Run(work, RECIPE).bundle
+    amend_bundle(bundle, test_metrics={"test_posts": 3}, notes=("A note.",))
     explain(work, RECIPE, POSTS)
-    path = run / "attribution" / attribution.SETTINGS
+    path = report.parent / "attribution" / "settings.json"
     kept = path.read_text()
     try:
-        for content in (json.dumps({**json.loads(kept), "bundle": "f" * 64}), "broken"):
-            path.write_text(content)
-            with pytest.raises(DataError, match=f"the run's bundle is {own[:16]}.*Remove the folder"):
-                explain(work, RECIPE, POSTS)
+        path.write_text(json.dumps({**json.loads(kept), "bundle": "f" * 64}))
+        with pytest.raises(DataError, match="holds explanations made from another bundle; remove it"):
+            explain(work, RECIPE, POSTS)
+        path.write_text("broken")
+        with pytest.raises(DataError, match="is damaged; remove"):
+            explain(work, RECIPE, POSTS)
     finally:
         path.write_text(kept)
 
 
+def with_bundle_of(work: Path, name: str) -> Recipe:
+    """A recipe whose run holds the bundle of `RECIPE`."""
+    other = replace(RECIPE, name=name)
+    shutil.copytree(Run(work, RECIPE).bundle, Run(work, other).bundle)
+    return other
+
+
 def test_a_post_that_fails_is_left_out(work: Path, report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged = attribution.judged
+    record_of = attribution.record_of
     calls: list[int] = []
 
     def sometimes(predictor: Predictor, post: object, seed: int = 0) -> dict:
         calls.append(seed)
         if len(calls) == 1:
             raise ValueError("odd post")
-        return judged(predictor, post, seed)  # type: ignore[arg-type]
+        return record_of(predictor, post, seed)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(attribution, "judged", sometimes)
+    monkeypatch.setattr(attribution, "record_of", sometimes)
     found = pd.read_parquet(explain(work, RECIPE, POSTS + 2) / "attribution.parquet")
     assert len(calls) == 2 and (found["n"] == POSTS + 1).all()
-    monkeypatch.setattr(attribution, "judged", refuse)
-    other = replace(RECIPE, name="other")
-    (run_folder(work, other)).mkdir()
-    (run_folder(work, other) / "bundle").symlink_to(run_folder(work, RECIPE) / "bundle")
+    monkeypatch.setattr(attribution, "record_of", refuse)
+    other = with_bundle_of(work, "other")
     with pytest.raises(DataError, match="None of the 2 test posts"):
         explain(work, other, 2)
     with pytest.raises(DataError, match="0 posts"):
         explain(work, RECIPE, 0)
 
 
-def test_gradients_are_judged_where_there_are_any(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Predictor, "differentiable", lambda _: object())
+def test_gradients_are_measured_where_there_are_any(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Predictor, "has_gradients", True)
     copied = lambda predictor, post: replace(shapley.explain(predictor, post), method=gradients.METHOD)  # noqa: E731
     monkeypatch.setattr(gradients, "explain", copied)
-    other = replace(RECIPE, name="with_gradients")
-    (run_folder(work, other)).mkdir()
-    (run_folder(work, other) / "bundle").symlink_to(run_folder(work, RECIPE) / "bundle")
+    other = with_bundle_of(work, "with_gradients")
     summary = pd.read_parquet(explain(work, other, 2) / "attribution_summary.parquet")
     methods = (shapley.METHOD, gradients.METHOD, RANDOM)
     pairs = [f"{first} − {second}" for first, second in itertools.pairwise(methods)]

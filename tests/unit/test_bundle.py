@@ -1,8 +1,10 @@
 """Bundles: saved whole or not at all, verified byte by byte, never unpickled."""
 
+import hashlib
 import json
 import pickle
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file, save_file
 
-from engine.bundle import MANIFEST, amend_bundle, read_bundle, save_bundle
+from engine.bundle import MANIFEST, Bundle, amend_bundle, read_bundle, save_bundle
 from engine.errors import BundleError
 from engine.images import load_image
 from engine.members import load_member
@@ -21,14 +24,17 @@ from tests import made_up, tiny
 from training.modeling.train import train
 from training.recipes.base import CatBoost, Network, Ngrams, Recipe
 
-NETWORK = Network(settings={"towers": "finetuned", "epochs": 1, "batch_size": 32}, shape={"width": 16, "heads": 2})
+NETWORK = Network(settings={"tuning": "finetuned", "epochs": 1, "batch_size": 32}, shape={"width": 16, "heads": 2})
 RECIPE = Recipe(
     name="tiny",
     summary="Every kind of member.",
     members=(
         Ngrams(),
         CatBoost(
-            iterations=10, depth=2, early_stopping=None, image=("picture_statistics", "picture"), both=("similarity",)
+            iterations=10,
+            depth=2,
+            early_stopping=None,
+            features=("text_statistics", "ngrams", "picture_statistics", "picture", "similarity"),
         ),
         NETWORK,
     ),
@@ -42,11 +48,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    towers = {
+    encoders = {
         "picture": f"vit:{tiny.build_vit(tmp_path_factory.mktemp('vit'))}",
         "words": f"bert:{tiny.build_bert(tmp_path_factory.mktemp('bert'))}",
     }
-    return train(work, replace(RECIPE, encoders=towers))
+    return train(work, replace(RECIPE, encoders=encoders))
 
 
 @pytest.fixture
@@ -81,8 +87,14 @@ def test_it_holds_what_it_says(made: Path) -> None:
     manifest = read_bundle(made)
     assert {entry.kind for entry in manifest.members} == {"score", "catboost", "network"}
     assert set(manifest.files) == set(content(made)) - {MANIFEST}
-    assert {"README.md", "ngrams.safetensors", "alignment.safetensors"} <= set(manifest.files)
-    assert manifest.encoders["words"].weights in manifest.files
+    expected = {"ngrams", "similarity", "picture.tokens", "words.tokens"}
+    assert {"README.md", *(f"features/{name}.safetensors" for name in expected)} <= set(manifest.files)
+    assert {entry.name for entry in manifest.features} == expected | {
+        *("text_statistics", "picture_statistics", "picture", "words")
+    }
+    assert {entry.name for entry in manifest.features if entry.fitted_on} == {"ngrams", "similarity"}
+    for place, entry in enumerate(manifest.features):
+        assert set(entry.upstream) <= {before.name for before in manifest.features[:place]}
     assert set(manifest.views) == {"both", "text", "image"}
 
 
@@ -90,15 +102,17 @@ def test_saved_again_it_predicts_exactly_the_same(made: Path, tmp_path: Path, dr
     manifest = read_bundle(made)
     predictor = Predictor.load(made, device="cpu")
 
-    def write(place: Path) -> None:
-        for name in manifest.files:
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            if not name.startswith("members/"):
-                shutil.copy(made / name, place / name)
+    def write(place: Path) -> Bundle:
+        for name in ("features", "members"):
+            (place / name).mkdir()
+        shutil.copy(made / "README.md", place)
+        for feature in predictor.extractor.features.values():
+            feature.save(place / "features")
         for member, entry in zip(predictor.members, manifest.members, strict=True):
-            assert json.loads(json.dumps(member.save(place / "members"))) == entry.facts
+            assert json.loads(json.dumps(member.save(place / "members"))) == entry.config
+        return manifest
 
-    again = save_bundle(tmp_path / "again", manifest, write)
+    again = save_bundle(tmp_path / "again", write)
     assert np.array_equal(numbers(made, drafts), numbers(tmp_path / "again", drafts))
     assert set(again.files) == set(manifest.files)
     safe = {name for name in manifest.files if name.endswith(".safetensors")}
@@ -124,7 +138,7 @@ def test_a_changed_byte_in_any_file_is_noticed(bundle: Path) -> None:
 def test_a_changed_byte_anywhere_in_the_manifest_is_noticed(bundle: Path) -> None:
     path = bundle / MANIFEST
     whole = path.read_bytes()
-    for place in range(0, len(whole), 5):
+    for place in range(0, len(whole), 17):
         flip(path, place)
         with pytest.raises(BundleError, match=r"bundle\.json|has format"):
             read_bundle(bundle)
@@ -152,7 +166,7 @@ def test_a_missing_file_is_named(bundle: Path) -> None:
         (bundle / name).write_bytes(data)
 
 
-@pytest.mark.parametrize("name", ["members/extra.cbm", "extra.pkl", "encoders/.hidden"])
+@pytest.mark.parametrize("name", ["members/extra.cbm", "extra.pkl", "features/.hidden"])
 def test_a_file_too_many_is_named(bundle: Path, name: str) -> None:
     (bundle / name).write_bytes(b"x")
     with pytest.raises(BundleError, match="has a file that is not its own") as error:
@@ -173,40 +187,45 @@ def test_no_bundle_at_all_says_so(tmp_path: Path) -> None:
 
 def test_another_format_is_refused(bundle: Path) -> None:
     fields = json.loads((bundle / MANIFEST).read_text())
-    (bundle / MANIFEST).write_text(json.dumps({**fields, "format": 2}))
-    with pytest.raises(BundleError, match="has format 2, not 1"):
+    (bundle / MANIFEST).write_text(json.dumps({**fields, "format": 1}))
+    with pytest.raises(BundleError, match="has format 1, not 2"):
         read_bundle(bundle)
 
 
 def test_an_unknown_field_is_refused(bundle: Path) -> None:
-    fields = json.loads((bundle / MANIFEST).read_text())
-    (bundle / MANIFEST).write_text(json.dumps({**fields, "surprise": 1}))
+    sealed_again(bundle, lambda fields: fields.update(surprise=1))
     with pytest.raises(BundleError, match="cannot be read"):
         read_bundle(bundle)
 
 
 def test_an_unknown_member_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="kind “oracle”, which this version does not know"):
-        load_member(tmp_path, "oracle", {})
+        load_member(tmp_path, "oracle", "seer", {})
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
 def test_a_half_written_save_leaves_the_old_bundle(bundle: Path, error: BaseException) -> None:
     before = content(bundle)
 
-    def write(place: Path) -> None:
+    def write(place: Path) -> Bundle:
         (place / "members").mkdir()
         (place / "members" / "half.cbm").write_bytes(b"half")
         raise error
 
     with pytest.raises(type(error)):
-        save_bundle(bundle, read_bundle(bundle), write)
+        save_bundle(bundle, write)
     assert content(bundle) == before
     assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
 
 
 def test_a_new_save_replaces_the_old_bundle_whole(bundle: Path) -> None:
-    complete = save_bundle(bundle, read_bundle(bundle), lambda place: (place / "README.md").write_text("new"))
+    manifest = read_bundle(bundle)
+
+    def write(place: Path) -> Bundle:
+        (place / "README.md").write_text("new")
+        return manifest
+
+    complete = save_bundle(bundle, write)
     assert set(content(bundle)) == {"README.md", MANIFEST}
     assert read_bundle(bundle) == complete
     assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
@@ -214,12 +233,141 @@ def test_a_new_save_replaces_the_old_bundle_whole(bundle: Path) -> None:
 
 def test_figures_can_be_added_after_evaluation(bundle: Path, drafts: list[Post]) -> None:
     before, answers = content(bundle), numbers(bundle, drafts)
-    amend_bundle(bundle, facts={"src": 0.5}, notes=("Known in part.",))
+    amend_bundle(bundle, test_metrics={"src": 0.5}, notes=("Known in part.",))
     manifest = read_bundle(bundle)
-    assert (manifest.facts, manifest.notes) == ({"src": 0.5}, ("Known in part.",))
+    assert (manifest.test_metrics, manifest.notes) == ({"src": 0.5}, ("Known in part.",))
     after = content(bundle)
     assert {name for name in before if before[name] != after[name]} == {MANIFEST}
     assert np.array_equal(numbers(bundle, drafts), answers)
+
+
+def test_an_amendment_cut_off_leaves_a_sound_bundle(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = content(bundle)
+
+    def killed(*_: Any) -> None:
+        # What a killed process leaves: whatever stands in the folder at this moment stays there.
+        raise SystemExit
+
+    monkeypatch.setattr("engine.files.os.replace", killed)
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
+    with pytest.raises(SystemExit):
+        amend_bundle(bundle, notes=("new",))
+    monkeypatch.undo()
+    assert content(bundle) == before
+    read_bundle(bundle)
+
+
+def test_links_and_folders_in_folders_are_refused(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"x")
+    (bundle / "members" / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BundleError, match="a link or a folder in a folder"):
+        read_bundle(bundle)
+    (bundle / "members" / "link").unlink()
+    (bundle / "members" / "deep").mkdir()
+    (bundle / "members" / "deep" / "file").touch()
+    with pytest.raises(BundleError, match="a link or a folder in a folder"):
+        read_bundle(bundle)
+
+
+def sealed_again(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Seal a bundle anew over whatever is in it now, as an author who means harm can."""
+    fields = json.loads((folder / MANIFEST).read_text())
+    fields.pop("sha256")
+    names = [name for name in content(folder) if name != MANIFEST]
+    fields["files"] = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    change(fields)
+    fields["sha256"] = hashlib.sha256(json.dumps(fields, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    text = json.dumps(fields, indent=1, sort_keys=True, ensure_ascii=False)
+    (folder / MANIFEST).write_bytes((text + "\n").encode())
+
+
+def broken_tensors(folder: Path, name: str, change: Callable[[dict[str, np.ndarray]], None]) -> None:
+    tensors = load_file(folder / name)
+    change(tensors)
+    save_file(tensors, folder / name)
+
+
+def set_nan(tensors: dict[str, np.ndarray]) -> None:
+    first = max(tensors, key=lambda name: tensors[name].size)
+    tensors[first] = np.full_like(tensors[first], np.nan)
+
+
+def huge_header(folder: Path, name: str) -> None:
+    (folder / name).write_bytes((13 * 2**40).to_bytes(8, "little") + b"{}")
+
+
+def deep(fields: dict[str, Any]) -> None:
+    nested: Any = 1
+    for _ in range(400):
+        nested = [nested]
+    fields["members"][0]["config"]["slope"] = nested
+
+
+BREAKAGES: dict[str, tuple[Callable[[Path], None], Callable[[dict[str, Any]], None]]] = {
+    "network of NaN": (lambda at: broken_tensors(at, "members/network.safetensors", set_nan), lambda _: None),
+    "encoder of NaN": (lambda at: broken_tensors(at, "features/words.tokens.safetensors", set_nan), lambda _: None),
+    "n-grams of NaN": (lambda at: broken_tensors(at, "features/ngrams.safetensors", set_nan), lambda _: None),
+    "no tensors": (lambda at: broken_tensors(at, "members/network.safetensors", dict.clear), lambda _: None),
+    "13 TB header": (lambda at: huge_header(at, "members/network.safetensors"), lambda _: None),
+    "text for trees": (
+        lambda at: (at / "members/catboost-levels-both.cbm").write_bytes(b"no trees") and None,
+        lambda _: None,
+    ),
+    "empty trees": (lambda at: (at / "members/catboost-score-text.cbm").write_bytes(b"") and None, lambda _: None),
+    "deep JSON": (lambda _: None, deep),
+    "a giant network": (lambda _: None, lambda fields: fields["members"][2]["config"]["config"].update(width=10**9)),
+    "an odd width": (lambda _: None, lambda fields: fields["members"][2]["config"]["config"].update(width=-1)),
+    "no configuration": (lambda _: None, lambda fields: fields["members"][2].update(config={})),
+    "unknown view": (lambda _: None, lambda fields: fields["members"][1]["config"]["reads"].update(smell=["x"])),
+    "unknown feature": (lambda _: None, lambda fields: fields["features"][0].update(kind="oracle")),
+    "a feature that is no file": (lambda _: None, lambda fields: fields["features"][0].update(kind="../../os")),
+    "a name that climbs": (lambda _: None, lambda fields: fields["members"][2].update(name="../network")),
+    "upstream that is not there": (lambda _: None, lambda fields: fields["features"][-1].update(upstream=["x"])),
+    "another fingerprint": (lambda _: None, lambda fields: fields["features"][0].update(fingerprint="0" * 32)),
+    "temperature 0": (lambda _: None, lambda fields: fields["views"]["both"]["temperature"].update(value=0)),
+    "temperature of text": (lambda _: None, lambda fields: fields["views"]["both"]["temperature"].update(value="x")),
+    "a weight too many": (
+        lambda _: None,
+        lambda fields: fields["views"]["both"]["probability_weights"].update(nobody=1.0),
+    ),
+    "negative prior": (lambda _: None, lambda fields: fields.update(prior=[-1.0, 0.5, 0.5, 0.5, 0.5])),
+    "spread 0": (lambda _: None, lambda fields: fields["members"][0]["config"].update(spread=0)),
+}
+
+
+@pytest.mark.parametrize("what", BREAKAGES)
+def test_whatever_was_sealed_into_it_a_broken_bundle_says_so_in_one_sentence(bundle: Path, what: str) -> None:
+    damage, change = BREAKAGES[what]
+    damage(bundle)
+    sealed_again(bundle, change)
+    with pytest.raises(BundleError) as error:
+        Predictor.load(bundle, device="cpu")
+    assert len(str(error.value)) < 600 and "\n" not in str(error.value)
+
+
+def test_numbers_that_are_none_are_refused(bundle: Path) -> None:
+    text = (bundle / MANIFEST).read_text()
+    slope = json.loads(text)["views"]["both"]["slope"]
+    (bundle / MANIFEST).write_text(text.replace(json.dumps(slope), "NaN", 1))
+    with pytest.raises(BundleError, match="cannot be read"):
+        read_bundle(bundle)
+
+
+def test_another_encoder_than_it_was_made_with_is_refused(bundle: Path, tmp_path: Path) -> None:
+    """Another wheel, or a hub revision that moved: the same name, other weights."""
+    words = next(entry for entry in read_bundle(bundle).features if entry.name == "words")
+    other = tmp_path / "bert"
+    shutil.copytree(words.config["spec"].removeprefix("bert:"), other)
+    broken_tensors(other, "model.safetensors", lambda tensors: tensors.update({"x": np.zeros(1, np.float32)}))
+
+    def change(fields: dict[str, Any]) -> None:
+        for entry in fields["features"]:
+            if entry["name"].startswith("words"):
+                entry["config"]["spec"] = f"bert:{other}"
+
+    sealed_again(bundle, change)
+    with pytest.raises(BundleError, match=r"Here the encoder bert:.* is not the one that the bundle was made with"):
+        Predictor.load(bundle, device="cpu")
 
 
 def test_nothing_in_it_is_a_pickle(made: Path) -> None:

@@ -16,13 +16,12 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import log_loss
 
+from engine.abstention import Abstention, divergence
 from engine.calibration import (
-    Abstention,
     LevelSets,
     ScoreInterval,
     Temperature,
     conformal_quantile,
-    divergence,
     level_spread,
 )
 from engine.errors import BundleError

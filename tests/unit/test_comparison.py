@@ -7,22 +7,31 @@ import pandas as pd
 import pytest
 
 from engine.errors import DataError
+from tests import made_up
+from training.data.workspace import Workspace
 from training.evaluation.runs import compare
 from training.recipes.base import Ngrams, Recipe
 
 RECIPE = Recipe(name="one", summary="Of n-grams.", members=(Ngrams(),))
 
 
-def write_run(work: Path, name: str, src: float, *, fingerprint: str = "a", folds: bool = False) -> Path:
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return made_up.make_work(tmp_path, 200)
+
+
+def write_run(work: Path, name: str, src: float, *, folds: bool = False, trees: str = "", **other: object) -> Path:
     report = work / "runs" / name / "report"
     report.mkdir(parents=True)
-    facts = {
+    workspace = Workspace(work)
+    content = {
         "recipe": name,
         "summary": f"{name}.",
-        "config": {"target": "score"},
-        "data": {"fingerprint": fingerprint},
+        "config": {"name": name, "expects": {"src": src}, "target": "score", "members": [trees or name]},
+        "data": {"fingerprint": workspace.dataset["fingerprint"]},
+        "split": workspace.split_digest,
     }
-    (report / "report.json").write_text(json.dumps(facts))
+    (report / "report.json").write_text(json.dumps({**content, **other}))
     rows = [(kind, split, src) for kind in ("model", "baseline") for split in ("validation", "test")]
     metrics = pd.DataFrame(rows, columns=["kind", "split", "value"])
     metrics.assign(
@@ -34,24 +43,38 @@ def write_run(work: Path, name: str, src: float, *, fingerprint: str = "a", fold
     return report
 
 
-def test_test_figures_of_all_runs_stand_in_one_table(tmp_path: Path) -> None:
-    report = write_run(tmp_path, "one", 0.6)
-    write_run(tmp_path, "two", 0.5, folds=True)
-    write_run(tmp_path, "elsewhere", 0.9, fingerprint="b")
-    (tmp_path / "runs" / "unfinished").mkdir()
+def test_test_figures_of_all_runs_stand_in_one_table(work: Path) -> None:
+    report = write_run(work, "one", 0.6)
+    write_run(work, "two", 0.5, folds=True)
+    write_run(work, "elsewhere", 0.9, data={"fingerprint": "b"})
+    write_run(work, "split_otherwise", 0.9, split="b")
+    (work / "runs" / "unfinished").mkdir()
     for _ in range(2):
-        assert compare(tmp_path, RECIPE) == report
+        assert compare(work, RECIPE) == report
         table = pd.read_parquet(report / "recipes.parquet")
         assert table[["recipe", "value"]].to_numpy().tolist() == [["one", 0.6], ["two", 0.5]]
-        assert set(table["split"]) == {"test"} and set(table["target"]) == {"score"}
+        assert set(table["split"]) == {"test"} and set(table["target"]) == {"score"} and set(table["same_as"]) == {""}
         assert pd.read_parquet(report / "crossvalidation.parquet")["recipe"].tolist() == ["two"]
         assert pd.read_parquet(report / "grid.parquet")[["candidate", "recipe"]].to_numpy().tolist() == [["big", "two"]]
-    folds = tmp_path / "runs" / "two" / "report" / "crossvalidation.parquet"
+    folds = work / "runs" / "two" / "report" / "crossvalidation.parquet"
     pd.DataFrame({"recipe": ["two"], "fold": [0], "value": [0.7]}).to_parquet(folds)
-    compare(tmp_path, RECIPE)
+    compare(work, RECIPE)
     assert pd.read_parquet(report / "crossvalidation.parquet")["value"].tolist() == [0.7]
 
 
-def test_a_recipe_without_a_report_has_nothing_to_compare(tmp_path: Path) -> None:
+def test_one_experiment_under_two_names_is_one_row(work: Path) -> None:
+    """Recipes of two encoders are the same run where both stand on the encoders that are there."""
+    report = write_run(work, "one", 0.6, folds=True)
+    for name in ("clip", "siglip", "elsewhere"):
+        write_run(work, name, 0.4, trees="small", **({"split": "b"} if name == "elsewhere" else {}))
+    write_run(work, "again", 0.6, trees="one", folds=True)
+    compare(work, RECIPE)
+    table = pd.read_parquet(report / "recipes.parquet").set_index("recipe")
+    assert table["same_as"].to_dict() == {"clip": "siglip", "one": "again"}
+    assert table.loc["clip", "summary"] == "clip. On these encoders siglip is the same run."
+    assert pd.read_parquet(report / "crossvalidation.parquet")["recipe"].tolist() == ["one"]
+
+
+def test_a_recipe_without_a_report_has_nothing_to_compare(work: Path) -> None:
     with pytest.raises(DataError, match="training evaluate --recipe one"):
-        compare(tmp_path, RECIPE)
+        compare(work, RECIPE)

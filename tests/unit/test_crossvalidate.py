@@ -1,4 +1,4 @@
-"""Nested folds and the choice among a grid: nothing is chosen where it is judged; fewer trees are the first trees."""
+"""Nested folds and the choice in a grid: nothing is chosen where it is evaluated; fewer trees are the first trees."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +14,11 @@ from training.data.workspace import Workspace
 from training.evaluation import cross_validation as step
 from training.evaluation.cross_validation import assignments, crossvalidate, summary
 from training.features.matrix import FeatureMatrix
+from training.modeling.choosing import learning_and_choosing
 from training.modeling.grid_search import CRITERION, first_trees, fit_grid
-from training.modeling.members import answers_of, feature_names, fit_catboost
-from training.modeling.train import run_folder, train
+from training.modeling.members import fit_catboost, outputs_of
+from training.modeling.run import Run
+from training.modeling.train import train
 from training.recipes.base import CatBoost, Network, Ngrams, Recipe
 
 SHORT = CatBoost(name="short", iterations=50, depth=2, learning_rate=0.05, early_stopping=None, rsm=0.5)
@@ -40,13 +42,12 @@ def table(work: Path) -> pd.DataFrame:
 
 
 def test_first_trees_are_what_as_many_grow_to(work: Path) -> None:
-    matrix = FeatureMatrix(Workspace(work), {}, ("title",))
-    grown, wanted = (fit_catboost(spec, matrix).member for spec in (LONG, SHORT))
+    matrix = FeatureMatrix(Workspace(work), RECIPE.features)
+    grown, wanted = (fit_catboost(spec, matrix, ()).member for spec in (LONG, SHORT))
     cut = first_trees(grown, "short", 50)  # type: ignore[arg-type]
     assert [model.tree_count_ for pair in cut.models.values() for model in pair] == [50] * 6
-    names = feature_names(cut.columns)
     for split in ("train", "validation"):
-        found, expected, longer = (answers_of(member, names, matrix, split) for member in (cut, wanted, grown))
+        found, expected, longer = (outputs_of(member, matrix, (split,))[split] for member in (cut, wanted, grown))
         for view in ("both", "text", "image"):
             np.testing.assert_allclose(found[view].probabilities, expected[view].probabilities, atol=1e-12)
             np.testing.assert_allclose(found[view].score, expected[view].score, atol=1e-12)
@@ -61,31 +62,31 @@ def test_grid_takes_the_least_log_loss_and_grows_each_depth_once(work: Path, mon
         return fit_catboost(spec, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr("training.modeling.grid_search.fit_catboost", counting)
-    matrix = FeatureMatrix(Workspace(work), {}, ("title",))
-    fitted, figures = fit_grid((*RECIPE.members, *RECIPE.grid), matrix)  # type: ignore[arg-type]
+    matrix = FeatureMatrix(Workspace(work), RECIPE.features)
+    fitted, figures = fit_grid((*RECIPE.members, *RECIPE.grid), matrix, ("validation",))  # type: ignore[arg-type]
     losses = figures[figures["metric"] == CRITERION].set_index("candidate")["value"]
     assert fitted.member.name == losses.idxmin()
     assert list(figures[figures["chosen"]]["candidate"].unique()) == [losses.idxmin()]
     assert set(losses.index) == {"own", "short", "long", "deep"}
     assert [name for name, views in grown if views == ("both",)] == ["own", "long", "deep"]
     assert grown[-1] == (losses.idxmin(), ["text", "image"])
-    assert set(fitted.answers) == set(fitted.member.views) == {"both", "text", "image"}
+    assert set(fitted.outputs["validation"]) == set(fitted.member.reads) == {"both", "text", "image"}
     trees = figures.drop_duplicates("candidate").set_index("candidate")["iterations"]
     assert (trees["short"], trees["long"]) == (50, 100) and trees["own"] <= 40
 
 
 def test_train_chooses_and_keeps_every_candidates_figures(work: Path) -> None:
     train(work, RECIPE)
-    figures = pd.read_parquet(run_folder(work, RECIPE) / "grid.parquet")
+    figures = pd.read_parquet(Run(work, RECIPE).folder / "grid.parquet")
     assert list(figures.columns) == "candidate iterations depth chosen metric value n".split()
-    assert figures["n"].unique() == len(Workspace(work).rows("validation"))
+    assert figures["n"].unique() == len(learning_and_choosing(Workspace(work))[1])
 
 
 @pytest.mark.parametrize("protocol", ["grouped", "random"])
 def test_parts_are_nested_and_leave_test_alone(work: Path, protocol: str) -> None:
     whole = Workspace(work)
     posts = whole.posts.set_index("post_id")
-    judged: list[str] = []
+    outer: list[str] = []
     for part in assignments(whole, 3, protocol):  # type: ignore[arg-type]
         assert set(part) == {"train", "validation", "test"}
         assert not posts["split"].loc[part.index].eq("test").any()
@@ -96,8 +97,8 @@ def test_parts_are_nested_and_leave_test_alone(work: Path, protocol: str) -> Non
             )
         held = (part == "validation").sum() / (part != "test").sum()
         assert 0.1 < held < 0.3
-        judged += part.index[part == "test"].tolist()
-    assert sorted(judged) == sorted(posts.index[posts["split"] != "test"])
+        outer += part.index[part == "test"].tolist()
+    assert sorted(outer) == sorted(posts.index[posts["split"] != "test"])
 
 
 def test_everything_is_fitted_on_the_inner_training_part(work: Path) -> None:
@@ -113,10 +114,10 @@ def test_everything_is_fitted_on_the_inner_training_part(work: Path) -> None:
     assert set(inner.posts["post_id"][unread]) == set(whole.posts["post_id"].iloc[whole.rows("test")])
 
 
-def test_the_fold_that_judges_chooses_nothing(work: Path) -> None:
+def test_the_outer_fold_chooses_nothing(work: Path) -> None:
     """Other engagement on the outer fold changes its figures and nothing of the model."""
     part = next(assignments(Workspace(work), 3, "grouped"))
-    chosen, answers = [], []
+    chosen, outputs = [], []
     for change in (False, True):
         workspace = Workspace(work, assignment=part)
         posts = workspace.posts
@@ -126,11 +127,11 @@ def test_the_fold_that_judges_chooses_nothing(work: Path) -> None:
                 posts.loc[outer, ["score", "level", "target", "log_score"]].sample(frac=1, random_state=1).to_numpy()
             )
             posts["level"] = posts["level"].astype(np.int64)
-        fitted, _ = fit_grid((*RECIPE.members, *RECIPE.grid), FeatureMatrix(workspace, {}, ("title",)), test=True)  # type: ignore[arg-type]
+        fitted, _ = fit_grid((*RECIPE.members, *RECIPE.grid), FeatureMatrix(workspace, RECIPE.features), ("test",))  # type: ignore[arg-type]
         chosen.append(fitted.member.name)
-        answers.append(fitted.judged["both"].probabilities)
+        outputs.append(fitted.outputs["test"]["both"].probabilities)
     assert chosen[0] == chosen[1]
-    np.testing.assert_array_equal(*answers)
+    np.testing.assert_array_equal(*outputs)
 
 
 def test_table_is_that_of_the_architecture(work: Path, table: pd.DataFrame) -> None:
@@ -150,13 +151,13 @@ def test_finished_folds_are_kept_and_others_refused(work: Path, table: pd.DataFr
 
     monkeypatch.setattr(step, "fit_members", refuse)
     assert crossvalidate(work, RECIPE, folds=3).equals(table)
-    path = run_folder(work, RECIPE) / "crossvalidation" / "grouped" / "fold-1.parquet"
+    path = Run(work, RECIPE).folder / "crossvalidation" / "grouped" / "fold-1.parquet"
     path.rename(path.with_suffix(".kept"))
     with pytest.raises(AssertionError, match="fitted again"):
         crossvalidate(work, RECIPE, folds=3)
     path.with_suffix(".kept").rename(path)
     for changed in ({"folds": 4}, {"folds": 3, "deepest": 2}, {"folds": 3, "seed": 1}):
-        with pytest.raises(DataError, match="other posts or settings; remove it"):
+        with pytest.raises(DataError, match=r"holds folds made from another (grid|parts)"):
             crossvalidate(work, RECIPE, **changed)  # type: ignore[arg-type]
 
 
@@ -165,22 +166,22 @@ def test_protocols_stand_side_by_side_and_deep_trees_can_stay_out(work: Path) ->
     for protocol in ("grouped", "random"):
         found = crossvalidate(work, recipe, folds=2, protocol=protocol, deepest=2)  # type: ignore[arg-type]
         assert set(found["protocol"]) == {protocol} and set(found["candidates"]) == {1}
-    report = pd.read_parquet(run_folder(work, recipe) / "report" / "crossvalidation.parquet")
+    report = pd.read_parquet(Run(work, recipe).report / "crossvalidation.parquet")
     assert set(report["protocol"]) == {"grouped", "random"}
 
 
-def test_networks_and_blends_are_judged_too(work: Path, tmp_path: Path) -> None:
-    towers = {
+def test_networks_and_blends_are_evaluated_too(work: Path, tmp_path: Path) -> None:
+    encoders = {
         "picture": f"vit:{tiny.build_vit(tmp_path / 'vit')}",
         "words": f"bert:{tiny.build_bert(tmp_path / 'bert')}",
     }
-    settings = {"towers": "frozen", "epochs": 1, "batch_size": 16}
+    settings = {"tuning": "frozen", "epochs": 1, "batch_size": 16}
     network = Network(settings=settings, shape={"width": 16, "heads": 2})
-    recipe = Recipe(name="blended", summary="Two.", members=(Ngrams(), network), encoders=towers)
+    recipe = Recipe(name="blended", summary="Two.", members=(Ngrams(), network), encoders=encoders)
     found = crossvalidate(work, recipe, folds=2)
     assert set(found["candidates"]) == {1}
     assert all(set(name.split(" + ")) <= {"ngrams", "network"} for name in found["chosen"])
-    folds = run_folder(work, recipe) / "crossvalidation" / "grouped"
+    folds = Run(work, recipe).folder / "crossvalidation" / "grouped"
     assert (folds / "fold-1" / "network" / "best.safetensors").exists()
     assert found[found["metric"] == "accuracy"]["value"].between(0, 1).all()
 
@@ -195,5 +196,5 @@ def test_too_few_posts_or_groups_are_a_sentence(work: Path, tmp_path: Path) -> N
         stratified_folds(np.arange(200) % 5, np.arange(200) % 4, 5, 0)
     with pytest.raises(DataError, match="too few for 20 folds"):
         made_up.make_work(tmp_path, 40)
-    with pytest.raises(DataError, match="1 folds cannot judge"):
+    with pytest.raises(DataError, match="1 folds cannot be set"):
         crossvalidate(work, RECIPE, folds=1)

@@ -4,12 +4,17 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from engine.errors import DataError
 from engine.posts import MAX_TAG, MAX_TAGS
-from training.data.sources.base import DATASETS, Dataset, fit_tags, load_dataset
+from training.data.cleaning import clean
+from training.data.sources import dataset_names, load_dataset
+from training.data.sources.base import Dataset, fit_tags
 from training.data.sources.pixelrec import PixelRec
 from training.data.sources.youtube import YouTube
 
@@ -57,7 +62,7 @@ def read(dataset: Dataset, source: Path) -> pd.DataFrame:
     return pd.concat(dataset.read(source), ignore_index=True).set_index("post_id")
 
 
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", dataset_names())
 def test_every_dataset_loads_by_name(name: str) -> None:
     dataset = load_dataset(name)
     assert dataset.name == name
@@ -105,7 +110,6 @@ def test_youtube_columns(tmp_path: Path) -> None:
     assert posts.loc["empty", ["tags", "category", "group"]].isna().all()
     assert posts.loc["empty", "source"] == "youtube"
     assert posts.loc["odd", ["category", "group"]].tolist() == ["category 44", "A channel"]
-    assert YouTube().image_url("abc") == "https://i.ytimg.com/vi/abc/mqdefault.jpg"
 
 
 def test_youtube_texts_and_count(tmp_path: Path) -> None:
@@ -126,6 +130,38 @@ def test_youtube_source_errors(tmp_path: Path) -> None:
         list(YouTube().read(tmp_path))
     pd.DataFrame([youtube_row("a")]).drop(columns=["likes", "image"]).to_parquet(tmp_path / "posts.parquet")
     with pytest.raises(DataError, match="lacks image; likes"):
+        list(YouTube().read(tmp_path))
+
+
+def test_youtube_broken_cells_cost_only_their_rows(tmp_path: Path) -> None:
+    rows = [youtube_row("a"), youtube_row("b", category_id=float("inf")), youtube_row("c"), youtube_row("d")]
+    table = pa.Table.from_pandas(pd.DataFrame(rows))
+    titles = [b"Fine", b"Fine", b"Bytes \xff lost", b"Fine"]
+    offsets = np.cumsum([0, *map(len, titles)]).astype(np.int32)
+    broken = pa.Array.from_buffers(pa.string(), 4, [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(titles))])
+    sources = pa.array(["x", None, "x", "x"]).dictionary_encode()
+    for name, column in (("title", broken), ("source", sources)):
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    pq.write_table(table, tmp_path / "posts.parquet")
+    posts = read(YouTube(), tmp_path)
+    batch = clean(posts.reset_index())
+    assert batch["drop_reason"].fillna("").tolist() == ["", "", "invalid title", ""]
+    assert batch["drop_detail"][2] == "not UTF-8"
+    assert posts["source"].tolist() == ["x", "youtube", "x", "x"]
+    assert posts.loc["b", "category"] == "inf"
+
+
+def test_youtube_pictures_must_be_bytes(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"image holds .*string; it must hold the pictures' bytes"):
+        list(YouTube().read(write_youtube(tmp_path, [youtube_row("a", image="/etc/hostname")])))
+
+
+def test_youtube_damage_inside_a_file_is_said(tmp_path: Path) -> None:
+    path = write_youtube(tmp_path, [youtube_row(str(number)) for number in range(50)]) / "posts.parquet"
+    content = bytearray(path.read_bytes())
+    content[4:600] = b"\xff" * 596
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="broken or cut off"):
         list(YouTube().read(tmp_path))
 
 
@@ -155,7 +191,6 @@ def test_pixelrec_published_columns(tmp_path: Path) -> None:
     assert posts.loc["i2", "image"] is None
     assert posts["drop_reason"].isna().all()
     assert "group" not in posts
-    assert PixelRec().image_url("i1") is None
 
 
 def test_pixelrec_other_spellings_and_split_covers(tmp_path: Path) -> None:
@@ -183,6 +218,41 @@ def test_pixelrec_broken_rows_cost_only_themselves(tmp_path: Path) -> None:
     assert posts.loc["i2", "drop_detail"] == "12 fields instead of 11, line 3"
     assert posts.loc["../i4", "title"] == "Two\nlines"
     assert posts.loc["../i4", "image"] is None
+
+
+def test_pixelrec_an_unclosed_quote_costs_its_own_row(tmp_path: Path) -> None:
+    good = ["i{},1,2,3,4,5,6,7,Good,tag,text", 'i{},1,2,3,4,5,6,7,"Good, too",tag,text']
+    lines = [good[number % 2].format(number) for number in range(1, 41)]
+    lines[4] = 'i5,1,2,3,4,5,6,7,"No end,tag,text'
+    lines[9] = 'i10,1,2,3,4,5,6,7,Title,tag,"no end either'
+    lines[19] = 'i20,1,2,3,4,5,6,7,"A "quoted" word",tag,text'
+    lines[39] = 'i40,1,2,3,4,5,6,7,Title,tag,"last one'
+    posts = read(PixelRec(), write_pixelrec(tmp_path, lines))
+    assert posts.index.tolist() == [f"i{number}" for number in range(1, 41)]
+    assert posts["drop_reason"].dropna().index.tolist() == ["i5", "i10", "i20", "i40"]
+    assert posts.loc["i5", "drop_detail"] == "',' expected after '\"', line 6"
+    assert posts.loc["i40", "drop_detail"] == "unexpected end of data, line 41"
+    assert posts.loc["i7", "title"] == "Good, too"
+
+
+def test_pixelrec_hostile_ids_and_cells(tmp_path: Path) -> None:
+    long = "x" * 300
+    lines = [
+        f"{long},1,2,3,4,5,6,7,Title,tag,text",
+        "i\0,1,2,3,4,5,6,7,Title,tag,text",
+        "..,1,2,3,4,5,6,7,Title,tag,text",
+        "CON,1,2,3,4,5,6,7,Title,tag,text",
+        f"i5,1,2,3,4,5,6,7,Title,tag,{'long ' * 50_000}",
+        "a sentence that stands where an id should",
+        "i7,1,2,3,4,5,6,7,Title,tag,text",
+    ]
+    posts = pd.concat(PixelRec().read(write_pixelrec(tmp_path, lines)), ignore_index=True)
+    assert len(posts) == 7 and posts["image"].isna().all()
+    assert posts["drop_reason"].fillna("").tolist() == ["", "", "", "", "malformed row", "malformed row", ""]
+    assert posts["post_id"][6] == "i7"
+    assert not posts["post_id"][5], "what is no id may be a sentence, and the list of dropped posts may be published"
+    batch = clean(posts)
+    assert batch["drop_reason"][0] == "invalid post_id" and pd.isna(batch["post_id"][0])
 
 
 def test_pixelrec_byte_order_mark_and_bytes_that_are_no_utf8(tmp_path: Path) -> None:

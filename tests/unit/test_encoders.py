@@ -2,7 +2,11 @@
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +15,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from skimage import data
 
-from engine.encoders import Encoder, Tower, known_encoders, load_encoder
+from engine.encoders import Encoder, known_encoders, load_encoder
+from engine.encoders.huggingface import TextEncoder
 from engine.encoders.packaged import EfficientNetLite, MiniLM
 from engine.encoders.runtime import pick_device, pick_dtype
-from engine.errors import EncoderError
+from engine.errors import BundleError, EncoderError
 from tests import tiny
 
 TEXTS = ["The cat", "We built a very small house along the river and learned this", "Ten mistakes", "x", ""]
@@ -52,14 +57,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=ENCODERS)
-def encoder(request: pytest.FixtureRequest, folder: Path) -> Tower:
+def encoder(request: pytest.FixtureRequest, folder: Path) -> Encoder:
     spec = request.param
     if spec in CHECKPOINTS:
         spec = f"{spec}:{folder / CHECKPOINTS[spec].__name__}"
     return load_encoder(spec, device="cpu", dtype="float32")
 
 
-def test_follows_the_protocol(encoder: Tower) -> None:
+def test_follows_the_protocol(encoder: Encoder) -> None:
     assert isinstance(encoder, Encoder)
     items = items_for(encoder)
     vectors, tokens = encoder.encode_with_tokens(items)
@@ -72,12 +77,12 @@ def test_follows_the_protocol(encoder: Tower) -> None:
     torch.testing.assert_close(encoder.tokens(items).values, tokens.values)
 
 
-def test_different_items_give_different_vectors(encoder: Tower) -> None:
+def test_different_items_give_different_vectors(encoder: Encoder) -> None:
     vectors = encoder.encode(items_for(encoder)[:3])
     assert torch.cdist(vectors, vectors)[0, 1:].min() > 1e-4
 
 
-def test_shuffled_items_give_shuffled_vectors(encoder: Tower) -> None:
+def test_shuffled_items_give_shuffled_vectors(encoder: Encoder) -> None:
     items = items_for(encoder)
     order = torch.randperm(len(items), generator=torch.Generator().manual_seed(1))
     vectors, tokens = encoder.encode_with_tokens(items)
@@ -87,7 +92,7 @@ def test_shuffled_items_give_shuffled_vectors(encoder: Tower) -> None:
     assert torch.equal(shuffled_tokens.mask, tokens.mask[order])
 
 
-def test_neither_batch_nor_padding_changes_a_result(encoder: Tower) -> None:
+def test_neither_batch_nor_padding_changes_a_result(encoder: Encoder) -> None:
     items = items_for(encoder)
     together, tokens = encoder.encode_with_tokens(items)
     for row, item in enumerate(items):
@@ -98,19 +103,19 @@ def test_neither_batch_nor_padding_changes_a_result(encoder: Tower) -> None:
         )
 
 
-def test_nothing_in_nothing_out(encoder: Tower) -> None:
+def test_nothing_in_nothing_out(encoder: Encoder) -> None:
     vectors, tokens = encoder.encode_with_tokens([])
     assert vectors.shape == (0, encoder.dim) and tokens.values.shape == (0, 0, encoder.token_dim)
     assert encoder.encode([]).shape == (0, encoder.dim)
 
 
-def test_forward_can_be_differentiated(encoder: Tower) -> None:
+def test_forward_can_be_differentiated(encoder: Encoder) -> None:
     batch = encoder.prepare(items_for(encoder)[:2])
     if encoder.modality == "image":
         batch["pixels"].requires_grad_(True)
         wanted = batch["pixels"]
     elif "clip-" in encoder.name or "siglip-" in encoder.name:
-        pytest.skip("CLIP and SigLIP text towers take no word embeddings")
+        pytest.skip("CLIP and SigLIP text encoders take no word embeddings")
     else:
         embed = encoder.module.get_input_embeddings()  # type: ignore[operator]
         wanted = embed(batch.pop("input_ids")).detach().requires_grad_(True)
@@ -122,12 +127,12 @@ def test_forward_can_be_differentiated(encoder: Tower) -> None:
     assert all(parameter.grad is None for parameter in encoder.module.parameters())
 
 
-def test_a_single_item_is_refused(encoder: Tower) -> None:
+def test_a_single_item_is_refused(encoder: Encoder) -> None:
     with pytest.raises(EncoderError, match="takes a list"):
         encoder.encode(items_for(encoder)[0])
 
 
-def test_pixels_are_normalised_one_way(encoder: Tower) -> None:
+def test_pixels_are_normalised_one_way(encoder: Encoder) -> None:
     if encoder.modality == "text":
         pytest.skip("a text has no pixels")
     height, width = encoder.size  # type: ignore[attr-defined]
@@ -144,10 +149,10 @@ def test_pixels_are_normalised_one_way(encoder: Tower) -> None:
 )
 @pytest.mark.parametrize("variant", ["lite0", "lite2"])
 def test_lite_recognises_photographs(variant: str, picture: str, classes: range) -> None:
-    tower = load_encoder(variant, device="cpu", dtype="float32")
-    assert isinstance(tower, EfficientNetLite)
+    encoder = load_encoder(variant, device="cpu", dtype="float32")
+    assert isinstance(encoder, EfficientNetLite)
     with torch.inference_mode():
-        scores = tower.module(tower.preprocess([Image.fromarray(getattr(data, picture)())]))
+        scores = encoder.module(encoder.preprocess([Image.fromarray(getattr(data, picture)())]))
     assert int(scores.argmax()) in classes
 
 
@@ -161,10 +166,10 @@ def test_minilm_knows_what_means_the_same() -> None:
 
 
 def test_a_long_text_is_cut() -> None:
-    tower = MiniLM(max_length=8, device="cpu")
+    encoder = MiniLM(max_length=8, device="cpu")
     beginning = "one two three four five six"
-    torch.testing.assert_close(tower.encode([beginning]), tower.encode([beginning + " seven eight"]))
-    assert tower.tokens([beginning * 50]).mask.shape == (1, 8)
+    torch.testing.assert_close(encoder.encode([beginning]), encoder.encode([beginning + " seven eight"]))
+    assert encoder.tokens([beginning * 50]).mask.shape == (1, 8)
 
 
 def test_bfloat16_is_close_to_float32() -> None:
@@ -173,25 +178,25 @@ def test_bfloat16_is_close_to_float32() -> None:
     rough = load_encoder("lite0", device="cpu", dtype="bfloat16")
     similarity = torch.cosine_similarity(exact.encode(photographs), rough.encode(photographs))
     assert similarity.min() > 0.995
-    assert exact.fingerprint != rough.fingerprint and exact.identity == rough.identity
+    assert exact.dtype != rough.dtype and exact.identity == rough.identity
 
 
-def test_whatever_changes_the_vectors_changes_the_fingerprint(folder: Path, tmp_path: Path) -> None:
+def test_whatever_changes_the_vectors_changes_the_identity(folder: Path, tmp_path: Path) -> None:
     specs = ["lite0", "lite2", "lite2:128x224", "minilm", "minilm:32", f"bert:{folder / 'build_bert'}"]
     specs += [f"bert:{tiny.build_bert(tmp_path, seed=7)}"]
-    fingerprints = [load_encoder(spec, device="cpu", dtype="float32").fingerprint for spec in specs]
-    assert len(set(fingerprints)) == len(specs)
+    identities = [load_encoder(spec, device="cpu", dtype="float32").identity for spec in specs]
+    assert len(set(identities)) == len(specs)
 
 
-def test_the_same_checkpoint_elsewhere_has_the_same_fingerprint(folder: Path, tmp_path: Path) -> None:
+def test_the_same_checkpoint_elsewhere_has_the_same_identity(folder: Path, tmp_path: Path) -> None:
     for file in (folder / "build_bert").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     one, other = (load_encoder(f"bert:{place}", device="cpu") for place in (folder / "build_bert", tmp_path))
-    assert one.fingerprint == other.fingerprint
+    assert one.identity == other.identity
 
 
 @pytest.mark.parametrize(("kind", "builder"), [("clip", tiny.build_clip), ("siglip", tiny.build_siglip)])
-def test_aligned_towers_are_those_of_the_whole_model(kind: str, builder, folder: Path) -> None:
+def test_aligned_encoders_are_those_of_the_whole_model(kind: str, builder, folder: Path) -> None:
     from transformers import AutoModel
 
     place = folder / builder.__name__
@@ -209,11 +214,11 @@ def test_aligned_towers_are_those_of_the_whole_model(kind: str, builder, folder:
 
 
 def test_clip_sees_the_borders(folder: Path) -> None:
-    tower = load_encoder(f"clip-image:{folder / 'build_clip'}", device="cpu")
+    encoder = load_encoder(f"clip-image:{folder / 'build_clip'}", device="cpu")
     cover = Image.new("RGB", (160, 90))
     marked = cover.copy()
     marked.paste((255, 255, 255), (0, 0, 20, 90))
-    assert (tower.encode([cover]) - tower.encode([marked])).abs().max() > 1e-3
+    assert (encoder.encode([cover]) - encoder.encode([marked])).abs().max() > 1e-3
 
 
 def test_siglip2_of_flexible_size(tmp_path: Path) -> None:
@@ -232,20 +237,21 @@ def test_fine_tuned_weights_take_their_place_and_name(tmp_path: Path) -> None:
     with torch.no_grad():
         for parameter in own.module.parameters():
             parameter.add_(0.01)
-    own.save_weights(tmp_path / "tower.safetensors")
-    tuned = load_encoder("lite0", device="cpu", dtype="float32", weights=tmp_path / "tower.safetensors")
-    assert tuned.fingerprint not in (original.fingerprint, own.fingerprint)
+    tensors = {name: value.detach().contiguous() for name, value in own.module.named_parameters()}
+    save_file(tensors, tmp_path / "encoder.safetensors")
+    tuned = load_encoder("lite0", device="cpu", dtype="float32", weights=tmp_path / "encoder.safetensors")
+    assert tuned.identity != original.identity == own.identity
     torch.testing.assert_close(tuned.encode(pictures()), own.encode(pictures()))
     assert (tuned.encode(pictures()) - before).abs().max() > 1e-3
     assert load_encoder("lite0", device="cpu", dtype="float32") is original
     torch.testing.assert_close(before, original.encode(pictures()))
 
 
-def test_weights_of_another_tower_are_refused(tmp_path: Path) -> None:
+def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
     (tmp_path / "torn.safetensors").write_bytes(b"\x01\x02")
     for name in ("other.safetensors", "torn.safetensors", "absent.safetensors"):
-        with pytest.raises(EncoderError, match="do not fit lite0"):
+        with pytest.raises(BundleError, match=f"weights {name} do not fit lite0"):
             load_encoder("lite0", device="cpu", weights=tmp_path / name)
 
 
@@ -315,3 +321,35 @@ def test_devices_and_precisions_have_names() -> None:
 def test_importing_encoders_loads_no_transformers() -> None:
     code = "import sys, engine.encoders; sys.exit('transformers' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_one_tokenizer_serves_one_thread_at_a_time() -> None:
+    """Padding and truncation are state of a tokenizer: who sets it anew in one thread disturbs another."""
+    encoder = load_encoder("minilm:16", device="cpu", shared=False)
+    assert isinstance(encoder, TextEncoder)
+    tokenizer, inside, met = encoder.tokenizer, Lock(), []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        if not inside.acquire(blocking=False):
+            met.append(options)
+            return tokenizer(*arguments, **options)
+        try:
+            time.sleep(0.002)
+            return tokenizer(*arguments, **options)
+        finally:
+            inside.release()
+
+    encoder.tokenizer = watched
+    texts = ["a", "We built a very small house along the river and learned this " * 3, "x y z"]
+    expected = encoder.tokenize(texts)
+    until = time.monotonic() + 0.5
+
+    def pieces(offsets: bool) -> None:
+        while time.monotonic() < until:
+            found = encoder.tokenize(texts[2:] if offsets else texts, offsets=offsets)
+            assert offsets or all(torch.equal(found[name], values) for name, values in expected.items())
+
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(pieces, offsets) for offsets in (True, False, False)]:
+            done.result()
+    assert not met

@@ -14,7 +14,8 @@ from engine.predictor import Predictor
 from tests.made_up import make_work
 from training.data.workspace import Workspace
 from training.evaluation.report import evaluate
-from training.modeling.train import run_folder, train
+from training.modeling.run import Run
+from training.modeling.train import train
 from training.recipes.base import CatBoost, Ngrams, Recipe
 
 RECIPE = Recipe(
@@ -34,7 +35,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(work: Path) -> Path:
-    return run_folder(work, RECIPE) / "report"
+    return Run(work, RECIPE).report
 
 
 def figure(metrics: pd.DataFrame, model: str, metric: str, view: str = "both", split: str = "test") -> float:
@@ -47,7 +48,7 @@ def test_levels_are_even_on_training_and_cut_there_only(work: Path) -> None:
     workspace = Workspace(work)
     train_levels = workspace.posts.loc[workspace.posts["split"] == "train", "level"]
     assert train_levels.value_counts(normalize=True).between(0.17, 0.23).all()
-    np.testing.assert_allclose(read_bundle(run_folder(work, RECIPE) / "bundle").cuts, workspace.cuts)
+    np.testing.assert_allclose(read_bundle(Run(work, RECIPE).bundle).cuts, workspace.cuts)
 
 
 def test_the_model_learns_what_there_is_to_learn(report: Path) -> None:
@@ -85,10 +86,10 @@ def test_report_carries_no_words_and_no_pictures(work: Path, report: Path) -> No
     assert any("title alone" in note for note in content["notes"])
 
 
-def test_facts_reach_the_bundle_and_it_still_verifies(work: Path, report: Path) -> None:
-    bundle = read_bundle(run_folder(work, RECIPE) / "bundle")
+def test_figures_reach_the_bundle_and_it_still_verifies(work: Path, report: Path) -> None:
+    bundle = read_bundle(Run(work, RECIPE).bundle)
     metrics = pd.read_parquet(report / "metrics.parquet")
-    assert bundle.facts["test"]["both"]["src"]["value"] == pytest.approx(figure(metrics, "made_up", "src"))
+    assert bundle.test_metrics["test"]["both"]["src"]["value"] == pytest.approx(figure(metrics, "made_up", "src"))
     assert bundle.notes
 
 
@@ -96,6 +97,41 @@ def test_training_again_gives_the_same_predictions(work: Path) -> None:
     again = replace(RECIPE, name="again")
     train(work, again)
     post = [Post("fastest kakalo")]
-    first, second = (Predictor.load(run_folder(work, recipe) / "bundle").predict(post)[0] for recipe in (RECIPE, again))
+    first, second = (Predictor.load(Run(work, recipe).bundle).predict(post)[0] for recipe in (RECIPE, again))
     assert first.probabilities == second.probabilities
     assert first.score == second.score
+
+
+def test_differences_coverage_and_reliability_stand_in_the_report(work: Path, report: Path) -> None:
+    facts = json.loads((report / "report.json").read_text())
+    assert facts["format"] == 2
+    differences = pd.read_parquet(report / "differences.parquet")
+    metrics = pd.read_parquet(report / "metrics.parquet")
+    row = differences.query("view == 'both' and reference_view == 'image' and metric == 'src'").iloc[0]
+    expected = figure(metrics, "made_up", "src") - figure(metrics, "made_up", "src", "image")
+    assert row["delta"] == pytest.approx(expected) and row["reference"] == "made_up"
+    assert facts["test_metrics"]["gains"]["picture"]["src"]["low"] == pytest.approx(
+        differences.query("view == 'both' and reference == 'made_up' and reference_view == 'text' and metric == 'src'")[
+            "low"
+        ].iloc[0]
+    )
+    coverage = pd.read_parquet(report / "coverage.parquet")
+    assert set(coverage["model"]) == {"made_up"} and set(coverage["split"]) == {"validation", "test"}
+    reliability = pd.read_parquet(report / "reliability.parquet")
+    assert (reliability["low"] <= reliability["frequency"]).all()
+    assert (reliability["frequency"] <= reliability["high"]).all()
+    assert any("promised are 90%" in note for note in facts["notes"])
+
+
+def test_every_read_of_test_stays_in_the_ledger(work: Path, report: Path) -> None:
+    run = Run(work, RECIPE)
+    reads = json.loads((report / "report.json").read_text())["test_reads"]
+    assert [(read["step"], read["recipe"]) for read in reads] == [("evaluate", "made_up")]
+    evaluate(work, RECIPE, resamples=5)
+    assert len(run.test_reads()) == 2
+    with (work / "test_reads.jsonl").open("a") as file:
+        file.write('{"step": "cut off')
+    assert len(run.test_reads()) == 2
+    content = json.loads((report / "report.json").read_text())
+    assert content["test_reads"] == run.test_reads()
+    assert any("read 2 times" in note for note in content["notes"])

@@ -13,6 +13,7 @@ from PIL import Image
 from engine.errors import FirstImpressionsError, PostError
 from engine.explain import faithfulness, gradients, regions, render, shapley
 from engine.explain.base import Explanation
+from engine.explain.differentiable import EmbeddedText
 from engine.explain.game import Game
 from engine.explain.words import MOST_PIECES, group_pieces, split_title
 from engine.posts import MAX_TITLE, Post
@@ -22,35 +23,39 @@ Judge = Callable[[np.ndarray | None, list[Post] | None], np.ndarray]
 
 
 class FakePredictor:
-    """The predictor's API over a plain function of small pictures (n, 8, 8, 3) in 0..1 and the posts' texts."""
+    """The predictor's API over a plain function of small pictures (n, 8, 8, 3) in 0..1 and the posts' texts.
 
-    def __init__(self, judge: Judge, text_fields: tuple[str, ...] = ("title",), model=None) -> None:
+    It is its own extractor.
+    """
+
+    joint = ()
+
+    def __init__(self, judge: Judge, text_fields: tuple[str, ...] = ("title",)) -> None:
         self.judge = judge
         self.bundle = SimpleNamespace(text_fields=text_fields)
-        self.model = model
+        self.extractor, self.members = self, ()
         self.pictures = self.texts = self.rows = 0
         self.posts: list[Post] = []
 
-    def image_features(self, images):
-        self.pictures += len(images)
-        small = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX)) for image in images]
-        return {"pixels": np.stack(small) / 255.0}
-
-    def text_features(self, posts):
+    def compute(self, posts, view, known=None):
+        if view == "both":
+            return dict(known)
+        if view == "image":
+            self.pictures += len(posts)
+            small = [np.asarray(post.image.resize((SIDE, SIDE), Image.Resampling.BOX)) for post in posts]
+            return {"pixels": np.stack(small) / 255.0}
         assert all(post.image is None for post in posts)
         self.texts += len(posts)
         self.posts += posts
         return {"post": np.arange(len(self.posts) - len(posts), len(self.posts))}
 
-    def outcome(self, text, image):
-        sizes = {len(next(iter(side.values()))) for side in (text, image) if side is not None}
+    def predict_features(self, view, features):
+        assert set(features) == {"both": {"pixels", "post"}, "image": {"pixels"}, "text": {"post"}}[view]
+        sizes = {len(values) for values in features.values()}
         assert len(sizes) == 1
         self.rows += sizes.pop()
-        posts = None if text is None else [self.posts[index] for index in text["post"]]
-        return SimpleNamespace(expected_level=self.judge(None if image is None else image["pixels"], posts))
-
-    def differentiable(self):
-        return self.model
+        posts = None if view == "image" else [self.posts[index] for index in features["post"]]
+        return SimpleNamespace(expected_level=self.judge(features.get("pixels"), posts))
 
 
 def photo(width: int = 64, height: int = 48) -> Image.Image:
@@ -103,8 +108,8 @@ def test_values_add_up(title, image):
 def test_full_coalition_is_the_prediction_of_the_whole_picture():
     image = photo(900, 600)
     predictor = FakePredictor(nonlinear)
-    text, picture = predictor.text_features([Post(title="a title")]), predictor.image_features([image])
-    expected = predictor.outcome(text, picture).expected_level[0]
+    sides = predictor.compute([Post(title="a title")], "text") | predictor.compute([Post(image=image)], "image")
+    expected = predictor.predict_features("both", sides).expected_level[0]
     assert shapley.explain(predictor, Post(title="a title", image=image), permutations=4).value == expected
 
 
@@ -297,8 +302,8 @@ def test_masks_show_what_is_kept_and_the_baseline_elsewhere():
 # --- Integrated Gradients ---
 
 
-class TinyTowers:
-    """Two small smooth towers, joined by a product: the differentiable API without a trained weight."""
+class TinyEncoders:
+    """Two small smooth encoders, joined by a product: the differentiable API without a trained weight."""
 
     def __init__(self) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -322,7 +327,7 @@ class TinyTowers:
         numbers = [sum(map(ord, token)) % 62 + 2 for token in tokens]
         neutral = [number if token[0] == "[" else 0 for number, token in zip(numbers, tokens, strict=True)]
         mask = torch.ones(1, len(tokens))
-        return gradients.EmbeddedText(self.table[numbers][None], self.table[neutral][None], mask, tokens, offsets)
+        return EmbeddedText(self.table[numbers][None], self.table[neutral][None], mask, tokens, offsets)
 
     def __call__(self, pixels, embeddings, mask):
         sides = []
@@ -337,8 +342,9 @@ class TinyTowers:
 
 @pytest.mark.parametrize("title", ["something about gradients", ""])
 @pytest.mark.parametrize("image", [photo(), None])
-def test_integrated_gradients_are_complete(title, image):
-    predictor = FakePredictor(nonlinear, model=TinyTowers())
+def test_integrated_gradients_are_complete(title, image, monkeypatch):
+    predictor = FakePredictor(nonlinear)
+    monkeypatch.setattr(gradients, "DifferentiableNetworks", lambda _: TinyEncoders())
     post = Post(title=title, image=image)
     if not title and image is None:
         with pytest.raises(PostError):

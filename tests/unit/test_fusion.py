@@ -112,20 +112,10 @@ def test_posts_of_a_batch_do_not_mix(kind: FusionKind) -> None:
 
 @pytest.mark.parametrize("kind", FUSIONS)
 @torch.inference_mode()
-def test_sides_projected_apart_answer_alike(kind: FusionKind) -> None:
-    model = network(kind)
-    image, text = sides()
-    apart = model.answer(model.project_image(image), model.project_text(text))
-    for view, output in model(image, text).items():
-        assert torch.equal(apart[view].logits, output.logits)
-
-
-@pytest.mark.parametrize("kind", FUSIONS)
-@torch.inference_mode()
 def test_half_precision_state_round_trips(kind: FusionKind, tmp_path) -> None:
     model = network(kind)
-    head = NetworkMember("net", model, "picture", "words")
-    loaded = NetworkMember.load(tmp_path, head.save(tmp_path))
+    member = NetworkMember("net", model, "picture", "words")
+    loaded = NetworkMember.load(tmp_path, "net", member.save(tmp_path), "cpu")
     for name, value in model.state_dict().items():
         assert torch.equal(loaded.network.state_dict()[name], value.half().float()), name
     image, text = sides()
@@ -134,7 +124,7 @@ def test_half_precision_state_round_trips(kind: FusionKind, tmp_path) -> None:
         assert torch.allclose(output.logits, after[view].logits, atol=5e-3)
     again = NetworkMember("net", loaded.network, "picture", "words")
     again.save(tmp_path)
-    twice = NetworkMember.load(tmp_path, head.save(tmp_path)).network(image, text)
+    twice = NetworkMember.load(tmp_path, "net", member.save(tmp_path), "cpu").network(image, text)
     assert torch.equal(twice["both"].logits, after["both"].logits)
 
 
@@ -168,7 +158,7 @@ def test_cross_attention_with_many_keys_is_not_constant() -> None:
 @torch.inference_mode()
 def test_cross_attention_text_decides_what_is_read_of_the_picture() -> None:
     model = network("cross_attention")
-    image, text = (model.project_image(sides()[0]), model.project_text(sides()[1]))
+    image, text = (model.image_projection(sides()[0]), model.text_projection(sides()[1]))
     seen, _ = model.mixer.text_to_image(text.values, image.values, image.values)  # type: ignore[operator, union-attr]
     assert float(seen.std(dim=1).max()) > 1e-4
 

@@ -158,6 +158,7 @@ def tangled(draw: st.DrawFn) -> pd.DataFrame:
 
 @settings(max_examples=25, deadline=None)
 @given(tangled(), st.integers(0, 5))
+@pytest.mark.slow
 def test_no_group_is_in_two_parts_and_every_post_is_in_one(posts: pd.DataFrame, seed: int) -> None:
     score = np.random.default_rng(seed).random(len(posts))
     splits = split_posts(posts, score, seed=seed)

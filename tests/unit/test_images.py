@@ -17,7 +17,7 @@ from PIL import Image
 
 from engine import images
 from engine.errors import ImageError
-from engine.images import MAX_BYTES, WORKING_SIZE, content_hash, load_image
+from engine.images import MAX_BYTES, WORKING_SIZE, load_image, pixel_hash
 
 # Pillow grumbles about damaged metadata, which is what some of these pictures are for.
 pytestmark = [
@@ -69,7 +69,7 @@ def refusal(source: object) -> str:
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO", "HEIF"])
 def test_every_format_is_read_from_bytes_path_and_file(format: str, tmp_path: Path) -> None:
     if format == "HEIF":
-        pillow_heif = pytest.importorskip("pillow_heif")
+        pillow_heif = pytest.importorskip("pillow_heif", reason="requirements-heic.txt is not installed")
         pillow_heif.register_heif_opener()
     options = {"save_all": True, "append_images": [halves()]} if format == "MPO" else {}
     data = encoded(halves(), format, **options)
@@ -81,10 +81,25 @@ def test_every_format_is_read_from_bytes_path_and_file(format: str, tmp_path: Pa
     for picture in loaded:
         assert type(picture) is Image.Image and picture.mode == "RGB" and picture.size == (64, 48)
         assert near(picture, (8, 24), RED, 30) and near(picture, (56, 24), BLUE, 30)
-        assert content_hash(picture) == content_hash(loaded[0])
+        assert pixel_hash(picture) == pixel_hash(loaded[0])
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+def test_without_the_extra_heic_is_refused_in_a_sentence(brand: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    text = refusal(b"\0\0\0\x18ftyp" + brand + bytes(60))
+    assert text == "HEIC pictures cannot be read here; save the picture as JPEG."
+    assert "HEIC" not in refusal(b"no picture at all")
+
+
+def test_without_the_extra_avif_under_the_general_brand_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    data = encoded(halves(), "AVIF")
+    assert load_image(data[:8] + b"mif1" + data[12:]).size == (64, 48)
 
 
 def test_heif_decoder_is_loaded_with_the_first_heif_picture() -> None:
+    pytest.importorskip("pillow_heif", reason="requirements-heic.txt is not installed")
     code = (
         "import sys, io; from PIL import Image; from engine.images import load_image;"
         "b = io.BytesIO(); Image.new('RGB', (9, 9)).save(b, 'PNG'); load_image(b.getvalue());"
@@ -368,15 +383,15 @@ def test_large_jpegs_are_decoded_small(
     assert set(sizes) == {decoded}
 
 
-def test_content_hash_tells_mode_size_and_pixels_apart() -> None:
+def test_pixel_hash_tells_mode_size_and_pixels_apart() -> None:
     hashes = {
-        content_hash(Image.new("RGB", (8, 16))),
-        content_hash(Image.new("RGB", (16, 8))),
-        content_hash(Image.new("RGB", (8, 16), (0, 0, 1))),
-        content_hash(Image.new("L", (24, 16))),
+        pixel_hash(Image.new("RGB", (8, 16))),
+        pixel_hash(Image.new("RGB", (16, 8))),
+        pixel_hash(Image.new("RGB", (8, 16), (0, 0, 1))),
+        pixel_hash(Image.new("L", (24, 16))),
     }
     assert len(hashes) == 4 and all(len(value) == 32 for value in hashes)
-    assert content_hash(Image.new("RGB", (8, 16))) in hashes
+    assert pixel_hash(Image.new("RGB", (8, 16))) in hashes
 
 
 SEEDS = {format: encoded(halves(40, 24), format) for format in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")}
@@ -416,4 +431,4 @@ def test_any_mode_and_size_gives_one_form_and_loading_twice_changes_nothing(mode
     loaded = load_image(picture)
     assert loaded.mode == "RGB" and max(loaded.size) == min(WORKING_SIZE, max(width, height))
     assert min(loaded.size) >= 8
-    assert content_hash(load_image(loaded)) == content_hash(loaded)
+    assert pixel_hash(load_image(loaded)) == pixel_hash(loaded)

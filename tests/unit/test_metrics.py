@@ -1,6 +1,7 @@
 """Metrics against scikit-learn, scipy and hand-worked cases; intervals against plain resampling."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +14,11 @@ from sklearn import metrics as reference
 
 from engine.errors import DataError
 from engine.scoring import fit_cuts, to_level
-from training.metrics.bootstrap import (
-    PROBABILITY_COLUMNS,
-    evaluate_metrics,
-    judge,
-    paired_bootstrap,
-    reliability,
-    risk_coverage,
-    with_intervals,
-)
-from training.metrics.weighted import METRICS, Judged, available
+from training.metrics.bootstrap import evaluate_metrics, paired_bootstrap, with_intervals
+from training.metrics.predictions import PROBABILITIES, coverage, evaluated, reliability
+from training.metrics.weighted import METRICS, Evaluated, available
+
+REPORT = Path(__file__).resolve().parents[2] / "models" / "youtube" / "report"
 
 DOCUMENTED = {
     *("accuracy", "within_one_accuracy", "macro_f1", "quadratic_kappa", "class_mae", "ranked_probability_score"),
@@ -49,7 +45,7 @@ def tables(count: int = 300, seed: int = 0, noise: float = 0.6) -> tuple[pd.Data
             "group": generator.integers(0, max(count // 4, 1), count),
         }
     )
-    predictions = pd.DataFrame(probabilities, columns=PROBABILITY_COLUMNS)
+    predictions = pd.DataFrame(probabilities, columns=PROBABILITIES)
     top = probabilities.argmax(axis=1)
     predictions = predictions.assign(
         post_id=truth["post_id"],
@@ -70,7 +66,7 @@ def tables(count: int = 300, seed: int = 0, noise: float = 0.6) -> tuple[pd.Data
 
 def hand(level: list[int], probabilities: list[list[float]], score: list[float]) -> tuple[pd.DataFrame, pd.DataFrame]:
     names = [f"p{index}" for index in range(len(level))]
-    predictions = pd.DataFrame(probabilities, columns=PROBABILITY_COLUMNS).assign(post_id=names)
+    predictions = pd.DataFrame(probabilities, columns=PROBABILITIES).assign(post_id=names)
     return predictions, pd.DataFrame({"post_id": names, "level": level, "score": score})
 
 
@@ -87,7 +83,7 @@ def test_values_equal_scikit_learn_and_scipy() -> None:
     values = evaluate_metrics(predictions, truth)
     joined = predictions.drop(columns="level").merge(truth, on="post_id", suffixes=("_predicted", ""))
     level, top = joined["level"], joined["predicted_level"]
-    probabilities = joined[PROBABILITY_COLUMNS].to_numpy()
+    probabilities = joined[PROBABILITIES].to_numpy()
     log_truth, log_guess = np.log(joined["score"]), np.log(joined["score_predicted"])
     expected = {
         "accuracy": reference.accuracy_score(level, top),
@@ -191,26 +187,57 @@ def test_hidden_likes_are_left_out_of_their_metric_only() -> None:
 def test_weights_equal_repeated_rows(count: int, seed: int) -> None:
     """The heart of the bootstrap: a weighted metric is the plain metric of the resample written out."""
     count = max(count, 10)
-    judged = judge(*tables(count, seed))
+    posts = evaluated(*tables(count, seed))
     drawn = np.random.default_rng(seed).integers(0, count, count)
     weights = np.bincount(drawn, minlength=count)[None, :].astype(float)
 
     def take(values: npt.NDArray[np.generic] | None) -> npt.NDArray[np.generic] | None:
         return None if values is None else values[drawn]
 
-    resampled = Judged(**{name: take(getattr(judged, name)) for name in Judged.__dataclass_fields__})
-    for name in available(judged):
+    resampled = Evaluated(**{name: take(getattr(posts, name)) for name in Evaluated.__dataclass_fields__})
+    for name in available(posts):
         plain = METRICS[name](resampled, np.ones((1, count)))[0] if name in available(resampled) else np.nan
-        assert METRICS[name](judged, weights)[0] == pytest.approx(plain, nan_ok=True, abs=1e-6), name
+        assert METRICS[name](posts, weights)[0] == pytest.approx(plain, nan_ok=True, abs=1e-6), name
+
+
+def outside(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose value is not within its own interval."""
+    return table[~table["value"].between(table["low"], table["high"])]
+
+
+@pytest.mark.parametrize("count", [40, 300, 1_600])
+def test_a_well_calibrated_models_error_lies_within_its_interval(count: int) -> None:
+    """Resampling adds noise inside the bins: plain percentiles lie above the calibration error that they belong to."""
+    for seed in range(5):
+        predictions, truth = tables(count, seed=seed)
+        drawn = np.random.default_rng(seed).random((count, 1))
+        rows = predictions.sort_values("post_id")[PROBABILITIES].to_numpy()
+        truth = truth.assign(level=(drawn > rows.cumsum(axis=1)[:, :-1]).sum(axis=1))
+        table = with_intervals(predictions, truth, resamples=100).set_index("metric")
+        for name in ("classwise_ece", "ece"):
+            value, low, high = table.loc[name, ["value", "low", "high"]]
+            assert 0 <= low <= value <= high <= 1 and low < high
+
+
+def test_a_constants_r2_lies_within_its_interval() -> None:
+    predictions, truth = tables(seed=19)
+    mean = np.exp(np.log(truth["score"]).mean())
+    assert outside(with_intervals(predictions.assign(score=mean), truth, resamples=100)).empty
+
+
+@pytest.mark.slow
+def test_no_figure_of_the_shipped_predictions_lies_outside_its_interval() -> None:
+    predictions = pd.read_parquet(REPORT / "predictions.parquet")
+    truth = pd.read_parquet(REPORT / "posts.parquet")
+    found = [with_intervals(table, truth, resamples=60) for _, table in predictions.groupby(["model", "view", "split"])]
+    assert outside(pd.concat(found)).empty
 
 
 def test_intervals_hold_the_value_and_are_repeatable() -> None:
     predictions, truth = tables(seed=6)
     table = with_intervals(predictions, truth, resamples=300, seed=7)
     assert list(table.columns) == ["metric", "value", "low", "high", "n"]
-    assert (table["n"] == 300).all() and (table["low"] <= table["high"]).all()
-    inside = table[~table["metric"].isin(["classwise_ece", "ece"])]
-    assert ((inside["low"] <= inside["value"]) & (inside["value"] <= inside["high"])).all()
+    assert (table["n"] == 300).all() and outside(table).empty
     pd.testing.assert_frame_equal(table, with_intervals(predictions, truth, resamples=300, seed=7))
     shuffled = predictions.sample(frac=1.0, random_state=1)
     pd.testing.assert_frame_equal(table, with_intervals(shuffled, truth, resamples=300, seed=7))
@@ -231,8 +258,10 @@ def test_clusters_of_copies_widen_the_interval() -> None:
 
     truth = truth.assign(group=np.arange(100))
     predictions, truth = copy(predictions), copy(truth)
-    by_post = with_intervals(predictions, truth, resamples=400).set_index("metric")
-    by_group = with_intervals(predictions, truth, resamples=400, groups="group").set_index("metric")
+    alone = truth.drop(columns="group")
+    by_post, by_group = (
+        with_intervals(predictions, known, resamples=400).set_index("metric") for known in (alone, truth)
+    )
     for name in ("accuracy", "src", "log_loss"):
         widths = [table.loc[name, "high"] - table.loc[name, "low"] for table in (by_post, by_group)]
         # Nine copies carry no more than one: the interval must be three times as wide.
@@ -242,8 +271,7 @@ def test_clusters_of_copies_widen_the_interval() -> None:
 def test_posts_without_a_group_stand_alone() -> None:
     predictions, truth = tables(count=50, seed=10)
     truth = truth.assign(group=pd.array([None] * 25 + [1] * 25, dtype="Int64"))
-    cluster = judge(predictions, truth).cluster
-    assert cluster is not None and len(np.unique(cluster)) == 26
+    assert len(np.unique(evaluated(predictions, truth).cluster)) == 26
     alone = truth.assign(group=np.arange(50))
     assert "pairwise_accuracy_within_group" not in evaluate_metrics(predictions, alone)
 
@@ -281,12 +309,13 @@ def test_seeds_are_resampled_too() -> None:
     assert wide[0] == pytest.approx(evaluate_metrics(reference_table, truth)["src"] - np.mean(values))
 
 
-@pytest.mark.parametrize("groups", [None, "group"])
-def test_paired_interval_covers_zero_for_equally_good_models(groups: str | None) -> None:
+@pytest.mark.parametrize("grouped", [False, True])
+def test_paired_interval_covers_zero_for_equally_good_models(grouped: bool) -> None:
     base, truth = tables(count=300, seed=14)
+    truth = truth if grouped else truth.drop(columns="group")
     generator = np.random.default_rng(2)
     one, other = (base.assign(score=base["score"] * np.exp(generator.normal(0, 0.5, len(base)))) for _ in range(2))
-    _, low, high = paired_bootstrap("src", one, other, truth, groups=groups, resamples=300)
+    _, low, high = paired_bootstrap("src", one, other, truth, resamples=300)
     assert low < 0 < high
 
 
@@ -300,8 +329,6 @@ def test_wrong_comparisons_are_refused() -> None:
         paired_bootstrap("src", predictions, predictions.head(30), truth)
     with pytest.raises(DataError, match="needs"):
         paired_bootstrap("r2", predictions.drop(columns="score"), predictions, truth)
-    with pytest.raises(DataError, match="channel"):
-        with_intervals(predictions, truth, resamples=2, groups="channel")
 
 
 @pytest.mark.parametrize(
@@ -323,39 +350,44 @@ def test_wrong_tables_are_refused(change, message: str) -> None:
 
 
 def test_reliability_table() -> None:
-    predictions, _ = tables(count=600, seed=15)
+    predictions, truth = tables(count=600, seed=15)
     other = predictions.assign(model="n", split="validation")
-    table = reliability(pd.concat([predictions, other]))
-    documented = ["model", "view", "split", "level", "bin_low", "bin_high", "confidence", "frequency", "n"]
+    table = reliability(pd.concat([predictions, other]), truth, resamples=200)
+    documented = "model view split level bin_low bin_high confidence frequency low high n".split()
     assert list(table.columns) == documented
     assert set(table["level"]) == {-1, 0, 1, 2, 3, 4} and set(table["model"]) == {"m", "n"}
     assert (table.groupby(["model", "level"])["n"].sum() == 600).all()
     assert (
         (table["bin_low"] <= table["confidence"] + 1e-12) & (table["confidence"] <= table["bin_high"] + 1e-12)
     ).all()
-    assert table["frequency"].between(0, 1).all()
     assert table["n"].between(38, 42).all()
+    assert outside(table.rename(columns={"frequency": "value"})).empty
+    assert table["low"].ge(0).all() and table["high"].le(1).all()
+    copied = reliability(predictions, truth.assign(group=np.arange(600) // 30), resamples=200)
+    own = table[table["model"] == "m"]
+    assert (copied["frequency"].to_numpy() == own["frequency"].to_numpy()).all()
+    assert not np.allclose(copied["low"], own["low"])
+
+
+def test_coverage_by_level_adds_up_to_the_whole() -> None:
+    predictions, truth = tables(count=500, seed=20)
+    table = coverage(predictions, truth, resamples=200)
+    assert list(table.columns) == "model view split level metric value low high n".split()
+    assert set(table["level"]) == set(range(5)) and outside(table).empty
+    values = evaluate_metrics(predictions, truth)
+    for metric, own in table.groupby("metric"):
+        assert own["n"].sum() == 500
+        assert np.average(own["value"], weights=own["n"]) == pytest.approx(values[str(metric)])
+    assert table["metric"].nunique() == 2
 
 
 def test_reliability_is_what_ece_sums() -> None:
     predictions, truth = tables(count=500, seed=16)
-    table = reliability(predictions)
+    table = reliability(predictions, truth, resamples=2)
     gaps = (table["confidence"] - table["frequency"]).abs() * table["n"] / 500
     values = evaluate_metrics(predictions, truth)
     assert values["ece"] == pytest.approx(gaps[table["level"] == -1].sum())
     assert values["classwise_ece"] == pytest.approx(gaps[table["level"] >= 0].sum() / 5)
-
-
-def test_risk_coverage_curve() -> None:
-    predictions, truth = tables(count=500, seed=17)
-    curve = risk_coverage(predictions, truth)
-    values = evaluate_metrics(predictions, truth)
-    assert len(curve) == 20 and curve["n"].tolist() == list(range(25, 501, 25))
-    assert curve["coverage"].iloc[-1] == 1
-    assert curve["risk"].iloc[-1] == pytest.approx(1 - values["accuracy"])
-    assert curve["class_mae"].iloc[-1] == pytest.approx(values["class_mae"])
-    assert (np.diff(curve["threshold"]) <= 0).all()
-    assert len(risk_coverage(predictions.head(3), truth)) == 3
 
 
 @pytest.mark.slow

@@ -11,7 +11,8 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.preprocessing import normalize
 
 from engine.errors import BundleError
-from engine.features.ngrams import ANALYSERS, BUCKETS, NgramRidge
+from engine.features.ngrams import ANALYSERS, BUCKETS, NgramRidge, Ngrams
+from engine.posts import Post
 from tests.made_up import own_word
 
 
@@ -72,31 +73,49 @@ def test_weights_are_those_of_scikit_learns_tf_idf() -> None:
     assert np.allclose(model.predict(texts), expected + model.bias, atol=1e-5)
 
 
-def test_saved_and_loaded_it_says_the_same(model: NgramRidge, tmp_path: Path) -> None:
-    model.save(tmp_path / "ngrams.safetensors")
-    loaded = NgramRidge.load(tmp_path / "ngrams.safetensors")
-    texts = [*titles(20, seed=3)[0], "", "ein ganz anderer Titel", "日本語のタイトル"]
-    assert np.allclose(loaded.predict(texts), model.predict(texts), atol=5e-3)
-    assert loaded.bias == model.bias
-    loaded.save(tmp_path / "again.safetensors")
-    assert np.array_equal(NgramRidge.load(tmp_path / "again.safetensors").predict(texts), loaded.predict(texts))
+@pytest.fixture(scope="module")
+def feature() -> Ngrams:
+    posts = [Post(title) for title in titles(150)[0]]
+    return Ngrams().fit(posts, {}, titles(150)[1].astype(np.float64))
 
 
-def test_no_word_of_the_training_texts_ships(model: NgramRidge, tmp_path: Path) -> None:
-    model.save(tmp_path / "ngrams.safetensors")
-    content = (tmp_path / "ngrams.safetensors").read_bytes()
+def test_saved_and_loaded_it_says_the_same(model: NgramRidge, feature: Ngrams, tmp_path: Path) -> None:
+    posts = [Post(text) for text in (*titles(20, seed=3)[0], "", "ein ganz anderer Titel", "日本語のタイトル")]
+    feature.save(tmp_path)
+    loaded = Ngrams.load(tmp_path, "ngrams", feature.config, (), "cpu")
+    values = feature.compute(posts, {})
+    assert values.shape == (len(posts), 1) and values.dtype == np.float32
+    assert np.array_equal(loaded.compute(posts, {}), values)
+    # Rounding to half precision moves a score by next to nothing, and training sees the rounded one.
+    assert np.allclose(values[:, 0], model.predict([post.title for post in posts]), atol=5e-3)
+
+
+def test_no_word_of_the_training_texts_ships(feature: Ngrams, tmp_path: Path) -> None:
+    feature.save(tmp_path)
+    (file,) = tmp_path.iterdir()
+    content = file.read_bytes()
     assert not [word for text in titles(150)[0] for word in text.split() if word.encode() in content]
-    assert set(load_file(tmp_path / "ngrams.safetensors")) == {"idf", "weights", "bias"}
+    assert set(load_file(file)) == {"idf", "weights", "bias"}
 
 
-def test_another_models_file_is_refused(tmp_path: Path) -> None:
-    save_file({"idf": np.zeros(4, dtype=np.float16)}, tmp_path / "other.safetensors")
-    with pytest.raises(BundleError, match="no n-gram model of this version"):
-        NgramRidge.load(tmp_path / "other.safetensors")
-    small = {"idf": np.zeros(8), "weights": np.zeros(8), "bias": np.zeros(1)}
-    save_file(small, tmp_path / "small.safetensors")
-    with pytest.raises(BundleError, match=r"small\.safetensors"):
-        NgramRidge.load(tmp_path / "small.safetensors")
+def test_another_models_numbers_are_refused(tmp_path: Path) -> None:
+    for wrong in ({"idf": np.zeros(4)}, {"idf": np.zeros(8), "weights": np.zeros(8), "bias": np.zeros(1)}):
+        save_file(wrong, tmp_path / "ngrams.safetensors")
+        with pytest.raises(BundleError, match="no model of this version"):
+            Ngrams.load(tmp_path, "ngrams", {}, (), "cpu")
+    with pytest.raises(BundleError, match="were not fitted"):
+        Ngrams().compute([Post("x")], {})
+
+
+def test_training_posts_are_scored_by_copies_that_did_not_see_their_group() -> None:
+    """Targets that no other group explains: what was seen is found again, what was not is not."""
+    generator = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 3)
+    target = generator.normal(0, 1, 40)[groups]
+    posts = [Post(f"{own_word(group)} {own_word(group + 500)}") for group in groups]
+    seen = Ngrams().fit(posts, {}, target).compute(posts, {})[:, 0]
+    held = Ngrams().out_of_fold(posts, {}, target, groups)[:, 0]
+    assert np.corrcoef(seen, target)[0, 1] > 0.9 > 0.4 > abs(np.corrcoef(held, target)[0, 1])
 
 
 def test_a_stronger_penalty_gives_smaller_weights() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,9 +23,10 @@ from engine.errors import DataError
 from engine.images import load_image
 from engine.posts import MAX_TITLE
 from training.data.cleaning import clean
-from training.data.metadata import picture_facts, title_facts, title_language
-from training.data.prepare import prepare
-from training.tables import POST_COLUMNS, POSTS, Staging, read_info, read_table, write_table
+from training.data.metadata import picture_metadata, title_language, title_metadata
+from training.data.prepare import INFO, prepare
+from training.data.workspace import Workspace, split
+from training.tables import POST_COLUMNS, POSTS, posts_schema, read_table, write_table
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,17 +119,17 @@ def test_every_fault_is_named(tmp_path: Path, work: Path) -> None:
 
 def test_tables_have_the_documented_columns(tmp_path: Path, work: Path) -> None:
     prepare("youtube", write(tmp_path / "raw", [row(1), row(2)], [row(3), row(1), row(4, title=None)]), work)
-    posts, facts, texts = (read_table(work / f"{name}.parquet") for name in ("posts", "facts", "texts"))
+    posts, metadata, texts = (read_table(work / f"{name}.parquet") for name in ("posts", "metadata", "texts"))
     assert tuple(posts.columns) == POST_COLUMNS == tuple(texts.columns)
     assert posts[["views", "likes", "comments", "shares"]].dtypes.eq("Int64").all()
     assert posts["shares"].isna().all()
     assert texts["post_id"].tolist() == ["p3"]
     assert texts["image"].isna().all()
     assert dropped(work) == {"p1": "duplicate post_id (text-only post)", "p4": "missing title (text-only post)"}
-    assert facts["post_id"].tolist() == posts["post_id"].tolist()
-    assert facts[["image_width", "image_height"]].drop_duplicates().to_numpy().tolist() == [[160, 90]]
-    assert facts["phash"].str.fullmatch("[0-9a-f]{16}").all() and facts["dhash"].str.fullmatch("[0-9a-f]{16}").all()
-    assert read_info(work)["image_url"] == "https://i.ytimg.com/vi/{post_id}/mqdefault.jpg"
+    assert metadata["post_id"].tolist() == posts["post_id"].tolist()
+    assert metadata[["image_width", "image_height"]].drop_duplicates().to_numpy().tolist() == [[160, 90]]
+    assert metadata["phash"].str.fullmatch("[0-9a-f]{16}").all()
+    assert Workspace(work).dataset["image_url"] == "https://i.ytimg.com/vi/{post_id}/mqdefault.jpg"
 
 
 def test_limit_is_counted_as_what_it_is(tmp_path: Path, work: Path) -> None:
@@ -180,7 +182,7 @@ def test_worker_processes_give_the_same(tmp_path: Path) -> None:
     source = write(tmp_path / "raw", [row(number) for number in range(5)] + [row(5, image=b"broken")])
     for workers in (1, 2):
         prepare("youtube", source, tmp_path / str(workers), workers=workers)
-    for name in ("posts", "facts", "cleaning"):
+    for name in ("posts", "metadata", "cleaning"):
         one, two = (read_table(tmp_path / str(workers) / f"{name}.parquet") for workers in (1, 2))
         pd.testing.assert_frame_equal(one, two)
 
@@ -193,8 +195,8 @@ def test_nothing_left_is_an_error_and_leaves_the_former_tables(tmp_path: Path, w
     assert {path.name: path.read_bytes() for path in work.iterdir()} == before
 
 
-def test_a_killed_run_leaves_nothing_under_the_final_names(tmp_path: Path, work: Path) -> None:
-    source = write(tmp_path / "raw", [row(number) for number in range(600)])
+def test_one_run_at_a_time_and_a_killed_one_leaves_nothing(tmp_path: Path, work: Path) -> None:
+    source = write(tmp_path / "raw", [row(number) for number in range(20)])
     script = textwrap.dedent(
         f"""
         import time
@@ -211,23 +213,37 @@ def test_a_killed_run_leaves_nothing_under_the_final_names(tmp_path: Path, work:
     )
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "batch\n"
+        for step in (lambda: prepare("youtube", source, work, limit=3), lambda: split(work)):
+            with pytest.raises(DataError, match=r"Another process is writing .*; wait until it has finished\.$"):
+                step()
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert [path.name for path in work.iterdir() if not path.name.startswith(".")] == []
-    with pytest.raises(DataError, match="run `python -m training prepare` first"):
-        read_info(work)
+    with pytest.raises(DataError, match="run `python -m training prepare"):
+        _ = Workspace(work).dataset
     prepare("youtube", source, work, limit=3)
-    assert sorted(path.name for path in work.iterdir()) == [
-        "cleaning.parquet", "dataset.json", "facts.parquet", "posts.parquet", "texts.parquet"
+    assert sorted(path.name for path in work.rglob("*")) == [
+        ".lock", "cleaning.parquet", "dataset.json", "metadata.parquet", "posts.parquet", "texts.parquet"
     ]  # fmt: skip
 
 
-def test_staging_puts_all_or_nothing_in_place(tmp_path: Path) -> None:
-    write_table(tmp_path / "a.parquet", pd.DataFrame({"x": [1]}))
-    with pytest.raises(KeyboardInterrupt), Staging(tmp_path, last="b.json") as staging:
-        staging.json("b.json", {"x": 2})
-        raise KeyboardInterrupt
-    assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
+def test_tables_of_two_runs_never_stand_together(tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that ends while its tables are put in place leaves no dataset.json, so nothing reads what is mixed."""
+    prepare("youtube", write(tmp_path / "raw", [row(1)]), work)
+    replace, done = os.replace, []
+
+    def full(source: Path, target: Path) -> None:
+        if len(done) == 2:
+            raise OSError(28, "No space left on device")
+        done.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        prepare("youtube", write(tmp_path / "raw", [row(2)]), work)
+    assert len(done) == 2 and INFO not in done
+    with pytest.raises(DataError, match=r"dataset\.json is missing; run `python -m training prepare"):
+        split(work)
 
 
 def test_reading_tables_says_what_is_wrong(tmp_path: Path) -> None:
@@ -241,34 +257,47 @@ def test_reading_tables_says_what_is_wrong(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 broken")
     with pytest.raises(DataError, match="no Parquet file"):
         read_table(path)
-    (tmp_path / "dataset.json").write_text("{")
-    with pytest.raises(DataError, match="broken"):
-        read_info(tmp_path)
 
 
+# st.characters() draws lone surrogates too, which no file can hold and no table can store.
 CELLS = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(2**70), 2**70),
     st.floats(),
-    st.text(max_size=20),
-    st.sampled_from(["5", ""]),
+    st.text(st.characters(), max_size=20),
+    st.binary(max_size=5),
+    st.lists(st.text(st.characters(), max_size=3), max_size=2),
+    st.sampled_from(["5", "", "x" * 300]),
 )
+FIELDS = ("post_id", "title", "description", "tags", "category", "views", "likes", "published_at", "drop_detail")
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.fixed_dictionaries(dict.fromkeys(("post_id", "title", "views", "likes", "published_at"), CELLS)), min_size=1
-    )
-)
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.fixed_dictionaries(dict.fromkeys(FIELDS, CELLS)), min_size=1))
 def test_whatever_stands_in_a_table_what_passes_fits_the_schema(rows: list[dict[str, Any]]) -> None:
     raw = pd.DataFrame(rows, dtype=object).assign(source="test", image=[b"x"] * len(rows))
     batch = clean(raw)
     assert len(batch) == len(rows)
-    passed = batch[batch["drop_reason"].isna()].drop(columns=["drop_reason", "drop_detail"])
+    flags = ["drop_reason", "drop_detail"]
+    passed = batch[batch["drop_reason"].isna()].drop(columns=flags)
     POSTS.validate(passed)
     assert (passed["views"] > 0).all() and (passed["likes"] >= 0).all()
+    pa.Table.from_pandas(passed, schema=posts_schema("bytes"))
+    pa.Table.from_pandas(batch[["post_id", *flags]])
+
+
+def test_text_that_cannot_be_stored_costs_its_own_row() -> None:
+    rows = [row(number) | {"source": "s"} for number in range(5)]
+    rows[1]["title"] = "Cut \ud83d in half"
+    rows[2]["post_id"] = "p\udcff"
+    rows[3]["tags"] = ["fine", "\ud83d"]
+    rows[4]["title"] = b"\xff\xfe"
+    batch = clean(pd.DataFrame(rows, dtype=object))
+    assert batch["drop_reason"].fillna("").tolist() == [
+        "", "invalid title", "invalid post_id", "invalid tags", "invalid title"
+    ]  # fmt: skip
+    assert batch["drop_detail"][1] == "not UTF-8"
 
 
 @pytest.mark.parametrize(
@@ -327,15 +356,15 @@ def test_title_language(title: str, language: str) -> None:
     assert title_language(title) == language
 
 
-def test_title_and_picture_facts() -> None:
-    assert title_facts("Two words") == {"language": "und", "title_characters": 9, "title_words": 2}
+def test_title_and_picture_metadata() -> None:
+    assert title_metadata("Two words") == {"language": "und", "title_characters": 9, "title_words": 2}
     image = load_image(picture(1))
-    facts, same = picture_facts(image), picture_facts(image.copy())
-    assert facts == same
-    assert facts.content_hash != picture_facts(load_image(picture(2))).content_hash
-    smaller = picture_facts(image.resize((80, 45)))
-    assert (int(facts.phash, 16) ^ int(smaller.phash, 16)).bit_count() <= 6
-    assert facts.content_hash != smaller.content_hash
+    metadata, same = picture_metadata(image), picture_metadata(image.copy())
+    assert metadata == same
+    assert metadata.pixel_hash != picture_metadata(load_image(picture(2))).pixel_hash
+    smaller = picture_metadata(image.resize((80, 45)))
+    assert (int(metadata.phash, 16) ^ int(smaller.phash, 16)).bit_count() <= 6
+    assert metadata.pixel_hash != smaller.pixel_hash
 
 
 @pytest.mark.slow
@@ -348,10 +377,12 @@ def test_youtube_as_published(work: Path) -> None:
     assert info["posts"]["read"] == 11_049
     assert set(info["posts"]["dropped"]) == {"likes hidden", "duplicate picture"}
     assert info["posts"]["written"] > 10_900
-    posts, facts = read_table(work / "posts.parquet"), read_table(work / "facts.parquet")
+    posts, metadata = read_table(work / "posts.parquet"), read_table(work / "metadata.parquet")
     POSTS.validate(
         posts.astype({name: "string" for name in ("post_id", "title", "description", "category", "group", "source")})
         .assign(tags=posts["tags"].map(lambda tags: None if tags is None else list(tags)))
     )  # fmt: skip
-    assert posts["post_id"].equals(facts["post_id"]) and posts["post_id"].is_unique and facts["content_hash"].is_unique
+    assert (
+        posts["post_id"].equals(metadata["post_id"]) and posts["post_id"].is_unique and metadata["pixel_hash"].is_unique
+    )
     assert not set(read_table(work / "texts.parquet", ["post_id"])["post_id"]) & set(posts["post_id"])

@@ -6,6 +6,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -16,6 +18,7 @@ from training.evaluation.readme import BEGIN, END, figures, update_readme
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 REPORT = ROOT / "models" / "youtube" / "report"
 CODE = "\n".join(re.findall(r"^```bash\n(.*?)^```", README, re.DOTALL | re.MULTILINE))
 COMMANDS = [line.split("  #")[0].strip() for line in CODE.splitlines() if line.startswith(("make ", "python -m "))]
@@ -41,7 +44,7 @@ def test_zero_gpu_has_a_torch_that_the_requirements_allow() -> None:
 
 
 def test_there_are_commands() -> None:
-    assert {"make app", "make dashboard", "make test", "make check"} <= set(COMMANDS)
+    assert {"make app", "make dashboard", "make check"} <= set(COMMANDS)
     assert any(command.startswith("python -m training train ") for command in COMMANDS)
 
 
@@ -51,7 +54,7 @@ def test_every_command_exists(
 ) -> None:
     words = shlex.split(command)
     if words[0] == "make":
-        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert re.search(rf"^{words[1]}:", MAKEFILE, re.MULTILINE)
         return
     name, rest = words[2], words[3:]
     step = []
@@ -65,10 +68,18 @@ def test_every_command_exists(
     assert all(option in told for option in rest if option.startswith("-"))
 
 
-def test_files_that_are_named_exist() -> None:
-    named = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-    assert named
-    assert [name for name in named if not (ROOT / name).exists()] == []
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_files_and_targets_that_are_named_exist(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    linked = re.findall(r"\]\((?!http)([^)#]+)\)", text)
+    paths = re.findall(r"`((?:engine|training|dashboard|tests|models|docs|requirements)[-\w/]*(?:/|\.\w+))`", text)
+    assert linked or paths
+    assert [name for name in linked + paths if not (ROOT / name).exists()] == []
+    targets = set(re.findall(r"`make ([a-z-]+)[ `]", text))
+    assert [name for name in targets if not re.search(rf"^{name}:", MAKEFILE, re.MULTILINE)] == []
+
+
+def test_the_screenshot_is_small() -> None:
     assert (ROOT / "docs" / "screenshot.png").stat().st_size <= 300_000
 
 
@@ -98,6 +109,25 @@ def test_figures_replace_what_stood_between_the_markers(tmp_path: Path) -> None:
     assert [row[1].strip() for row in others[2:]] == ["trees", "reach"]
     assert [row[2].strip() for row in others[2:]] == ["engagement", "popularity"]
     assert others[2][3].strip() == ".40 <sub>.35–.45</sub>"
+
+
+def test_the_paired_differences_come_first_and_runs_that_are_one_are_named(tmp_path: Path) -> None:
+    report = write_report(tmp_path / "report")
+    rows = [("src", 0.008, 0.001, 0.017), ("accuracy", -0.004, -0.031, 0.017)]
+    table = pd.DataFrame(rows, columns=["metric", "delta", "low", "high"])
+    names = {"model": "blend", "view": "both", "reference": "blend", "reference_view": "text", "n": 60}
+    table.assign(**names).to_parquet(report / "differences.parquet")
+    recipes = pd.read_parquet(report / "recipes.parquet")
+    recipes["same_as"] = np.where(recipes["recipe"] == "trees", "shrubs", "")
+    recipes.to_parquet(report / "recipes.parquet")
+    text = figures(report)
+    first = next(line for line in text.splitlines() if line.startswith("| **blend**"))
+    cells = [cell.strip() for cell in first.split("|")[1:-1]]
+    assert cells[:2] == ["**blend**, picture and title", "blend, title"]
+    assert cells[2:] == ["+.008 <sub>+.001 to +.017</sub>", "−.004 <sub>−.031 to +.017</sub>", "–"]
+    assert "| trees (the same run: shrubs) |" in text
+    heads = [line for line in text.splitlines() if line.endswith(":")]
+    assert len(heads) == 3 and all("test posts" in line for line in heads)
 
 
 def test_what_is_no_report_or_no_place_for_figures_is_said(tmp_path: Path) -> None:

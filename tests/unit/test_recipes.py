@@ -23,7 +23,8 @@ from engine.scoring import SCORE_FORMULA, fit_popularity_weights
 from tests import made_up, tiny
 from training.data.workspace import Workspace
 from training.modeling.members import fit_member
-from training.modeling.train import matrix_of, recipe_config, run_folder, train
+from training.modeling.run import Run
+from training.modeling.train import train
 from training.recipes import chosen, load_recipe, recipe_names
 from training.recipes.base import CatBoost, Network, Recipe, with_encoders
 from training.recipes.catboost_clip import GRID
@@ -95,7 +96,7 @@ def test_every_recipe_loads_under_its_files_name(name: str) -> None:
     for spec in recipe.members:
         if isinstance(spec, Network):
             assert {spec.image_encoder, spec.text_encoder} <= set(recipe.encoders)
-    assert recipe_config(recipe)["members"]
+    assert recipe.config["members"]
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -106,12 +107,12 @@ def test_embedded_encoders_are_one_word_away(name: str) -> None:
     assert recipe.name == (f"{name}_embedded" if load_recipe(name).embedded else name)
 
 
-def test_towers_treated_otherwise_are_another_run() -> None:
+def test_encoders_treated_otherwise_are_another_run() -> None:
     recipe = chosen("vit_bert_gated", "embedded:frozen")
     assert recipe.name == "vit_bert_gated_embedded_frozen"
-    assert [spec.settings["towers"] for spec in recipe.members if isinstance(spec, Network)] == ["frozen"]
+    assert [spec.settings["tuning"] for spec in recipe.members if isinstance(spec, Network)] == ["frozen"]
     assert chosen("youtube_blend", "recipe:lora").name == "youtube_blend_lora"
-    with pytest.raises(DataError, match="no way to treat towers; use frozen, finetuned, lora"):
+    with pytest.raises(DataError, match="no way to treat encoders; use frozen, finetuned, lora"):
         chosen("vit_bert_gated", "embedded:warm")
 
 
@@ -124,13 +125,13 @@ def test_unknown_recipe_names_the_known_ones() -> None:
         with_encoders(load_recipe("catboost_clip"), {"sound": "minilm"})
 
 
-def test_with_encoders_changes_towers_and_nothing_else() -> None:
+def test_with_encoders_changes_encoders_and_nothing_else() -> None:
     recipe = load_recipe("vit_bert_gated")
-    changed = with_encoders(recipe, {"words": "minilm"}, towers="lora")
+    changed = with_encoders(recipe, {"words": "minilm"}, tuning="lora")
     assert changed.encoders == {"picture": "vit:google/vit-base-patch16-224", "words": "minilm"}
-    assert changed.members[0].settings == {**recipe.members[0].settings, "towers": "lora"}
+    assert changed.members[0].settings == {**recipe.members[0].settings, "tuning": "lora"}
     assert with_encoders(recipe) == recipe
-    assert load_recipe("vit_bert_gated").members[0].settings["towers"] == "finetuned"
+    assert load_recipe("vit_bert_gated").members[0].settings["tuning"] == "finetuned"
 
 
 def test_grid_is_the_published_one() -> None:
@@ -139,7 +140,7 @@ def test_grid_is_the_published_one() -> None:
     assert {(spec.learning_rate, spec.subsample, spec.l2_leaf_reg, spec.early_stopping) for spec in GRID} == {
         (0.01, 0.8, 3.0, None)
     }
-    assert all(spec.columns()["both"] == ("words", "picture", "similarity") for spec in GRID)
+    assert all(spec.features == ("words", "picture", "similarity") for spec in GRID)
 
 
 @pytest.mark.parametrize("name", sorted(TINY))
@@ -155,27 +156,24 @@ def test_whole_chain_on_tiny_checkpoints(name: str, work: Path, checkpoints: Cal
     explanation = shapley.explain(predictor, post, permutations=4)
     assert explanation.completeness_error < 1e-4
     if name == "catboost_clip":
-        assert predictor.differentiable() is None
+        assert not predictor.has_gradients
         return
     explanation = gradients.explain(predictor, post, steps=8)
     assert explanation.segment_values is not None and np.abs(explanation.segment_values).sum() > 0
     assert "".join(piece for piece, _ in explanation.words) == post.title
 
 
-@pytest.mark.parametrize("towers", ["finetuned", "lora"])
-def test_bundle_answers_as_training_measured(towers: Any, work: Path, checkpoints: Callable) -> None:
+@pytest.mark.parametrize("tuning", ["finetuned", "lora"])
+def test_bundle_answers_as_training_measured(tuning: Any, work: Path, checkpoints: Callable) -> None:
     """Half precision, merged adapters and another way to the pixels move a network's answers by next to nothing."""
-    recipe = small(on_tiny("clip_deberta_regression", checkpoints, towers=towers), text_rate=1e-3, image_rate=1e-3)
-    recipe = replace(recipe, name=f"measured-{towers}")
+    recipe = small(on_tiny("clip_deberta_regression", checkpoints, tuning=tuning), text_rate=1e-3, image_rate=1e-3)
+    recipe = replace(recipe, name=f"measured-{tuning}")
     predictor = Predictor.load(train(work, recipe), device="cpu")
-    workspace = Workspace(work, target=recipe.target)
-    spec = recipe.members[0]
-    measured = fit_member(spec, matrix_of(workspace, recipe), run_folder(work, recipe) / spec.name).answers["both"]
-    posts = [draft(work, row) for row in workspace.rows("validation")]
-    features = predictor.extractor.joined(
-        predictor.text_features(posts), predictor.image_features([post.image for post in posts if post.image])
-    )
-    answer = predictor.members[0].answer("both", features)
+    run, spec = Run(work, recipe), recipe.members[0]
+    fitted = fit_member(spec, run.matrix, run.folder / spec.name)
+    measured = fitted.outputs["validation"]["both"]
+    posts = [draft(work, row) for row in run.workspace.rows("validation")]
+    answer = predictor.members[0].predict("both", predictor.extractor.compute(posts, "both"))
     assert np.allclose(answer.score, measured.score, atol=0.02)
     assert np.allclose(answer.probabilities, measured.probabilities, atol=0.02)
     assert np.ptp(measured.score) > 0.1
@@ -215,12 +213,12 @@ def test_regression_reads_levels_off_the_score(name: str, work: Path, checkpoint
 
 
 def test_adapters_ship_as_plain_weights(work: Path, checkpoints: Callable) -> None:
-    recipe = small(on_tiny("vit_bert_concat", checkpoints, towers="lora"), image_rate=3e-3, text_rate=3e-3)
+    recipe = small(on_tiny("vit_bert_concat", checkpoints, tuning="lora"), image_rate=3e-3, text_rate=3e-3)
     recipe = replace(recipe, name="adapted")
     bundle = train(work, recipe)
     from safetensors.torch import load_file
 
-    changed = load_file(bundle / "encoders" / "words.safetensors")
+    changed = load_file(bundle / "features" / "words.tokens.safetensors")
     assert set(changed) == {
         f"encoder.layer.{layer}.attention.self.{kind}.weight" for layer in (0, 1) for kind in ("query", "value")
     }
@@ -228,14 +226,14 @@ def test_adapters_ship_as_plain_weights(work: Path, checkpoints: Callable) -> No
     delta = changed["encoder.layer.1.attention.self.value.weight"] - bare["encoder.layer.1.attention.self.value.weight"]
     assert delta.abs().max() > 1e-4
     assert len(Predictor.load(bundle, device="cpu").predict([draft(work)])) == 1
-    config = (run_folder(work, recipe) / "network" / "config.json").read_text()
-    assert '"towers": "lora"' in config
+    settings = (bundle.parent / "network" / "settings.json").read_text()
+    assert '"tuning": "lora"' in settings
 
 
-def test_frozen_towers_train_on_kept_tokens(work: Path, checkpoints: Callable) -> None:
-    recipe = replace(small(on_tiny("vit_bert_concat", checkpoints, towers="frozen")), name="frozen")
+def test_frozen_encoders_train_on_kept_tokens(work: Path, checkpoints: Callable) -> None:
+    recipe = replace(small(on_tiny("vit_bert_concat", checkpoints, tuning="frozen")), name="frozen")
     bundle = train(work, recipe)
-    assert not (bundle / "encoders").exists()
+    assert not (bundle / "features").exists()
     assert len(Predictor.load(bundle, device="cpu").predict([draft(work)])) == 1
 
 
@@ -245,7 +243,7 @@ from pathlib import Path
 from training.modeling.train import train
 from training.recipes.base import Network, Ngrams, Recipe
 work, picture, words = sys.argv[1:]
-settings = {"towers": "finetuned", "epochs": 1, "batch_size": 16}
+settings = {"tuning": "finetuned", "epochs": 1, "batch_size": 16}
 network = Network(settings=settings, shape={"width": 16, "heads": 2})
 encoders = {"picture": picture, "words": words}
 train(Path(work), Recipe(name="together", summary="By two.", encoders=encoders, members=(Ngrams(), network)))
@@ -255,16 +253,18 @@ train(Path(work), Recipe(name="together", summary="By two.", encoders=encoders, 
 @pytest.mark.slow
 def test_two_processes_train_one_bundle(work: Path, checkpoints: Callable, tmp_path: Path) -> None:
     (tmp_path / "together.py").write_text(TOGETHER)
-    towers = [f"vit:{checkpoints(tiny.build_vit)}", f"bert:{checkpoints(tiny.build_bert)}"]
+    encoders = [f"vit:{checkpoints(tiny.build_vit)}", f"bert:{checkpoints(tiny.build_bert)}"]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     environment |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
-    arguments = [*launch, str(tmp_path / "together.py"), str(work), *towers]
+    arguments = [*launch, str(tmp_path / "together.py"), str(work), *encoders]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]
     bundle = work / "runs" / "together" / "bundle"
     assert len(Predictor.load(bundle, device="cpu").predict([draft(work)])) == 1
-    assert {path.name for path in bundle.parent.iterdir()} == {"bundle", "network", "curves.parquet", "seconds.json"}
+    assert {path.name for path in bundle.parent.iterdir()} == {
+        *("bundle", "network", "curves.parquet", "seconds.json", "settings.json")
+    }
 
 
 @pytest.mark.slow

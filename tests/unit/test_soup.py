@@ -1,4 +1,4 @@
-"""Averaging several runs of one network."""
+"""Averaging the replicates of one network."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,28 +21,28 @@ def test_the_mean_is_of_every_tensor() -> None:
     assert mean["weight"].item() == 3.0 and mean["bias"].item() == 0.0
 
 
-def test_a_run_stays_in_only_where_it_does_not_hurt() -> None:
+def test_a_replicate_stays_in_only_where_it_does_not_hurt() -> None:
     model = nn.Linear(1, 1)
-    judged: list[float] = []
+    tried: list[float] = []
 
-    def judge() -> float:
-        judged.append(model.weight.item())
+    def quality() -> float:
+        tried.append(model.weight.item())
         return -abs(model.weight.item() - 2.0)
 
-    kept = greedy_soup(model, parts(1.0, 9.0, 3.0), [-1.0, -7.0, -1.5], judge)
+    kept = greedy_soup(model, parts(1.0, 9.0, 3.0), [-1.0, -7.0, -1.5], quality)
     assert kept == [0, 2]
-    assert judged == pytest.approx([2.0, 13 / 3], rel=1e-5)
+    assert tried == pytest.approx([2.0, 13 / 3], rel=1e-5)
     assert model.weight.item() == 2.0
 
 
-def test_one_run_is_left_as_it_is() -> None:
+def test_one_replicate_is_left_as_it_is() -> None:
     model = nn.Linear(1, 1)
     assert greedy_soup(model, parts(4.0), [0.1], lambda: 0.0) == [0]
     assert model.weight.item() == 4.0
 
 
-def test_runs_start_alike_and_go_their_own_ways(tmp_path: Path) -> None:
-    (first, _), (second, _) = (run(tmp_path / str(number), replace(CONFIG, run=number)) for number in (0, 1))
+def test_replicates_start_alike_and_go_their_own_ways(tmp_path: Path) -> None:
+    (first, _), (second, _) = (run(tmp_path / str(number), replace(CONFIG, replicate=number)) for number in (0, 1))
     assert not np.allclose(first.outputs["both"]["score"], second.outputs["both"]["score"])
     correlation = np.corrcoef(first.outputs["both"]["score"], second.outputs["both"]["score"])[0, 1]
     assert correlation > 0.9

@@ -1,6 +1,7 @@
 """Statistics of titles and pictures: hand-worked values, limits, and independence of the picture's size."""
 
 import time
+from collections.abc import Sequence
 
 import emoji
 import numpy as np
@@ -10,15 +11,27 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from engine.features.statistics import PICTURE_STATISTICS, TEXT_STATISTICS, picture_statistics, text_statistics
+from engine.features.picture_statistics import COLUMNS as PICTURE_COLUMNS
+from engine.features.picture_statistics import PictureStatistics
+from engine.features.text_statistics import COLUMNS as TEXT_COLUMNS
+from engine.features.text_statistics import TextStatistics
+from engine.posts import Post
+
+
+def text_statistics(titles: Sequence[str]) -> np.ndarray:
+    return TextStatistics().compute([Post(title) for title in titles], {})
+
+
+def picture_statistics(images: Sequence[Image.Image]) -> np.ndarray:
+    return PictureStatistics().compute([Post(image=image) for image in images], {})
 
 
 def title_row(title: str) -> dict[str, float]:
-    return dict(zip(TEXT_STATISTICS, text_statistics([title])[0].tolist(), strict=True))
+    return dict(zip(TEXT_COLUMNS, text_statistics([title])[0].tolist(), strict=True))
 
 
 def picture_row(image: Image.Image) -> dict[str, float]:
-    return dict(zip(PICTURE_STATISTICS, picture_statistics([image])[0].tolist(), strict=True))
+    return dict(zip(PICTURE_COLUMNS, picture_statistics([image])[0].tolist(), strict=True))
 
 
 def flat(colour: tuple[int, int, int], size: tuple[int, int] = (320, 180)) -> Image.Image:
@@ -77,14 +90,14 @@ def test_emoji_are_counted_as_the_emoji_library_counts_them(title: str) -> None:
 
 def test_empty_title_is_a_row_of_zeros() -> None:
     assert not text_statistics([""]).any()
-    assert text_statistics([]).shape == (0, len(TEXT_STATISTICS))
+    assert text_statistics([]).shape == (0, len(TEXT_COLUMNS))
 
 
 @given(st.lists(st.text(max_size=120), max_size=4))
 def test_every_title_gives_finite_statistics(titles: list[str]) -> None:
     values = text_statistics(titles)
-    assert values.shape == (len(titles), len(TEXT_STATISTICS)) and np.isfinite(values).all() and (values >= 0).all()
-    shares = [index for index, name in enumerate(TEXT_STATISTICS) if name.endswith("_share")]
+    assert values.shape == (len(titles), len(TEXT_COLUMNS)) and np.isfinite(values).all() and (values >= 0).all()
+    shares = [index for index, name in enumerate(TEXT_COLUMNS) if name.endswith("_share")]
     assert (values[:, shares] <= 1.0 + 1e-6).all()
 
 
@@ -95,8 +108,8 @@ def test_title_rows_do_not_depend_on_their_neighbours() -> None:
 
 
 def test_names_are_distinct() -> None:
-    assert len(set(TEXT_STATISTICS)) == len(TEXT_STATISTICS)
-    assert len(set(PICTURE_STATISTICS)) == len(PICTURE_STATISTICS)
+    assert len(set(TEXT_COLUMNS)) == len(TEXT_COLUMNS)
+    assert len(set(PICTURE_COLUMNS)) == len(PICTURE_COLUMNS)
 
 
 def test_flat_pictures() -> None:
@@ -163,10 +176,10 @@ def test_lettering_is_denser_than_a_photograph() -> None:
 def test_statistics_do_not_depend_on_the_picture_size(name: str) -> None:
     large = Image.fromarray(getattr(data, name)()).resize((320, 180), Image.Resampling.LANCZOS)
     small = large.resize((120, 68), Image.Resampling.LANCZOS)
-    scale = np.ones(len(PICTURE_STATISTICS))
-    scale[PICTURE_STATISTICS.index("colourfulness")] = 100.0
-    scale[PICTURE_STATISTICS.index("entropy")] = 5.0
-    scale[PICTURE_STATISTICS.index("sharpness")] = 5.0
+    scale = np.ones(len(PICTURE_COLUMNS))
+    scale[PICTURE_COLUMNS.index("colourfulness")] = 100.0
+    scale[PICTURE_COLUMNS.index("entropy")] = 5.0
+    scale[PICTURE_COLUMNS.index("sharpness")] = 5.0
     rows = picture_statistics([large, small]) / scale
     np.testing.assert_allclose(rows[0], rows[1], atol=0.04)
 
@@ -180,7 +193,7 @@ def test_statistics_do_not_depend_on_the_picture_size(name: str) -> None:
 def test_every_picture_gives_finite_statistics(size: tuple[int, int], mode: str, seed: int) -> None:
     noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     values = picture_statistics([Image.fromarray(noise).convert(mode)])
-    assert values.shape == (1, len(PICTURE_STATISTICS)) and np.isfinite(values).all()
+    assert values.shape == (1, len(PICTURE_COLUMNS)) and np.isfinite(values).all()
 
 
 def test_pictures_in_chunks_equal_pictures_alone() -> None:
@@ -193,7 +206,7 @@ def test_pictures_in_chunks_equal_pictures_alone() -> None:
         rtol=1e-4,
         atol=1e-5,
     )
-    assert picture_statistics([]).shape == (0, len(PICTURE_STATISTICS))
+    assert picture_statistics([]).shape == (0, len(PICTURE_COLUMNS))
 
 
 def test_statistics_are_quick() -> None:

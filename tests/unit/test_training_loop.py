@@ -1,10 +1,12 @@
-"""The training loop on tiny frozen tokens with a signal in both sides: learning, stopping, resuming, alarms."""
+"""The training loop on tiny frozen tokens that tell something on both sides: learning, stopping, resuming, alarms."""
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -12,56 +14,67 @@ from scipy.stats import spearmanr
 from structlog.testing import capture_logs
 
 from engine.encoders import load_encoder
-from engine.encoders.base import Tokens
 from engine.errors import DataError
+from engine.features.base import Values
 from engine.fusion import FusionConfig
 from tests import tiny
 from training.data.workspace import normal_scores
-from training.modeling.batches import frozen_examples
+from training.modeling.batches import frozen_set
 from training.modeling.network import (
     ADAPTER_RATE,
     JointNetwork,
     NetworkConfig,
     TrainingSet,
+    encoder_blocks,
     levels_from_score,
     losses,
     parameter_groups,
     predict_rows,
-    tower_blocks,
 )
-from training.modeling.trainer import _Run, train_network
+from training.modeling.trainer import _Training, train_network
 
 DIM = 6
 FUSION = FusionConfig(DIM, DIM, kind="gated", width=12, heads=2, dropout=0.1)
-CONFIG = NetworkConfig(fusion=FUSION, towers="frozen", epochs=4, batch_size=16, heads_rate=3e-3, ema=0.9, patience=9)
+CONFIG = NetworkConfig(fusion=FUSION, tuning="frozen", epochs=4, batch_size=16, heads_rate=3e-3, ema=0.9, patience=9)
 
 
-def tokens_of(signal: np.ndarray, length: int, seed: int) -> Tokens:
+def tokens_of(signal: np.ndarray, length: int, seed: int) -> Values:
     generator = np.random.default_rng(seed)
     values = generator.normal(0, 1, (len(signal), length, DIM))
     values[:, :, 0] += signal[:, None]
-    mask = np.arange(length) < generator.integers(2, length + 1, len(signal))[:, None]
-    return Tokens(torch.from_numpy(values.astype(np.float16)), torch.from_numpy(mask))
+    values[np.arange(length) >= generator.integers(2, length + 1, len(signal))[:, None]] = np.nan
+    return values.astype(np.float16)
 
 
-def matrix(noise: float = 0.3, seed: int = 0) -> tuple[TrainingSet, TrainingSet]:
-    """320 training and 96 validation posts; the target is the sum of a signal in the picture and one in the text."""
-    import pandas as pd
+class Kept(dict):
+    """Two features by name, as a `FeatureMatrix` gives them."""
 
+    def __init__(self, image: Values, text: Values, posts: pd.DataFrame, files: str) -> None:
+        super().__init__(image=image, text=text)
+        self.workspace = SimpleNamespace(posts=posts)
+        self.texts, self.files = list(posts["post_id"]), [files] * len(posts)
+
+    def feature(self, name: str) -> Any:
+        return SimpleNamespace(cache_key=f"{name} as it stands")
+
+
+def data_of(noise: float = 0.3, seed: int = 0, files: str = "") -> tuple[TrainingSet, TrainingSet]:
+    """320 training and 96 validation posts; the target is the sum of something in the picture and in the text."""
     generator = np.random.default_rng(seed)
     left, right = generator.normal(0, 1, (2, 416))
     score = left + right + noise * generator.normal(0, 1, 416)
     target = normal_scores(score, score)
-    posts = pd.DataFrame({"target": target, "level": np.digitize(target, np.quantile(target, (0.2, 0.4, 0.6, 0.8)))})
-    image, text = tokens_of(left, 4, 1), tokens_of(right, 5, 2)
+    level = np.digitize(target, np.quantile(target, (0.2, 0.4, 0.6, 0.8)))
+    posts = pd.DataFrame({"post_id": [f"p{row}" for row in range(416)], "target": target, "level": level})
+    kept: Any = Kept(tokens_of(left, 4, 1), tokens_of(right, 5, 2), posts, files)
     rows = np.arange(416)
-    return tuple(frozen_examples(posts, part, image, text) for part in (rows[:320], rows[320:]))  # type: ignore[return-value]
+    return frozen_set(kept, rows[:320], "image", "text"), frozen_set(kept, rows[320:], "image", "text")
 
 
 def run(
     folder: Path, config: NetworkConfig = CONFIG, data: tuple[TrainingSet, TrainingSet] | None = None, model: Any = None
 ):
-    train, validation = data or matrix()
+    train, validation = data or data_of()
     model = model or JointNetwork(config)
     return train_network(model, config, train, validation, folder), model
 
@@ -71,34 +84,37 @@ def curve(result: Any, metric: str) -> list[float]:
     return table["value"].tolist()
 
 
+FILES = ("settings.json", "best.safetensors", "curves.parquet")
+
+
 class Killed(BaseException):
     """Stands for a signal: nothing between the step and the shell catches it."""
 
 
-def dying(example: TrainingSet, after: int) -> TrainingSet:
-    """The example, whose `after`-th training batch never comes."""
+def dying(part: TrainingSet, after: int) -> TrainingSet:
+    """The posts, whose `after`-th training batch never comes."""
     served = 0
 
-    def fetch(index: Any, *, train: bool) -> Any:
+    def fetch(index: Any, *, seed: int | None) -> Any:
         nonlocal served
-        served += train
+        served += seed is not None
         if served > after:
             raise Killed
-        return example.fetch(index, train=train)
+        return part.fetch(index, seed=seed)
 
-    return TrainingSet(example.target, example.level, fetch)
+    return replace(part, fetch=fetch)
 
 
-def counting(example: TrainingSet) -> tuple[TrainingSet, list[int]]:
-    """The example with the list of its training batches' sizes."""
+def counting(part: TrainingSet) -> tuple[TrainingSet, list[int]]:
+    """The posts with the list of its training batches' sizes."""
     sizes: list[int] = []
 
-    def fetch(index: Any, *, train: bool) -> Any:
-        if train:
+    def fetch(index: Any, *, seed: int | None) -> Any:
+        if seed is not None:
             sizes.append(len(index))
-        return example.fetch(index, train=train)
+        return part.fetch(index, seed=seed)
 
-    return TrainingSet(example.target, example.level, fetch), sizes
+    return replace(part, fetch=fetch), sizes
 
 
 def test_it_learns_from_both_sides(tmp_path: Path) -> None:
@@ -111,7 +127,7 @@ def test_it_learns_from_both_sides(tmp_path: Path) -> None:
     assert {view: output["probabilities"].shape for view, output in result.outputs.items()} == {
         view: (96, 5) for view in ("both", "text", "image")
     }
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json", "best.safetensors", "curves.parquet"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == set(FILES)
     assert not model.training
 
 
@@ -135,7 +151,7 @@ def test_a_new_network_does_not_disturb_other_random_numbers() -> None:
 def test_killed_and_resumed_ends_as_if_it_had_not_been(tmp_path: Path, after: int) -> None:
     config = replace(CONFIG, checkpoint_minutes=0.0)
     whole, _ = run(tmp_path / "whole", config)
-    train, validation = matrix()
+    train, validation = data_of()
     with pytest.raises(Killed):
         run(tmp_path / "killed", config, (dying(train, after), validation))
     assert (tmp_path / "killed" / "checkpoint.pt").exists()
@@ -153,7 +169,7 @@ def test_killed_and_resumed_ends_as_if_it_had_not_been(tmp_path: Path, after: in
 
 def test_a_torn_checkpoint_never_takes_the_place_of_a_whole_one(tmp_path: Path, monkeypatch) -> None:
     config = replace(CONFIG, checkpoint_minutes=0.0)
-    train, validation = matrix()
+    train, validation = data_of()
     with pytest.raises(Killed):
         run(tmp_path, config, (dying(train, 5), validation))
     kept = (tmp_path / "checkpoint.pt").read_bytes()
@@ -173,7 +189,7 @@ def test_a_torn_checkpoint_never_takes_the_place_of_a_whole_one(tmp_path: Path, 
 
 def test_a_finished_run_is_taken_as_it_is(tmp_path: Path) -> None:
     first, _ = run(tmp_path)
-    train, validation = matrix()
+    train, validation = data_of()
     watched, sizes = counting(train)
     second, model = run(tmp_path, data=(watched, validation))
     assert not sizes
@@ -184,21 +200,15 @@ def test_a_finished_run_is_taken_as_it_is(tmp_path: Path) -> None:
     assert all(torch.equal(value, best[name]) for name, value in model.named_parameters() if name in best)
 
 
-def test_another_configuration_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    run(tmp_path)
-    with pytest.raises(DataError, match="another configuration"):
-        run(tmp_path, replace(CONFIG, heads_rate=1e-4))
-
-
 def test_fewer_posts_than_a_batch_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="320 training posts are fewer than one batch of 400"):
         run(tmp_path, replace(CONFIG, batch_size=400))
 
 
 def test_early_stopping_restores_the_best_weights(tmp_path: Path) -> None:
-    train, validation = matrix()
+    train, validation = data_of()
     order = np.random.default_rng(3).permutation(len(validation))
-    lost = TrainingSet(validation.target[order], validation.level[order], validation.fetch)
+    lost = replace(validation, target=validation.target[order], level=validation.level[order])
     with capture_logs() as logs:
         result, model = run(tmp_path, replace(CONFIG, epochs=30, patience=2, heads_rate=1e-2), (train, lost))
     found = curve(result, "src_both")
@@ -211,7 +221,7 @@ def test_early_stopping_restores_the_best_weights(tmp_path: Path) -> None:
 
 
 def test_steps_can_be_limited(tmp_path: Path) -> None:
-    train, validation = matrix()
+    train, validation = data_of()
     watched, sizes = counting(train)
     result, _ = run(tmp_path, replace(CONFIG, max_steps=7), (watched, validation))
     assert len(sizes) == 7
@@ -234,9 +244,9 @@ def test_a_constant_network_raises_the_alarm(tmp_path: Path) -> None:
 
 
 def test_the_average_follows_the_weights_step_by_step(tmp_path: Path) -> None:
-    train, _ = matrix()
+    train, _ = data_of()
     model = JointNetwork(CONFIG)
-    state = _Run(model, CONFIG, tmp_path, steps=20)
+    state = _Training(model, CONFIG, tmp_path, steps=20)
     expected: dict[str, torch.Tensor] = {}
     for number in range(1, 12):
         # The average starts from the weights before the first step.
@@ -254,8 +264,8 @@ def test_the_average_follows_the_weights_step_by_step(tmp_path: Path) -> None:
 
 def test_losses_weigh_levels_and_both_score_losses() -> None:
     model = JointNetwork(CONFIG).eval()
-    train, _ = matrix()
-    outputs = model(*train.fetch(np.arange(8), train=False))
+    train, _ = data_of()
+    outputs = model(*train.fetch(np.arange(8), seed=None))
     level = torch.as_tensor(train.level[:8])
     target = torch.as_tensor(train.target[:8], dtype=torch.float32)
     config = replace(CONFIG, level_weight=0.0, score_weight=1.0, mse_share=0.7)
@@ -272,7 +282,7 @@ def test_losses_weigh_levels_and_both_score_losses() -> None:
 
 def test_levels_read_off_the_score_are_part_of_the_network() -> None:
     model = JointNetwork(CONFIG).eval()
-    _, validation = matrix()
+    _, validation = data_of()
     before = predict_rows(model, validation)
     found = levels_from_score(model, before, validation.level)
     after = predict_rows(model, validation)
@@ -283,7 +293,7 @@ def test_levels_read_off_the_score_are_part_of_the_network() -> None:
 
 
 @pytest.fixture(scope="module")
-def towers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Specs of tiny checkpoints."""
     return {
         kind: f"{kind}:{build(tmp_path_factory.mktemp(kind))}"
@@ -295,40 +305,40 @@ def joint(specs: dict[str, str], text: str = "bert", image: str = "vit", **setti
     picture = load_encoder(specs.get(image, image), device="cpu", shared=False)
     words = load_encoder(specs[text], device="cpu", shared=False)
     fusion = FusionConfig(picture.token_dim, words.token_dim, kind="concat", width=12, heads=2)
-    config = NetworkConfig(fusion=fusion, **{"towers": "finetuned", "frozen_blocks": 1, **settings})
+    config = NetworkConfig(fusion=fusion, **{"tuning": "finetuned", "frozen_blocks": 1, **settings})
     return JointNetwork(config, picture, words), config
 
 
 @pytest.mark.parametrize("text", ["bert", "deberta"])
-def test_rates_decay_layer_by_layer(towers: dict[str, str], text: str) -> None:
-    model, config = joint(towers, text, text_rate=1e-3, image_rate=2e-3, layer_decay=0.5)
+def test_rates_decay_layer_by_layer(encoders: dict[str, str], text: str) -> None:
+    model, config = joint(encoders, text, text_rate=1e-3, image_rate=2e-3, layer_decay=0.5)
     groups = parameter_groups(model, config)
     rate_of = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
     assert all(group["initial_lr"] == group["lr"] for group in groups)
     assert {rate_of[id(parameter)] for parameter in model.fusion.parameters()} == {config.heads_rate}
     for side, rate in (("image", 2e-3), ("text", 1e-3)):
-        blocks = tower_blocks(model.towers[side])
+        blocks = encoder_blocks(model.encoders[side])
         assert len(blocks) == 4
         for depth, block in enumerate(blocks):
             for parameter in block.parameters():
                 assert parameter.requires_grad == (depth > 0)
                 if depth > 0:
                     assert rate_of[id(parameter)] == pytest.approx(rate * 0.5 ** (3 - depth))
-    words = model.towers["text"].get_input_embeddings().weight  # type: ignore[operator, union-attr]
+    words = model.encoders["text"].get_input_embeddings().weight  # type: ignore[operator, union-attr]
     assert not words.requires_grad and id(words) not in rate_of
 
 
-def test_frozen_picture_blocks_stay_frozen(towers: dict[str, str]) -> None:
-    model, config = joint(towers, frozen_blocks=3)
+def test_frozen_picture_blocks_stay_frozen(encoders: dict[str, str]) -> None:
+    model, config = joint(encoders, frozen_blocks=3)
     parameter_groups(model, config)
-    blocks = tower_blocks(model.towers["image"])
+    blocks = encoder_blocks(model.encoders["image"])
     assert [any(p.requires_grad for p in block.parameters()) for block in blocks] == [False, False, False, True]
 
 
 def inputs_of(model: JointNetwork, count: int = 4) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.rand(count, 3, 32, 32, generator=generator)
-    return {"pixels": pixels}, model.text_tower.tokenize(
+    return {"pixels": pixels}, model.text_encoder.tokenize(
         [f"the river {number} of the world" for number in range(count)]
     )
 
@@ -343,20 +353,20 @@ def step(model: JointNetwork, config: NetworkConfig) -> None:
 
 
 @pytest.mark.parametrize("text", ["bert", "deberta"])
-def test_word_embeddings_stay_frozen_while_blocks_learn(towers: dict[str, str], text: str) -> None:
-    model, config = joint(towers, text)
+def test_word_embeddings_stay_frozen_while_blocks_learn(encoders: dict[str, str], text: str) -> None:
+    model, config = joint(encoders, text)
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     step(model, config)
     moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
-    assert not [name for name in moved if name.startswith("towers.text.embeddings")]
-    for prefix in ("fusion.", "towers.text.encoder.layer.0.", "towers.image.layers.0."):
+    assert not [name for name in moved if name.startswith("encoders.text.embeddings")]
+    for prefix in ("fusion.", "encoders.text.encoder.layer.0.", "encoders.image.layers.0."):
         assert any(name.startswith(prefix) for name in moved)
 
 
 @pytest.mark.parametrize("text", ["bert", "deberta"])
-def test_adapters_start_at_nothing_and_merge_into_the_weights(towers: dict[str, str], text: str) -> None:
-    plain, _ = joint(towers, text, towers="finetuned")
-    model, config = joint(towers, text, towers="lora", text_rate=1e-3)
+def test_adapters_start_at_nothing_and_merge_into_the_weights(encoders: dict[str, str], text: str) -> None:
+    plain, _ = joint(encoders, text, tuning="finetuned")
+    model, config = joint(encoders, text, tuning="lora", text_rate=1e-3)
     image, words = inputs_of(model)
     with torch.inference_mode():
         assert torch.allclose(
@@ -365,7 +375,7 @@ def test_adapters_start_at_nothing_and_merge_into_the_weights(towers: dict[str, 
     groups = parameter_groups(model, config)
     assert [group["lr"] for group in groups[1:]] == [config.image_rate * ADAPTER_RATE, 1e-3 * ADAPTER_RATE]
     step(model, config)
-    learnt = {name for name, value in model.named_parameters() if value.requires_grad and name.startswith("towers")}
+    learnt = {name for name, value in model.named_parameters() if value.requires_grad and name.startswith("encoders")}
     assert learnt and all(".lora_" in name for name in learnt)
     with torch.inference_mode():
         before = model.eval()(image, words)["both"].logits.clone()
@@ -377,12 +387,12 @@ def test_adapters_start_at_nothing_and_merge_into_the_weights(towers: dict[str, 
     originals = dict(plain.named_parameters())
     for name, value in model.named_parameters():
         # The checkpoint has no pooler, so each network drew its own; nothing reads it.
-        if name.startswith("towers") and ".pooler." not in name:
+        if name.startswith("encoders") and ".pooler." not in name:
             assert torch.equal(value, originals[name]) == (name not in changed), name
 
 
-def test_beside_adapters_a_convolutional_tower_learns_in_its_last_blocks(towers: dict[str, str]) -> None:
-    model, config = joint(towers, image="lite0:32x32", towers="lora")
+def test_beside_adapters_a_convolutional_encoder_learns_in_its_last_blocks(encoders: dict[str, str]) -> None:
+    model, config = joint(encoders, image="lite0:32x32", tuning="lora")
     parameter_groups(model, config)
-    learning = [any(p.requires_grad for p in block.parameters()) for block in tower_blocks(model.towers["image"])]
+    learning = [any(p.requires_grad for p in block.parameters()) for block in encoder_blocks(model.encoders["image"])]
     assert learning == [False] * (len(learning) - 4) + [True] * 4

@@ -167,7 +167,7 @@ def test_model_facts_come_from_the_bundle_alone() -> None:
     for part in ("1,234 posts of a made-up dataset", "567 test posts", "0.41", "0.36 to 0.46", "guessing: 20\u00a0%"):
         assert part in html
     assert "picture only" not in html
-    bare = dataclasses.replace(PagePredictor().bundle, facts={}, data={}, notes=())
+    bare = dataclasses.replace(PagePredictor().bundle, test_metrics={}, data={}, notes=())
     assert "<table" not in details.model_facts(bare) and "not who publishes it" in details.model_facts(bare)
 
 

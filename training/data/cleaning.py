@@ -32,7 +32,10 @@ def clean(raw: pd.DataFrame, first_row: int = 0) -> pd.DataFrame:
     flags = _Flags(raw, first_row)
     for column in POST_COLUMNS:
         posts[column] = _typed(raw, column, flags)
-    for row, column, problem in _violations(posts):
+    violations = list(_violations(posts))
+    # Whatever stands there is no id, so it is not listed as one.
+    posts.loc[[row for row, column, _ in violations if column == "post_id"], "post_id"] = None
+    for row, column, problem in violations:
         detail = problem if posts["post_id"].notna()[row] else f"{problem}, row {first_row + row:,} of the source"
         flags.set(posts.index == row, f"invalid {column}", detail)
     views = posts["views"].astype("Float64").fillna(0.0).to_numpy(dtype=float)
@@ -51,8 +54,8 @@ class _Flags:
 
     def __init__(self, raw: pd.DataFrame, first_row: int) -> None:
         none = pd.Series(None, index=raw.index, dtype="string")
-        self.reason = raw["drop_reason"].astype("string") if "drop_reason" in raw else none.copy()
-        self.detail = raw["drop_detail"].astype("string") if "drop_detail" in raw else none.copy()
+        self.reason = _cells(raw["drop_reason"]).astype("string") if "drop_reason" in raw else none.copy()
+        self.detail = _cells(raw["drop_detail"]).astype("string") if "drop_detail" in raw else none.copy()
         self.first_row = first_row
 
     def set(self, rows: Mask, reason: str, detail: str | None = None) -> None:
@@ -61,20 +64,34 @@ class _Flags:
         self.detail[new] = detail
 
 
+def _storable(cell: object) -> object:
+    """A cell whose text a table can hold: what is no UTF-8, bytes or halves of a character, becomes U+FFFD."""
+    if isinstance(cell, str):
+        cell = cell.encode(errors="surrogatepass")
+    elif isinstance(cell, list):
+        return [_storable(part) for part in cell]
+    return cell.decode(errors="replace") if isinstance(cell, bytes) else cell
+
+
+def _cells(column: pd.Series) -> pd.Series:
+    """A column's cells as they are but storable; `map` would guess a type from them."""
+    return pd.Series([_storable(cell) for cell in column.astype(object)], index=column.index, dtype=object)
+
+
 def _typed(raw: pd.DataFrame, column: str, flags: _Flags) -> pd.Series:
     """One column in its type of `POSTS`; what cannot be read as one becomes null, and its row is flagged."""
     if column in TEXTS:
         if column not in raw:
             return pd.Series(None, index=raw.index, dtype="string")
-        text = raw[column].astype("string").str.strip()
+        text = _cells(raw[column]).astype("string").str.strip()
         return text.mask(text == "")
     if column not in raw:
         empty = {"published_at": "datetime64[us, UTC]", "tags": "object", "image": "object"}
         return pd.Series(None, index=raw.index, dtype=empty.get(column, "Int64"))
     if column in ("tags", "image"):
-        values = raw[column].astype(object)
+        values = raw[column].astype(object) if column == "image" else _cells(raw[column])
         return values.where(values.notna(), None)
-    given = raw[column].astype(object)
+    given = _cells(raw[column])
     given = given.mask(given.astype("string").str.strip().str.lower().isin(ABSENT).fillna(True).astype(bool), None)
     if column == "published_at":
         dates = given.astype("string")

@@ -1,7 +1,7 @@
-"""Facts of a post that stand in for its picture and title where those may not be shown, and that splits rely on.
+"""Metadata of a post, which stand in for its picture and title where those may not be shown, and on which splits rely.
 
-Pictures: size as loaded, ThumbHash (a preview of about 25 bytes), perceptual and difference hashes (64 bits, 16 hex
-digits; near-duplicates differ in few bits), hash of the content. Titles: language, characters, words.
+Pictures: size as loaded, ThumbHash (a preview of about 25 bytes), perceptual hash (64 bits, 16 hex digits;
+near-duplicates differ in few bits), hash of the decoded pixels. Titles: language, characters, words.
 """
 
 import base64
@@ -17,17 +17,16 @@ from PIL import Image
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from engine.errors import ImageError
-from engine.images import content_hash, load_image
+from engine.images import load_image, pixel_hash
 
-FACTS_SCHEMA = pa.schema(
+METADATA_SCHEMA = pa.schema(
     [
         ("post_id", pa.string()),
         ("image_width", pa.int64()),
         ("image_height", pa.int64()),
         ("thumbhash", pa.string()),
         ("phash", pa.string()),
-        ("dhash", pa.string()),
-        ("content_hash", pa.string()),
+        ("pixel_hash", pa.string()),
         ("language", pa.string()),
         ("title_characters", pa.int64()),
         ("title_words", pa.int64()),
@@ -54,36 +53,34 @@ NO_WORDS = re.compile(r"https?://\S+|[@#]\w+|[\W\d_]+")
 
 
 @dataclass(frozen=True)
-class PictureFacts:
-    """Facts of one picture as `load_image` gives it; width and height in pixels, after it is turned upright."""
+class PictureMetadata:
+    """What is kept of one picture as `load_image` gives it; width and height in pixels, after it is turned upright."""
 
     image_width: int
     image_height: int
     thumbhash: str
     phash: str
-    dhash: str
-    content_hash: str
+    pixel_hash: str
 
 
-def picture_facts(image: Image.Image) -> PictureFacts:
-    """Facts of a loaded RGB picture."""
+def picture_metadata(image: Image.Image) -> PictureMetadata:
+    """Metadata of a loaded RGB picture."""
     small = image.copy()
     small.thumbnail((THUMBHASH_SIDE, THUMBHASH_SIDE))
     preview = bytes(rgba_to_thumb_hash(small.width, small.height, small.convert("RGBA").tobytes()))
-    return PictureFacts(
+    return PictureMetadata(
         image_width=image.width,
         image_height=image.height,
         thumbhash=base64.b64encode(preview).decode("ascii"),
         phash=str(imagehash.phash(image)),
-        dhash=str(imagehash.dhash(image)),
-        content_hash=content_hash(image),
+        pixel_hash=pixel_hash(image),
     )
 
 
-def try_picture(source: bytes | str | Path) -> PictureFacts | str:
-    """Facts of a picture's file, or the sentence saying why it cannot be used."""
+def try_picture(source: bytes | str | Path) -> PictureMetadata | str:
+    """Metadata of a picture's file, or the sentence saying why it cannot be used."""
     try:
-        return picture_facts(load_image(source))
+        return picture_metadata(load_image(source))
     except ImageError as error:
         return str(error)
 
@@ -105,7 +102,7 @@ def title_language(title: str) -> str:
     return str(language) if probability >= LANGUAGE_PROBABILITY else UNDETERMINED
 
 
-def title_facts(title: str) -> dict[str, str | int]:
+def title_metadata(title: str) -> dict[str, str | int]:
     """Language, number of characters and of space-separated words of a title ("" where there is none)."""
     return {
         "language": title_language(title),

@@ -1,4 +1,4 @@
-"""From a raw dataset to the tables of a work folder: posts, their facts, what was dropped, and text-only posts.
+"""From a raw dataset to the tables of a work folder: posts, their metadata, what was dropped, and text-only posts.
 
 Nothing is repaired and nothing is dropped silently: every post that is left out is listed in `cleaning.parquet` with
 its reason, and `dataset.json` counts them. A picture's bytes are kept as they were; pictures that are files stay where
@@ -6,13 +6,14 @@ they are and are named by their path relative to the work folder.
 """
 
 import hashlib
+import json
 import multiprocessing
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,18 +23,20 @@ import pandas as pd
 from tqdm import tqdm
 
 from engine.errors import DataError
+from engine.files import replacing
 from training.data.cleaning import clean
-from training.data.metadata import FACTS_SCHEMA, PictureFacts, title_facts, try_picture
-from training.data.sources.base import Dataset, load_dataset
-from training.tables import CLEANING_SCHEMA, COUNTS, Staging, TableWriter, posts_schema
+from training.data.metadata import METADATA_SCHEMA, PictureMetadata, title_metadata, try_picture
+from training.data.sources import load_dataset
+from training.data.sources.base import Dataset
+from training.tables import CLEANING_SCHEMA, COUNTS, TableWriter, alone, posts_schema, writing_table
 
 INFO = "dataset.json"
 TEXT_ONLY = " (text-only post)"
 
-Decoder = Callable[[list[bytes | str]], Iterable[PictureFacts | str]]
+Decoder = Callable[[list[bytes | str]], Iterable[PictureMetadata | str]]
 
 
-class Ledger:
+class Tally:
     """What was read, kept and dropped, and which counts were ever there."""
 
     def __init__(self, limit: int | None) -> None:
@@ -75,21 +78,24 @@ def prepare(
     if limit is not None and limit < 1:
         raise DataError(f"A limit of {limit} leaves no post; give at least 1.")
     tables = dataset.tables(source)
-    posts, texts = Ledger(limit), Ledger(limit)
-    with Staging(work, last=INFO) as staging, _decoder(workers) as decode:
-        table = staging.table("posts.parquet", posts_schema(dataset.image))
-        facts = staging.table("facts.parquet", FACTS_SCHEMA)
+    posts, texts = Tally(limit), Tally(limit)
+    with alone(work), _decoder(workers) as decode, ExitStack() as stack:
+        # First in, last in place: it says that the tables belong together.
+        info_file = stack.enter_context(replacing(work / INFO))
+        table = stack.enter_context(writing_table(work / "posts.parquet", posts_schema(dataset.image)))
+        metadata = stack.enter_context(writing_table(work / "metadata.parquet", METADATA_SCHEMA))
         with tqdm(total=dataset.count(source), desc=dataset.name, unit=" posts", disable=None) as progress:
             for raw in dataset.read(source):
-                _take_posts(raw, work.resolve(), decode, posts, table, facts)
+                _take_posts(raw, work.resolve(), decode, posts, table, metadata)
                 progress.update(len(raw))
         if not posts.post_ids:
             raise DataError(f"No post of {source} is left; {_reasons(posts) or 'it holds none'}.")
-        text_table = staging.table("texts.parquet", posts_schema("bytes"))
+        text_table = stack.enter_context(writing_table(work / "texts.parquet", posts_schema("bytes")))
         for raw in dataset.read_texts(source):
             _take_texts(raw, posts.post_ids, texts, text_table)
         rows = [*posts.dropped, *((post_id, reason + TEXT_ONLY, detail) for post_id, reason, detail in texts.dropped)]
-        staging.table("cleaning.parquet", CLEANING_SCHEMA).append(pd.DataFrame(rows, columns=CLEANING_SCHEMA.names))
+        cleaning = stack.enter_context(writing_table(work / "cleaning.parquet", CLEANING_SCHEMA))
+        cleaning.append(pd.DataFrame(rows, columns=CLEANING_SCHEMA.names))
         info = {
             "format": 1,
             "name": dataset.name,
@@ -104,14 +110,15 @@ def prepare(
             "texts": texts.summary(),
             "seconds": round(time.perf_counter() - started, 1),
         }
-        staging.json(INFO, info)
+        info_file.write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (work / INFO).unlink(missing_ok=True)
     _report(dataset, source, work, posts, texts, info)
     return info
 
 
 @contextmanager
 def _decoder(workers: int) -> Iterator[Decoder]:
-    """A function from the pictures of a batch to their facts, in order."""
+    """A function from the pictures of a batch to their metadata, in order."""
     if workers <= 1:
         yield lambda pictures: map(try_picture, pictures)
         return
@@ -121,59 +128,59 @@ def _decoder(workers: int) -> Iterator[Decoder]:
 
 
 def _take_posts(
-    raw: pd.DataFrame, work: Path, decode: Decoder, ledger: Ledger, table: TableWriter, facts: TableWriter
+    raw: pd.DataFrame, work: Path, decode: Decoder, tally: Tally, table: TableWriter, metadata: TableWriter
 ) -> None:
     """Clean one batch, decode its pictures, and write what is kept."""
-    batch = clean(raw, first_row=ledger.read + 1)
-    ledger.read += len(batch)
+    batch = clean(raw, first_row=tally.read + 1)
+    tally.read += len(batch)
     flagged = batch.loc[batch["drop_reason"].notna(), ["post_id", "drop_reason", "drop_detail"]]
     for flags in flagged.itertuples(index=False, name=None):
-        ledger.drop(*flags)
+        tally.drop(*flags)
     batch = batch[batch["drop_reason"].isna()]
-    pictures = [] if ledger.full else batch["image"].tolist()
+    pictures = [] if tally.full else batch["image"].tolist()
     decoded = list(decode(pictures)) or [""] * len(batch)
     kept, rows = [], []
     for index, post_id, title, picture in zip(batch.index, batch["post_id"], batch["title"], decoded, strict=True):
-        if post_id in ledger.post_ids:
-            ledger.drop(post_id, "duplicate post_id")
-        elif ledger.full:
-            ledger.drop(post_id, "beyond the limit")
+        if post_id in tally.post_ids:
+            tally.drop(post_id, "duplicate post_id")
+        elif tally.full:
+            tally.drop(post_id, "beyond the limit")
         elif isinstance(picture, str):
-            ledger.drop(post_id, "unreadable picture", picture)
-        elif picture.content_hash in ledger.pictures:
-            ledger.drop(post_id, "duplicate picture", f"same as {ledger.pictures[picture.content_hash]}")
+            tally.drop(post_id, "unreadable picture", picture)
+        elif picture.pixel_hash in tally.pictures:
+            tally.drop(post_id, "duplicate picture", f"same as {tally.pictures[picture.pixel_hash]}")
         else:
-            ledger.post_ids.add(post_id)
-            ledger.pictures[picture.content_hash] = post_id
+            tally.post_ids.add(post_id)
+            tally.pictures[picture.pixel_hash] = post_id
             kept.append(index)
-            rows.append({"post_id": post_id, **asdict(picture), **title_facts("" if pd.isna(title) else title)})
+            rows.append({"post_id": post_id, **asdict(picture), **title_metadata("" if pd.isna(title) else title)})
     batch = batch.loc[kept]
     if table.schema.field("image").type == "string":
         batch["image"] = batch["image"].map(lambda path: Path(os.path.relpath(path, work)).as_posix())
-    ledger.keep(batch)
+    tally.keep(batch)
     table.append(batch)
-    facts.append(pd.DataFrame(rows, columns=FACTS_SCHEMA.names))
+    metadata.append(pd.DataFrame(rows, columns=METADATA_SCHEMA.names))
 
 
-def _take_texts(raw: pd.DataFrame, taken: set[str], ledger: Ledger, table: TableWriter) -> None:
+def _take_texts(raw: pd.DataFrame, taken: set[str], tally: Tally, table: TableWriter) -> None:
     """Clean one batch of text-only posts and write what is kept; `taken` are the posts with pictures."""
-    batch = clean(raw.drop(columns="image", errors="ignore"), first_row=ledger.read + 1)
-    ledger.read += len(batch)
+    batch = clean(raw.drop(columns="image", errors="ignore"), first_row=tally.read + 1)
+    tally.read += len(batch)
     kept = []
     columns = (batch[name] for name in ("post_id", "title", "drop_reason", "drop_detail"))
     for index, post_id, title, reason, detail in zip(batch.index, *columns, strict=True):
         if not pd.isna(reason):
-            ledger.drop(post_id, reason, detail)
+            tally.drop(post_id, reason, detail)
         elif pd.isna(title):
-            ledger.drop(post_id, "missing title")
-        elif post_id in taken or post_id in ledger.post_ids:
-            ledger.drop(post_id, "duplicate post_id")
-        elif ledger.full:
-            ledger.drop(post_id, "beyond the limit")
+            tally.drop(post_id, "missing title")
+        elif post_id in taken or post_id in tally.post_ids:
+            tally.drop(post_id, "duplicate post_id")
+        elif tally.full:
+            tally.drop(post_id, "beyond the limit")
         else:
-            ledger.post_ids.add(post_id)
+            tally.post_ids.add(post_id)
             kept.append(index)
-    ledger.keep(batch.loc[kept])
+    tally.keep(batch.loc[kept])
     table.append(batch.loc[kept])
 
 
@@ -192,15 +199,15 @@ def fingerprint(tables: Iterable[Path], folders: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def _reasons(ledger: Ledger) -> str:
-    return ", ".join(f"{reason} {count:,}" for reason, count in ledger.summary()["dropped"].items())
+def _reasons(tally: Tally) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in tally.summary()["dropped"].items())
 
 
-def _report(dataset: Dataset, source: Path, work: Path, posts: Ledger, texts: Ledger, info: dict[str, Any]) -> None:
+def _report(dataset: Dataset, source: Path, work: Path, posts: Tally, texts: Tally, info: dict[str, Any]) -> None:
     print(f"{dataset.description}, {source} → {work}: {info['seconds']:.0f} s")
-    for name, ledger in (("posts", posts), ("texts", texts)):
-        if ledger.read:
-            line = f"  {name}: read {ledger.read:,}, wrote {len(ledger.post_ids):,}, dropped {len(ledger.dropped):,}"
-            print(f"{line} ({_reasons(ledger)})" if ledger.dropped else line)
+    for name, tally in (("posts", posts), ("texts", texts)):
+        if tally.read:
+            line = f"  {name}: read {tally.read:,}, wrote {len(tally.post_ids):,}, dropped {len(tally.dropped):,}"
+            print(f"{line} ({_reasons(tally)})" if tally.dropped else line)
     if info["absent_counts"]:
         print(f"  counts never given: {', '.join(info['absent_counts'])}")

@@ -1,5 +1,6 @@
 """A work folder: what `prepare` and `split` wrote there, read with the labels that the training split defines."""
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,10 +24,9 @@ from engine.scoring import (
 )
 from training.data.splits import split_posts
 from training.recipes.base import Target
-from training.tables import COUNTS
+from training.tables import COUNTS, alone, write_table
 
 Protocol = Literal["grouped", "random"]
-SPLITS = ("train", "validation", "test")
 
 
 def _counts(posts: pd.DataFrame) -> dict[str, npt.NDArray[np.float64]]:
@@ -112,9 +112,9 @@ class Workspace:
         return pd.read_parquet(self._need("splits.parquet", "split"))
 
     @cached_property
-    def facts(self) -> pd.DataFrame:
+    def metadata(self) -> pd.DataFrame:
         """Per post, what `prepare` read off its picture and title: sizes, hashes, language."""
-        return pd.read_parquet(self._need("facts.parquet", "prepare"))
+        return pd.read_parquet(self._need("metadata.parquet", "prepare"))
 
     @cached_property
     def posts(self) -> pd.DataFrame:
@@ -139,18 +139,32 @@ class Workspace:
         """Row numbers of `posts` in one split."""
         return np.flatnonzero((self.posts["split"] == split).to_numpy())
 
+    @cached_property
+    def split_digest(self) -> str:
+        """Hash of which post is in which part and group."""
+        columns = self.posts[["post_id", "split", "group_number"]].astype(str)
+        return hashlib.sha256(columns.to_csv(index=False).encode("utf-8", "surrogatepass")).hexdigest()
+
+    @cached_property
+    def target_digest(self) -> str:
+        """Hash of what is to be predicted of every post."""
+        columns = self.posts[["post_id", "level", "target", "log_score"]]
+        return hashlib.sha256(columns.to_csv(index=False).encode("utf-8", "surrogatepass")).hexdigest()
+
 
 def split(work: Path, *, seed: int = 0) -> pd.DataFrame:
-    """The `split` step: read posts, texts and facts of a work folder, write splits.parquet, and return it."""
-    workspace = Workspace(work)
-    columns = ["post_id", "title", "group", *COUNTS]
-    posts = pd.read_parquet(workspace._need("posts.parquet", "prepare"), columns=columns)
-    phash = workspace.facts.set_index("post_id")["phash"]
-    posts["phash"] = phash.reindex(posts["post_id"]).to_numpy()
-    if (work / "texts.parquet").exists():
-        texts = pd.read_parquet(work / "texts.parquet", columns=columns)
-        posts = pd.concat([posts, texts.assign(phash=None)], ignore_index=True)
-    table = split_posts(posts, engagement_score(_counts(posts)), seed=seed)
-    table.to_parquet(work / "splits.parquet.tmp")
-    (work / "splits.parquet.tmp").replace(work / "splits.parquet")
+    """The `split` step: read posts, texts and metadata of a work folder, write splits.parquet, and return it."""
+    with alone(work):
+        workspace = Workspace(work)
+        # It stands there once all the others do.
+        workspace._need("dataset.json", "prepare")
+        columns = ["post_id", "title", "group", *COUNTS]
+        posts = pd.read_parquet(workspace._need("posts.parquet", "prepare"), columns=columns)
+        phash = workspace.metadata.set_index("post_id")["phash"]
+        posts["phash"] = phash.reindex(posts["post_id"]).to_numpy()
+        if (work / "texts.parquet").exists():
+            texts = pd.read_parquet(work / "texts.parquet", columns=columns)
+            posts = pd.concat([posts, texts.assign(phash=None)], ignore_index=True)
+        table = split_posts(posts, engagement_score(_counts(posts)), seed=seed)
+        write_table(work / "splits.parquet", table)
     return table

@@ -7,8 +7,7 @@ the fusions are compared on frozen tokens, the heads on the same table. Cheap on
 that every one is repeated. A variant finished for a seed is kept in `runs/<recipe>/ablations/` and not fitted again.
 """
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,21 +17,20 @@ import structlog
 
 from engine.encoders import load_encoder
 from engine.errors import DataError
-from engine.features.extractor import NGRAMS, PICTURE_STATISTICS, SIMILARITY, TEXT_STATISTICS
 from engine.fusion import FUSIONS
-from engine.members import MemberOutput
+from engine.prediction import MemberOutput
 from training.data.workspace import Workspace
-from training.evaluation.candidates import Candidate, calibrated, truth_of
-from training.evaluation.variants import COMPONENTS, GROUPS, IMAGE_GROUPS, PICTURE, TEXT_GROUPS, TITLE, TREES, Variants
-from training.features.matrix import FeatureMatrix
+from training.evaluation.candidates import Candidate, calibrated
+from training.evaluation.variants import COMPONENTS, TREES, Variants
 from training.metrics.bootstrap import evaluate_metrics, paired_bootstrap
-from training.modeling.train import run_folder
+from training.metrics.predictions import truth_of
+from training.modeling.run import Run
 from training.recipes.base import Recipe
-from training.tables import claim, write_table
+from training.tables import write_table
 
 log = structlog.get_logger()
 REFERENCE = "all features"
-FAMILIES = ("modality", "statistic", "signal", "head", "leak", "control", "fusion")
+FAMILIES = ("modality", "feature", "head", "leak", "control", "fusion")
 METRICS = (
     "src", "accuracy", "within_one_accuracy", "macro_f1", "quadratic_kappa", "class_mae", "ranked_probability_score",
     "log_loss", "top20_src", "pairwise_accuracy",
@@ -56,45 +54,35 @@ class Variant:
 def variants_of(bench: Variants) -> list[Variant]:
     """Every variant, references among them (a reference is its own reference)."""
 
-    def without(*groups: str) -> Fit:
-        kept = [name for name in GROUPS if name not in groups]
-        return lambda seed, _: bench.trees(bench.table(kept), seed)
+    def without(names: Iterable[str] = ()) -> Fit:
+        gone = tuple(names)
+        return lambda seed, _: bench.trees(bench.table(without=gone), seed)
 
     def fusion(kind: Any) -> Fit:
         return lambda seed, folder: bench.fusion(kind, seed, folder)
 
+    def shuffled(names: Iterable[str]) -> Fit:
+        mixed = tuple(names)
+        return lambda seed, _: bench.trees(bench.shuffled(mixed, seed), seed)
+
     everything = without()
+    pictures, words = bench.reading("image"), bench.reading("text")
     found = [
         Variant("modality", REFERENCE, REFERENCE, everything),
-        Variant("modality", "without picture", REFERENCE, without(*IMAGE_GROUPS, SIMILARITY)),
-        Variant("modality", "without text", REFERENCE, without(*TEXT_GROUPS, SIMILARITY)),
-        Variant("statistic", "without text statistics", REFERENCE, without(TEXT_STATISTICS)),
-        Variant("statistic", "without picture statistics", REFERENCE, without(PICTURE_STATISTICS)),
-        Variant("signal", "without n-grams", REFERENCE, without(NGRAMS)),
-        Variant("signal", "without similarity", REFERENCE, without(SIMILARITY)),
-        Variant("signal", "without title vectors", REFERENCE, without(TITLE)),
-        Variant("signal", "without picture vectors", REFERENCE, without(PICTURE)),
+        Variant("modality", "without picture", REFERENCE, without(pictures)),
+        Variant("modality", "without text", REFERENCE, without(words)),
+        *(Variant("feature", f"without {bench.label(name)}", REFERENCE, without([name])) for name in bench.names),
         Variant("head", "CatBoost head", "CatBoost head", everything),
-        Variant("head", "torch head", "CatBoost head", lambda seed, _: bench.torch_head(bench.table(GROUPS), seed)),
+        Variant("head", "torch head", "CatBoost head", lambda seed, _: bench.torch_head(bench.table(), seed)),
         Variant("leak", "counts as inputs", REFERENCE, lambda seed, _: bench.trees(bench.leaked(), seed)),
         Variant(
             "control",
             "shuffled labels",
             REFERENCE,
-            lambda seed, _: bench.trees(bench.table(GROUPS), seed, shuffle_labels=True),
+            lambda seed, _: bench.trees(bench.table(), seed, shuffle_labels=True),
         ),
-        Variant(
-            "control",
-            "shuffled pictures",
-            REFERENCE,
-            lambda seed, _: bench.trees(bench.shuffled((*IMAGE_GROUPS, SIMILARITY), seed), seed),
-        ),
-        Variant(
-            "control",
-            "shuffled titles",
-            REFERENCE,
-            lambda seed, _: bench.trees(bench.shuffled((*TEXT_GROUPS, SIMILARITY), seed), seed),
-        ),
+        Variant("control", "shuffled pictures", REFERENCE, shuffled(pictures)),
+        Variant("control", "shuffled titles", REFERENCE, shuffled(words)),
     ]
     # The plainest fusion is what the others are set beside.
     return found + [Variant("fusion", kind.replace("_", "-"), FUSIONS[0], fusion(kind)) for kind in FUSIONS]
@@ -116,10 +104,12 @@ def ablate(
     sides = {load_encoder(spec).modality for spec in recipe.encoders.values()}
     if sides != {"image", "text"}:
         raise DataError(f"The recipe {recipe.name} does not name an encoder for pictures and one for texts.")
-    folder = run_folder(work, recipe) / "ablations"
-    workspace = Workspace(work, target=recipe.target)
-    _claim(folder, workspace, recipe)
-    bench = Variants(FeatureMatrix(workspace, dict(recipe.encoders), recipe.text_fields))
+    run = Run(work, recipe)
+    bench, workspace = Variants(run.matrix), run.workspace
+    features = {name: run.matrix.feature(name).fingerprint for name in bench.names}
+    made_from = {"features": features, "trees": asdict(TREES), "components": COMPONENTS}
+    folder = run.part("ablations", made_from, "ablations")
+    run.read_test("ablate")
     every = variants_of(bench)
     references = {variant.reference for variant in every if variant.family in families}
     for variant in every:
@@ -129,33 +119,18 @@ def ablate(
             path = _path(folder, variant, seed)
             if path.exists():
                 continue
-            answers = variant.fit(seed, path.with_suffix(""))
-            candidate = Candidate(variant.name, "model", "both", answers["validation"], answers["test"])
+            outputs = variant.fit(seed, path.with_suffix(""))
+            candidate = Candidate(variant.name, "model", "both", outputs["validation"], outputs["test"])
             write_table(path, pd.concat(calibrated(candidate, workspace).values(), ignore_index=True))
             log.info("variant", family=variant.family, name=variant.name, seed=seed)
     finished = [variant for variant in every if all(_path(folder, variant, seed).exists() for seed in range(seeds))]
-    report = run_folder(work, recipe) / "report"
-    report.mkdir(parents=True, exist_ok=True)
     for name, table in tables_of(folder, workspace, finished, seeds, resamples).items():
-        write_table(report / f"{name}.parquet", table)
-    return report
+        write_table(run.report / f"{name}.parquet", table)
+    return run.report
 
 
 def _path(folder: Path, variant: Variant, seed: int) -> Path:
     return folder / f"{variant.name.replace(' ', '_')}-{seed}.parquet"
-
-
-def _claim(folder: Path, workspace: Workspace, recipe: Recipe) -> None:
-    """Say in the folder what its variants were fitted on. Raises DataError when it holds those of something else."""
-    posts = workspace.posts[["post_id", "split", "target"]]
-    facts = {
-        "posts": hashlib.sha256(posts.to_csv(index=False).encode()).hexdigest(),
-        "encoders": recipe.encoders,
-        "text_fields": list(recipe.text_fields),
-        "trees": asdict(TREES),
-        "components": COMPONENTS,
-    }
-    claim(folder, facts, "ablations")
 
 
 def _rivals(variant: Variant, variants: Sequence[Variant]) -> list[str]:
@@ -196,7 +171,7 @@ def tables_of(
         for rival in (variant.reference, *_rivals(variant, variants)):
             for metric in TESTED:
                 sides = part(variant.name, "test"), part(rival, "test")
-                found = paired_bootstrap(metric, *sides, truth["test"], groups="group", resamples=resamples)
+                found = paired_bootstrap(metric, *sides, truth["test"], resamples=resamples)
                 deltas.append((variant.name, rival, metric, *found, seeds, len(truth["test"])))
     columns = ["family", "ablation", "reference", "seed", "split", "metric", "value", "reference_value"]
     names = ["ablation", "reference", "metric", "delta", "low", "high", "seeds", "n"]

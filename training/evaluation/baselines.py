@@ -8,18 +8,20 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from engine.features.extractor import NGRAMS, PICTURE_STATISTICS, TEXT_STATISTICS
-from engine.members import CatBoostMember, MemberOutput, normal_levels
-from engine.prediction import View
+from engine.features import default_names
+from engine.members import CatBoostMember, normal_levels
+from engine.prediction import MemberOutput, View
 from engine.scoring import LEVELS
-from training.evaluation.candidates import Candidate, prior_of
+from training.evaluation.candidates import Candidate
 from training.features.matrix import FeatureMatrix
+from training.modeling.blend import prior_of
 from training.modeling.members import fit_trees
 from training.recipes.base import CatBoost
 
 # Enough for a reference, and quick: what a baseline would gain by longer growing is no question of ours.
 QUICK = CatBoost(iterations=300, learning_rate=0.06, early_stopping=30)
 NGRAM_RIDGE = "n-gram ridge"
+NGRAMS = "ngrams"
 NEIGHBOURS = 50
 SMOOTHING = 5.0
 COUNTS = ("views", "likes", "comments")
@@ -50,13 +52,12 @@ class Baselines:
                 name, "baseline", "both", _constant(probabilities, held[0]), _constant(probabilities, held[1])
             )
         yield from self._category()
-        yield self._trees("text statistics", "baseline", "text", (TEXT_STATISTICS,))
-        yield self._trees("picture statistics", "baseline", "image", (PICTURE_STATISTICS,))
+        yield self._trees("text statistics", "baseline", "text", ("text_statistics",))
+        yield self._trees("picture statistics", "baseline", "image", ("picture_statistics",))
         yield self._ngrams()
         for role in vectors:
             yield self._neighbours(role)
-        every = (TEXT_STATISTICS, NGRAMS, PICTURE_STATISTICS)
-        yield self._trees("shuffled labels", "control", "both", every, shuffle=True)
+        yield self._trees("shuffled labels", "control", "both", default_names(), shuffle=True)
         yield self._leak()
 
     def _category(self) -> Iterator[Candidate]:
@@ -64,12 +65,12 @@ class Baselines:
         if known.mean() < 0.5:
             return
         train = self.posts.iloc[self.rows["train"]]
-        answers = []
+        outputs = []
         for split in ("validation", "test"):
             target = train.groupby("category")["target"].mean().reindex(self.posts["category"].iloc[self.rows[split]])
             score = target.fillna(train["target"].mean()).to_numpy()
-            answers.append(MemberOutput(normal_levels(score, 1.0, 1.0), score))
-        yield Candidate("category", "baseline", "both", answers[0], answers[1])
+            outputs.append(MemberOutput(normal_levels(score, 1.0, 1.0), score))
+        yield Candidate("category", "baseline", "both", outputs[0], outputs[1])
 
     def _trees(
         self, name: str, kind: str, view: View, features: tuple[str, ...], *, shuffle: bool = False
@@ -77,9 +78,9 @@ class Baselines:
         columns = {view: features}
         found = self.matrix.features(features)
         table = CatBoostMember(name, columns, {}).table(view, found)
-        return self._judged(name, kind, view, table, shuffle=shuffle)
+        return self._fitted(name, kind, view, table, shuffle=shuffle)
 
-    def _judged(
+    def _fitted(
         self, name: str, kind: str, view: View, table: npt.NDArray[np.float32], *, shuffle: bool = False
     ) -> Candidate:
         train = self.rows["train"]
@@ -87,17 +88,17 @@ class Baselines:
         level, target = (self.posts[column].to_numpy()[train][order] for column in ("level", "target"))
         groups = self.posts["group_number"].to_numpy()[train]
         models = fit_trees(QUICK, table[train], level, target, groups)
-        head = CatBoostMember(name, {view: ("table",)}, {view: models})
-        answers = [head.answer(view, {"table": table[self.rows[split]]}) for split in ("validation", "test")]
-        return Candidate(name, kind, view, answers[0], answers[1])
+        member = CatBoostMember(name, {view: ("table",)}, {view: models})
+        outputs = [member.predict(view, {"table": table[self.rows[split]]}) for split in ("validation", "test")]
+        return Candidate(name, kind, view, outputs[0], outputs[1])
 
     def _ngrams(self) -> Candidate:
-        score = self.matrix[NGRAMS]
-        answers = []
+        score = self.matrix[NGRAMS][:, 0].astype(np.float64)
+        outputs = []
         for split in ("validation", "test"):
             part = score[self.rows[split]]
-            answers.append(MemberOutput(normal_levels(part, 1.0, 0.8), part))
-        return Candidate(NGRAM_RIDGE, "baseline", "text", answers[0], answers[1])
+            outputs.append(MemberOutput(normal_levels(part, 1.0, 0.8), part))
+        return Candidate(NGRAM_RIDGE, "baseline", "text", outputs[0], outputs[1])
 
     def _neighbours(self, role: str) -> Candidate:
         """Mean level and target of the nearest training posts by cosine of one encoder's vectors."""
@@ -106,18 +107,18 @@ class Baselines:
         train = self.rows["train"]
         level, target = (self.posts[column].to_numpy()[train] for column in ("level", "target"))
         prior = prior_of(self.workspace)
-        answers = []
+        outputs = []
         for split in ("validation", "test"):
             likeness = vectors[self.rows[split]] @ vectors[train].T
             nearest = np.argpartition(-likeness, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
             counts = np.stack([(level[nearest] == k).sum(axis=1) for k in range(len(LEVELS))], axis=1)
             probabilities = (counts + SMOOTHING * prior) / (NEIGHBOURS + SMOOTHING)
-            answers.append(MemberOutput(probabilities, target[nearest].mean(axis=1)))
+            outputs.append(MemberOutput(probabilities, target[nearest].mean(axis=1)))
         side: View = "text" if role == self.matrix.role("text") else "image"
-        return Candidate(f"kNN on {role}", "baseline", side, answers[0], answers[1])
+        return Candidate(f"kNN on {role}", "baseline", side, outputs[0], outputs[1])
 
     def _leak(self) -> Candidate:
         """Counts as inputs, as the first reference system fed them: what a leak looks like, not a result."""
         counts = self.posts[list(COUNTS)].to_numpy(dtype=np.float32, na_value=np.nan)
         rate = counts[:, 1:] / np.maximum(counts[:, :1], 1)
-        return self._judged("engagement rate as input", "leak", "both", np.concatenate([counts, rate], axis=1))
+        return self._fitted("engagement rate as input", "leak", "both", np.concatenate([counts, rate], axis=1))

@@ -2,15 +2,15 @@
 
     python -m training crossvalidate --recipe catboost_clip --encoders embedded --folds 5 --protocol grouped
 
-An outer fold only judges. Of the posts outside of it about a fifth are held out to make every choice (candidate of the
-grid, number of epochs, blend weights, calibration), and the level cuts, the targets and all else are fitted on the
-rest. Stopping early on the fold that judges, as is often done, would let the fold choose what it is to judge.
+An outer fold chooses nothing. The posts outside of it are parted as train and validation are: candidates of the grid
+and epochs are chosen, and blend weights, calibration, level cuts, targets and all else fitted, inside. Stopping early
+on the outer fold, as is often done, would let it choose the very model that it evaluates.
 A finished fold is kept in `runs/<recipe>/crossvalidation/<protocol>/` and not fitted again; networks resume there.
 """
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,20 @@ import numpy as np
 import pandas as pd
 import structlog
 
+from engine.blending import Calibration
 from engine.errors import DataError
-from engine.predictor import Calibration
 from engine.scoring import fit_cuts, to_level
 from training.data.splits import stratified_folds
 from training.data.workspace import Protocol, Workspace
-from training.evaluation.candidates import fit_on_validation, prediction_table, truth_of
+from training.features.matrix import FeatureMatrix
 from training.metrics.bootstrap import evaluate_metrics
+from training.metrics.predictions import prediction_table, truth_of
+from training.modeling.blend import fit_on_validation
 from training.modeling.members import own_process
-from training.modeling.train import fit_members, matrix_of, recipe_config, run_folder
+from training.modeling.run import Run
+from training.modeling.train import fit_members
 from training.recipes.base import Recipe
-from training.tables import claim, write_table
+from training.tables import write_table
 
 log = structlog.get_logger()
 # One part in five of the posts outside the outer fold makes the choices.
@@ -55,19 +58,22 @@ def assignments(workspace: Workspace, folds: int, protocol: Protocol, seed: int 
         yield pd.Series(part, index=pool["post_id"].to_numpy())
 
 
-def judged_fold(workspace: Workspace, recipe: Recipe, folder: Path) -> pd.DataFrame | None:
-    """Fit and choose inside, judge on the outer fold: chosen, metric, value, n, on picture and title together.
+def evaluate_fold(matrix: FeatureMatrix, recipe: Recipe, folder: Path) -> pd.DataFrame | None:
+    """Fit and choose inside, evaluate on the outer fold: chosen, metric, value, n, on picture and title together.
 
     None in a process of `accelerate launch` that is not the first, which has the networks alone.
     """
-    matrix = matrix_of(workspace, recipe)
-    fitted, _, _ = fit_members(recipe, matrix, folder, views=("both",), test=True)
+    workspace = matrix.workspace
+    fitted, _ = fit_members(recipe, matrix, folder, ("validation", "test"), views=("both",))
     if not own_process().is_main_process:
         return None
-    fit = fit_on_validation({name: member.answers["both"] for name, member in fitted.items()}, workspace)
-    outcome = Calibration(fit).outcome("both", {name: member.judged["both"] for name, member in fitted.items()})
+    inside, outside = (
+        {name: found.outputs[split]["both"] for name, found in fitted.items()} for split in ("validation", "test")
+    )
+    fit = fit_on_validation(inside, workspace)
     truth = truth_of(workspace, "test")
-    found = evaluate_metrics(prediction_table(recipe.name, "test", outcome, truth), truth)
+    batch = Calibration(fit).apply("both", outside)
+    found = evaluate_metrics(prediction_table(recipe.name, "test", batch, truth), truth)
     table = pd.DataFrame({"metric": list(found), "value": list(found.values()), "n": len(truth)})
     return table.assign(chosen=" + ".join(name for name in fitted if name in fit.probability_weights))
 
@@ -81,32 +87,28 @@ def crossvalidate(
     deepest: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Judge a recipe on nested folds; returns this protocol's rows of the report's crossvalidation.parquet.
+    """Evaluate a recipe on nested folds; returns this protocol's rows of the report's crossvalidation.parquet.
 
     `deepest` leaves candidates with deeper trees out of the grid. Raises DataError for fewer than two folds, too few
     posts or groups, or a folder that holds folds of other posts or settings.
     """
     if folds < 2:
-        raise DataError(f"{folds} folds cannot judge one another; give at least 2.")
+        raise DataError(f"{folds} folds cannot be set against one another; give at least 2.")
+    run = Run(work, recipe)
     recipe = _shallow(recipe, deepest)
-    whole = Workspace(work, target=recipe.target)
-    parts = list(assignments(whole, folds, protocol, seed))
-    folder = run_folder(work, recipe) / "crossvalidation" / protocol
-    config = recipe_config(recipe)
-    facts = {name: config[name] for name in ("members", "grid", "encoders", "text_fields", "target")}
-    facts |= {"data": whole.dataset["fingerprint"], "parts": [_digest(part) for part in parts]}
-    claim(folder, facts, "folds")
+    parts = list(assignments(run.workspace, folds, protocol, seed))
+    made_from = {"grid": [asdict(spec) for spec in recipe.grid], "parts": [_digest(part) for part in parts]}
+    folder = run.part(f"crossvalidation/{protocol}", made_from, "folds")
     for fold, part in enumerate(parts):
         path = folder / f"fold-{fold}.parquet"
         if path.exists():
             continue
-        workspace = Workspace(work, protocol=protocol, target=recipe.target, assignment=part)
-        table = judged_fold(workspace, recipe, folder / f"fold-{fold}")
+        table = evaluate_fold(run.elsewhere(part, protocol), recipe, folder / f"fold-{fold}")
         if table is not None:
             table = table.assign(recipe=recipe.name, protocol=protocol, fold=fold, candidates=1 + len(recipe.grid))
             write_table(path, table)
             log.info("fold", fold=fold, chosen=table["chosen"].iloc[0])
-    return _gathered(run_folder(work, recipe), protocol) if own_process().is_main_process else pd.DataFrame()
+    return _gathered(run.folder, protocol) if own_process().is_main_process else pd.DataFrame()
 
 
 def _shallow(recipe: Recipe, deepest: int | None) -> Recipe:
@@ -126,7 +128,6 @@ def _gathered(run: Path, protocol: Protocol) -> pd.DataFrame:
     columns = ["recipe", "protocol", "fold", "candidates", "chosen", "metric", "value", "n"]
     paths = sorted((run / "crossvalidation").glob("*/fold-*.parquet"))
     table = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)[columns]
-    (run / "report").mkdir(exist_ok=True)
     write_table(run / "report" / TABLE, table)
     return table[table["protocol"] == protocol]
 

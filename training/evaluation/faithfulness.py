@@ -1,4 +1,4 @@
-"""The `explain` step: do explanations point at what the model uses? Judged on a sample of test posts.
+"""The `explain` step: do explanations point at what the model uses? Measured on a sample of test posts.
 
     python -m training explain --recipe youtube_blend --posts 150
 
@@ -11,7 +11,6 @@ made of is the same removals, so they have the advantage of it. A post's figures
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,16 @@ import pandas as pd
 import structlog
 from tqdm import tqdm
 
-from engine.bundle import Bundle
-from engine.errors import DataError, FirstImpressionsError
+from engine.bundle import fingerprint
+from engine.errors import DataError
 from engine.explain import gradients, shapley
 from engine.explain.faithfulness import area, deletion_insertion
-from engine.images import load_image
+from engine.files import write_json
+from engine.intervals import mean_interval
 from engine.posts import Post
 from engine.predictor import Predictor
-from training.data.workspace import Workspace
-from training.features.extract import stored_pictures
-from training.features.matrix import post_of
-from training.modeling.train import run_folder
+from training.features.extract import with_pictures
+from training.modeling.run import Run
 from training.recipes.base import Recipe
 from training.tables import write_table
 
@@ -41,7 +39,6 @@ RANDOM = "random order"
 RANDOM_ORDERS = 4
 AREA = "area_difference"
 METRICS = (AREA, "completeness_error", "seconds")
-SETTINGS = "settings.json"
 
 Record = dict[str, Any]
 Values = npt.NDArray[np.float64]
@@ -56,43 +53,39 @@ def explain(work: Path, recipe: Recipe, posts: int = POSTS, *, seed: int = 0, re
     """
     if posts < 1:
         raise DataError(f"{posts} posts show nothing; give at least 1.")
-    run = run_folder(work, recipe)
-    predictor = Predictor.load(run / "bundle")
-    folder = _claimed(run / "attribution", predictor.bundle)
-    workspace = Workspace(work, target=recipe.target)
-    rows = np.random.default_rng(seed).permutation(workspace.rows("test"))[:posts]
-    missing = [row for row in rows.tolist() if not _path(folder, workspace, row).exists()]
-    for row, post in _posts(workspace, missing):
+    run = Run(work, recipe)
+    predictor = Predictor.load(run.bundle)
+    made_from = {"bundle": fingerprint(predictor.bundle), "random_orders": RANDOM_ORDERS}
+    folder = run.part("attribution", made_from, "explanations")
+    run.read_test("explain")
+    chosen = np.random.default_rng(seed).permutation(run.workspace.rows("test"))[:posts]
+    paths = {row: _path(folder, run.matrix.posts[row]) for row in chosen.tolist()}
+    missing = [row for row, path in paths.items() if not path.exists()]
+    found = with_pictures(work, run.matrix.posts, missing)
+    for row, post in tqdm(found, total=len(missing), desc="explained posts", mininterval=5, disable=not missing):
         try:
-            record = judged(predictor, post, seed=row)
+            if isinstance(post, str):
+                raise DataError(post)
+            write_json(paths[row], record_of(predictor, post, seed=row))
         except Exception as error:
             # Whatever is odd about one post must not cost the figures of the others.
-            log.warning("post left out", post_id=post.post_id, reason=f"{type(error).__name__}: {error}")
-            continue
-        _write(_path(folder, workspace, row), record)
-    found = [(row, path) for row in rows.tolist() if (path := _path(folder, workspace, row)).exists()]
-    if not found:
-        raise DataError(f"None of the {len(rows)} test posts could be explained; the reasons are logged above.")
-    records = [json.loads(path.read_text()) for _, path in found]
-    groups = workspace.posts["group_number"].to_numpy()[[row for row, _ in found]]
-    report = run / "report"
-    report.mkdir(exist_ok=True)
-    write_table(report / "attribution.parquet", curves_of(records))
-    write_table(report / "attribution_summary.parquet", summary_of(records, groups, resamples))
-    return report
+            post_id = run.matrix.posts[row].post_id
+            log.warning("post left out", post_id=post_id, reason=f"{type(error).__name__}: {error}")
+    done = [row for row, path in paths.items() if path.exists()]
+    if not done:
+        raise DataError(f"None of the {len(paths)} test posts could be explained; the reasons are logged above.")
+    records = [json.loads(paths[row].read_text(encoding="utf-8")) for row in done]
+    groups = run.workspace.posts["group_number"].to_numpy()[done]
+    write_table(run.report / "attribution.parquet", curves_of(records))
+    write_table(run.report / "attribution_summary.parquet", summary_of(records, groups, resamples))
+    return run.report
 
 
-def fingerprint(bundle: Bundle) -> str:
-    """Hash of what a bundle answers with: its manifest without facts and notes, which `evaluate` puts in later."""
-    fields = bundle.model_dump(mode="json", exclude={"facts", "notes"})
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
-def judged(predictor: Predictor, post: Post, seed: int = 0) -> Record:
+def record_of(predictor: Predictor, post: Post, seed: int = 0) -> Record:
     """Curves and figures of each method for one post: {"curves": {method: [[kind, fraction, level], …]},
     "figures": {method: {metric: value}}}, with random orders as a further method."""
     explanations = [shapley.explain(predictor, post, seed=seed)]
-    if predictor.differentiable() is not None:
+    if predictor.has_gradients:
         explanations.append(gradients.explain(predictor, post))
     curves = {found.method: deletion_insertion(predictor, post, found) for found in explanations}
     curves[RANDOM] = deletion_insertion(predictor, post, explanations[0], random_orders=RANDOM_ORDERS, seed=seed)
@@ -125,69 +118,14 @@ def summary_of(records: list[Record], groups: npt.ArrayLike, resamples: int = 20
     }
     for first, second in itertools.combinations(methods, 2):
         columns[f"{first} − {second}", AREA] = columns[first, AREA] - columns[second, AREA]
-    weights = _resampled(groups, resamples)
-    rows = []
-    for (method, metric), values in columns.items():
-        means = weights @ values / weights.sum(axis=1)
-        low, high = np.quantile(means, [0.025, 0.975])
-        rows.append((method, metric, float(values.mean()), float(low), float(high), len(values)))
+    rows = [
+        (method, metric, float(values.mean()), *mean_interval(values, groups, resamples), len(values))
+        for (method, metric), values in columns.items()
+    ]
     return pd.DataFrame(rows, columns=["method", "metric", "value", "low", "high", "n"])
 
 
-def _resampled(groups: npt.ArrayLike, resamples: int) -> Values:
-    """Bootstrap weights (resamples, n): how often each post's group was drawn."""
-    names, units = np.unique(np.asarray(groups), return_inverse=True)
-    share = np.full(len(names), 1 / len(names))
-    drawn = np.random.default_rng(0).multinomial(len(names), share, size=resamples)
-    return drawn[:, units].astype(np.float64)
-
-
-def _posts(workspace: Workspace, rows: list[int]) -> Iterator[tuple[int, Post]]:
-    """Row and post of each of `rows`, in that order; posts whose picture cannot be read are logged and left out."""
-    wanted = set(rows)
-    pictures = {row: data for row, (_, data) in enumerate(stored_pictures(workspace.folder)) if row in wanted}
-    for row in tqdm(rows, desc="explained posts", mininterval=5, disable=not rows):
-        found = workspace.posts.iloc[row]
-        try:
-            if (data := pictures[row]) is None:
-                raise DataError("The picture is missing.")
-            yield row, post_of(found, load_image(data))
-        except FirstImpressionsError as error:
-            log.warning("post left out", post_id=found["post_id"], reason=str(error))
-
-
-def _path(folder: Path, workspace: Workspace, row: int) -> Path:
+def _path(folder: Path, post: Post) -> Path:
+    """File of what one post gave."""
     # An id may hold any character, its hash is a file's name everywhere.
-    post_id = str(workspace.posts["post_id"].iloc[row])
-    return folder / f"{hashlib.sha256(post_id.encode()).hexdigest()[:20]}.json"
-
-
-def _write(path: Path, content: Any) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, ensure_ascii=False))
-    temporary.replace(path)
-
-
-def _claimed(folder: Path, bundle: Bundle) -> Path:
-    """The folder of kept figures, said to be of this bundle. Raises DataError when it is another's."""
-    own = fingerprint(bundle)
-    settings = {"bundle": own, "random_orders": RANDOM_ORDERS}
-    path = folder / SETTINGS
-    folder.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        _write(path, settings)
-    elif (kept := _read(path)) != settings:
-        other = str(kept.get("bundle", "unknown"))[:16]
-        raise DataError(
-            f"{folder} holds explanations of the bundle {other}, made with {kept.get('random_orders')} random orders; "
-            f"the run's bundle is {own[:16]}, with {RANDOM_ORDERS}. Remove the folder."
-        )
-    return folder
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        kept = json.loads(path.read_text())
-    except ValueError:
-        return {}
-    return kept if isinstance(kept, dict) else {}
+    return folder / f"{hashlib.sha256(post.post_id.encode()).hexdigest()[:20]}.json"

@@ -1,50 +1,124 @@
 """What a model gains over simpler ones, and the sentences that belong beside every figure of a report."""
 
+from collections.abc import Iterator, Mapping, Sequence
+
 import pandas as pd
 
+from engine.intervals import RESAMPLES
 from engine.prediction import View
 from training.data.workspace import Workspace
 from training.evaluation.baselines import NGRAM_RIDGE
 from training.metrics.bootstrap import paired_bootstrap
 
+METRICS = (
+    "src", "accuracy", "within_one_accuracy", "macro_f1", "quadratic_kappa", "ranked_probability_score", "log_loss",
+)  # fmt: skip
+# Metric → the share that is promised, and what of.
+PROMISES = {"conformal_coverage": (0.9, "level sets hold the level"), "interval_coverage": (0.8, "intervals the score")}
 
-def gains_of(
-    predictions: pd.DataFrame, model: str, truth: pd.DataFrame, resamples: int
-) -> dict[str, dict[str, dict[str, float]]]:
-    """What the model with both sides gains on test, paired by post: over its own answer to the title alone
-    (`picture`), and over the n-gram ridge (`ngrams`); by metric, delta with its 95 % interval."""
+
+def _pairs(model: str) -> Iterator[tuple[View, str, View]]:
+    """(view, reference, its view): the model with picture and title against less of either, and against the ridge."""
+    yield "both", model, "text"
+    yield "both", model, "image"
+    yield "both", NGRAM_RIDGE, "text"
+    yield "text", NGRAM_RIDGE, "text"
+
+
+def differences_of(
+    predictions: pd.DataFrame, model: str, truth: pd.DataFrame, resamples: int = RESAMPLES
+) -> pd.DataFrame:
+    """differences.parquet: what a model has over its own answers to one side and over the n-gram ridge, on test.
+
+    Columns: model, view, reference, reference_view, metric, delta = metric(model) − metric(reference), its paired 95 %
+    interval low, high, and n. `predictions` hold the test posts of all models, `truth` what happened to them; a view or
+    reference that is not there is left out.
+    """
     test = predictions[predictions["split"] == "test"]
+    answers = {names: table for names, table in test.groupby(["model", "view"])}
+    rows = []
+    for view, reference, other in _pairs(model):
+        if (model, view) not in answers or (reference, other) not in answers:
+            continue
+        one, two = answers[model, view], answers[reference, other]
+        for metric in METRICS:
+            found = paired_bootstrap(metric, one, two, truth, resamples=resamples)
+            rows.append((model, view, reference, other, metric, *found, len(one)))
+    columns = ["model", "view", "reference", "reference_view", "metric", "delta", "low", "high", "n"]
+    return pd.DataFrame(rows, columns=columns)
 
-    def answers(name: str, view: View) -> pd.DataFrame:
-        return test[(test["model"] == name) & (test["view"] == view)]
 
-    both = answers(model, "both")
-    references = {"picture": answers(model, "text"), "ngrams": answers(NGRAM_RIDGE, "text")}
+def gains_of(differences: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+    """Of the differences of the view `both`, those over the title alone (`picture`) and over the n-gram ridge
+    (`ngrams`): by metric, delta with its interval."""
     gains: dict[str, dict[str, dict[str, float]]] = {}
-    for name, reference in references.items():
-        for metric in ("src", "accuracy", "ranked_probability_score"):
-            delta, low, high = paired_bootstrap(metric, both, reference, truth, groups="group", resamples=resamples)
-            gains.setdefault(name, {})[metric] = {"delta": delta, "low": low, "high": high}
+    for row in differences[differences["view"].eq("both") & differences["reference_view"].eq("text")].itertuples():
+        name = "ngrams" if row.reference == NGRAM_RIDGE else "picture"
+        figures = {key: float(getattr(row, key)) for key in ("delta", "low", "high")}
+        gains.setdefault(name, {})[str(row.metric)] = figures
     return gains
 
 
-def _gain_sentence(start: str, gain: dict[str, float], shown: str, not_shown: str) -> str:
+# Of `gains_of` → what is set beside what, and what it means when the interval lies above 0, and when not.
+GAINS = {
+    "picture": (
+        "Picture and title together against the title alone",
+        "so the picture helps beyond the title",
+        "so on these posts the picture is not shown to add to the rank order that the title gives",
+    ),
+    "ngrams": (
+        "Picture and title together against a ridge on the title's n-grams",
+        "so the model is better than that strong baseline",
+        "so the model is not shown to be better than that strong baseline",
+    ),
+}
+
+
+def _gain(name: str, gain: Mapping[str, float]) -> str:
+    start, shown, not_shown = GAINS[name]
     interval = f"SRC {gain['delta']:+.3f} (95 % interval {gain['low']:+.3f} to {gain['high']:+.3f})"
     return f"{start}: {interval}, {shown if gain['low'] > 0 else not_shown}."
 
 
-def notes_of(workspace: Workspace, gains: dict[str, dict[str, dict[str, float]]]) -> list[str]:
-    """Sentences that belong beside every figure of the report."""
+def _promise(metrics: pd.DataFrame, metric: str) -> str:
+    """Whether test keeps what one kind of set or interval promises; `metrics` are the model's on test, view both."""
+    promised, what = PROMISES[metric]
+    own = metrics[metrics["metric"] == metric]
+    value, low, high = (float(own[name].iloc[0]) for name in ("value", "low", "high"))
+    verdict = "as promised, within the interval"
+    if not low <= promised <= high:
+        verdict = "less often than promised" if high < promised else "more often than promised"
+    return (
+        f"On test, {what} of {value:.1%} of the posts (95 % interval {low:.1%} to {high:.1%}); promised are "
+        f"{promised:.0%}: {verdict}."
+    )
+
+
+def notes_of(
+    workspace: Workspace,
+    differences: pd.DataFrame,
+    metrics: pd.DataFrame,
+    test_reads: Sequence[Mapping[str, str]] = (),
+) -> list[str]:
+    """Sentences that belong beside every figure of the report.
+
+    `metrics` are the rows of metrics.parquet of the recipe's own model; `test_reads` say when test was read before and
+    now, one entry a time.
+    """
     absent = workspace.dataset["absent_counts"]
-    return [
-        f"The engagement score here lacks {' and '.join(absent)}: the dataset does not give them." if absent else
-        "The engagement score uses every count of its formula.",
+    gains = gains_of(differences)
+    own = metrics[metrics["split"].eq("test") & metrics["view"].eq("both")]
+    counts = f"lacks {' and '.join(absent)}: the dataset does not give them" if absent else "uses every count"
+    sentences = [
+        f"The engagement score here {counts}.",
         "Posts come from trending lists: only posts that did well somewhere are in it.",
-        _gain_sentence("Picture and title together against the title alone", gains["picture"]["src"],
-                       "so the picture helps beyond the title",
-                       "so on these posts the picture is not shown to add to the rank order that the title gives"),
-        _gain_sentence("Picture and title together against a ridge on the title's n-grams", gains["ngrams"]["src"],
-                       "so the model is better than that strong baseline",
-                       "so the model is not shown to be better than that strong baseline"),
+        *(_gain(name, gain["src"]) for name, gain in gains.items()),
+        *(_promise(own, metric) for metric in PROMISES),
         "Intervals draw whole groups of related posts (cluster bootstrap).",
-    ]  # fmt: skip
+        "Which folds serve as test was settled with the figures of a ridge on title n-grams in view, so that the parts "
+        "are alike and as hard; no model was chosen so.",
+    ]
+    if test_reads:
+        times = "once" if len(test_reads) == 1 else f"{len(test_reads)} times"
+        sentences.append(f"The figures of the test posts have been read {times}.")
+    return sentences

@@ -1,7 +1,6 @@
 """The figures in README.md, written from a report so that nobody types them: `python -m training figures`."""
 
 import json
-import os
 from math import isnan, nan
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from engine.errors import DataError
+from engine.files import write_text
 
 BEGIN, END = "<!-- figures:begin -->", "<!-- figures:end -->"
 # Metric in the report → heading, decimals.
@@ -20,8 +20,7 @@ COLUMNS = {
     "classwise_ece": ("ECE", 3),
     "conformal_coverage": ("sets cover", 2),
 }
-# Resampling adds noise inside the bins of a calibration error, so its interval lies above it and would only puzzle.
-WITHOUT_INTERVAL = {"classwise_ece"}
+GAINS = {"src": "rank correlation", "accuracy": "accuracy", "macro_f1": "macro-F1"}
 RECIPE_COLUMNS = {name: COLUMNS[name] for name in ("src", "accuracy", "macro_f1", "quadratic_kappa")} | {
     "r2": ("R²", 2)
 }
@@ -31,7 +30,8 @@ SEES = {"both": "picture and title", "text": "title", "image": "picture"}
 
 
 def figures(report: Path) -> str:
-    """Markdown of a report's figures: the model, baselines, controls and the leak on its grouped test split, its notes.
+    """Markdown of a report's figures on its grouped test split: what the model gains over less, then the model,
+    baselines, controls and the leak one by one, the report's notes, and the other recipes.
 
     Raises DataError when the folder is no report or has no grouped test figures.
     """
@@ -43,10 +43,17 @@ def figures(report: Path) -> str:
     table = metrics[(metrics["protocol"] == "grouped") & (metrics["split"] == "test") & metrics["kind"].isin(KINDS)]
     if table.empty:
         raise DataError(f"{report} has no figures of the grouped test split; run `python -m training evaluate` again.")
-    heads = " | ".join(heading for heading, _ in COLUMNS.values())
+    posts = f"{int(table['n'].max()):,} test posts"
     lines = [
-        f"Five levels, {int(table['n'].max()):,} test posts; no channel, series or near-duplicate of them was trained "
-        f"on. Small print: 95 % intervals. Recipe `{facts['recipe']}`, {str(facts['created'])[:10]}.",
+        f"Recipe `{facts['recipe']}`, {str(facts['created'])[:10]}, five levels, {posts}; no channel, series or "
+        "near-duplicate of them was trained on. Small print: 95 % intervals, whole groups drawn.",
+        "",
+    ]
+    if (report / "differences.parquet").exists():
+        lines += _differences(pd.read_parquet(report / "differences.parquet"), posts)
+    heads = " | ".join(heading for heading, _ in COLUMNS.values())
+    lines += [
+        f"`{facts['recipe']}` and what it is set beside, {posts}, one by one:",
         "",
         f"| | sees | {heads} |",
         f"| --- | --- |{' ---: |' * len(COLUMNS)}",
@@ -59,21 +66,48 @@ def figures(report: Path) -> str:
     return "\n".join(lines)
 
 
+def _differences(table: pd.DataFrame, posts: str) -> list[str]:
+    """What the model has over its references, paired by post."""
+    rows = []
+    for names, found in table.groupby(["model", "view", "reference", "reference_view"], sort=False):
+        model, view, reference, other = map(str, names)
+        cells = [_delta(found[found["metric"] == metric]) for metric in GAINS]
+        rows.append(f"| **{model}**, {SEES[view]} | {reference}, {SEES[other]} | {' | '.join(cells)} |")
+    return [
+        f"What it gains over less, paired on the same {posts} (an interval that holds 0 shows no difference):",
+        "",
+        f"| | over | {' | '.join(GAINS.values())} |",
+        f"| --- | --- |{' ---: |' * len(GAINS)}",
+        *rows,
+        "",
+    ]
+
+
+def _delta(found: pd.DataFrame) -> str:
+    if found.empty:
+        return "–"
+    delta, low, high = (_number(float(found[name].iloc[0]), 3, sign="+") for name in ("delta", "low", "high"))
+    return f"{delta} <sub>{low} to {high}</sub>"
+
+
 def _recipes(table: pd.DataFrame, own: str) -> list[str]:
     """The other recipes of the work folder on the same test posts, best rank correlation first within a target."""
     table = table[(table["protocol"] == "grouped") & (table["view"] == "both") & (table["recipe"] != own)]
     rows = []
     for (recipe, target), found in table.groupby(["recipe", "target"]):
-        means = {str(name): _mean(part, str(name)) for name, part in found.groupby("metric")}
+        means = {str(name): _mean(part) for name, part in found.groupby("metric")}
         cells = " | ".join(_cell(means.get(metric), digits) for metric, (_, digits) in RECIPE_COLUMNS.items())
         best = means.get("src", (0.0, 0.0, 0.0))[0]
-        rows.append((list(TARGETS).index(str(target)), -best, f"| {recipe} | {TARGETS[str(target)]} | {cells} |"))
+        same = found["same_as"].iloc[0] if "same_as" in found else ""
+        name = f"{recipe} (the same run: {same})" if same else recipe
+        rows.append((list(TARGETS).index(str(target)), -best, f"| {name} | {TARGETS[str(target)]} | {cells} |"))
     if not rows:
         return []
     heads = " | ".join(heading for heading, _ in RECIPE_COLUMNS.values())
     return [
         "",
-        "Other recipes, picture and title, same test posts (levels of another target are of another quantity):",
+        f"Other recipes, picture and title, the same {int(table['n'].max()):,} test posts (levels of another target "
+        "are of another quantity):",
         "",
         f"| recipe | predicts | {heads} |",
         f"| --- | --- |{' ---: |' * len(RECIPE_COLUMNS)}",
@@ -86,7 +120,7 @@ def _rows(table: pd.DataFrame) -> list[str]:
     rows = []
     for _, found in table.groupby(["model", "kind", "view"]):
         model, kind, view = (str(found[name].iloc[0]) for name in ("model", "kind", "view"))
-        means = {str(name): _mean(part, str(name)) for name, part in found.groupby("metric")}
+        means = {str(name): _mean(part) for name, part in found.groupby("metric")}
         cells = " | ".join(_cell(means.get(metric), digits) for metric, (_, digits) in COLUMNS.items())
         name = f"**{model}**" if kind == "model" else model if kind == "baseline" else f"{model} ({kind})"
         best = means.get("src", (0.0, 0.0, 0.0))[0]
@@ -95,10 +129,10 @@ def _rows(table: pd.DataFrame) -> list[str]:
     return [row for _, _, row in sorted(rows)]
 
 
-def _mean(part: pd.DataFrame, metric: str) -> tuple[float, float, float]:
+def _mean(part: pd.DataFrame) -> tuple[float, float, float]:
     """Value and interval of one metric; over repeated seeds the mean, whose interval would be another one."""
     value = float(part["value"].mean())
-    if len(part) > 1 or metric in WITHOUT_INTERVAL:
+    if len(part) > 1:
         return value, nan, nan
     return value, float(part["low"].iloc[0]), float(part["high"].iloc[0])
 
@@ -110,9 +144,10 @@ def _cell(found: tuple[float, float, float] | None, digits: int) -> str:
     return f"{value} <sub>{low}–{high}</sub>" if low != high else value
 
 
-def _number(value: float, digits: int) -> str:
-    """A share or correlation without its leading zero: ".62"; "" for none."""
-    return "" if isnan(value) else f"{value:.{digits}f}".replace("-0.", "−.").removeprefix("0")
+def _number(value: float, digits: int, sign: str = "-") -> str:
+    """A share or correlation without its leading zero: ".62", with `sign` "+" also "+.62"; "" for none."""
+    text = "" if isnan(value) else f"{value:{sign}.{digits}f}"
+    return text.replace("-0.", "−.").replace("+0.", "+.").removeprefix("0")
 
 
 def update_readme(report: Path, readme: Path) -> None:
@@ -122,6 +157,4 @@ def update_readme(report: Path, readme: Path) -> None:
         raise DataError(f"{readme} needs one line {BEGIN} and, below it, one line {END}.")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    temporary = readme.with_name(f".{readme.name}.tmp")
-    temporary.write_text(f"{before}{BEGIN}\n{figures(report)}\n{END}{after}", encoding="utf-8")
-    os.replace(temporary, readme)
+    write_text(readme, f"{before}{BEGIN}\n{figures(report)}\n{END}{after}")

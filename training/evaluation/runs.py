@@ -2,20 +2,20 @@
 
     python -m training compare --recipe youtube_blend
 
-Runs share the work folder's posts and split, so their figures may stand in one table, those of one target at least.
+Runs share the work folder's posts and split, so their figures may stand in one table, those of one target at least. On
+the same encoders two recipes may be one and the same experiment: those stand in one row.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import structlog
 
-from engine.errors import DataError
-from training.modeling.train import run_folder
-from training.recipes.base import Recipe
+from training.modeling.run import Run
+from training.recipes.base import Recipe, experiment
 from training.tables import write_table
 
 log = structlog.get_logger()
@@ -24,41 +24,54 @@ FIGURES = ["protocol", "split", "view", "metric", "value", "low", "high", "n"]
 # Tables that one run has and all reports may show.
 SHARED = ("crossvalidation.parquet", "grid.parquet")
 
+Found = tuple[Path, dict[str, Any]]
 
-def _reports(work: Path, fingerprint: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Folder and facts of every finished report on the posts of a fingerprint, by name."""
-    for path in sorted((work / "runs").glob("*/report/report.json")):
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        if facts["data"]["fingerprint"] == fingerprint and (path.parent / "metrics.parquet").exists():
-            yield path.parent, facts
+
+def _reports(run: Run) -> Iterator[Found]:
+    """Folder and report.json of every finished report on the posts and the split of a run, by name."""
+    for path in sorted((run.work / "runs").glob("*/report/report.json")):
+        report = json.loads(path.read_text(encoding="utf-8"))
+        same = report["data"]["fingerprint"] == run.workspace.dataset["fingerprint"]
+        if same and report.get("split") == run.workspace.split_digest and (path.parent / "metrics.parquet").exists():
+            yield path.parent, report
         else:
-            log.warning("left out", report=str(path.parent), reason="other posts, or not evaluated")
+            log.warning("left out", report=str(path.parent), reason="other posts, another split, or not evaluated")
+
+
+def _merged(runs: Iterable[Found], own: str) -> Iterator[tuple[Path, dict[str, Any], list[str]]]:
+    """One run of each experiment, the recipe `own` before others, with the names of the other recipes that it is."""
+    found: dict[str, list[Found]] = {}
+    for folder, report in sorted(runs, key=lambda run: run[1]["recipe"] != own):
+        found.setdefault(json.dumps(experiment(report["config"]), sort_keys=True), []).append((folder, report))
+    for (folder, report), *others in sorted(found.values(), key=lambda same: str(same[0][1]["recipe"])):
+        yield folder, report, [other["recipe"] for _, other in others]
 
 
 def compare(work: Path, recipe: Recipe) -> Path:
     """Gather the test figures, nested folds and grids of all runs into a recipe's report; returns its folder.
 
-    Writes recipes.parquet, and crossvalidation.parquet and grid.parquet where a run has them. Raises DataError when
+    Runs whose recipes differ in words alone are one experiment and stand there once, `same_as` the others. Writes
+    recipes.parquet, and crossvalidation.parquet and grid.parquet where a run has them. Raises DataError when
     the recipe has no report.
     """
-    report = run_folder(work, recipe) / "report"
-    if not (report / "report.json").exists():
-        raise DataError(f"{report} holds no report; run `python -m training evaluate --recipe {recipe.name}` first.")
-    fingerprint = json.loads((report / "report.json").read_text(encoding="utf-8"))["data"]["fingerprint"]
+    run = Run(work, recipe)
+    target = run.need_report()
     figures: list[pd.DataFrame] = []
     shared: dict[str, list[pd.DataFrame]] = {}
-    for folder, facts in _reports(work, fingerprint):
+    for folder, report, others in _merged(_reports(run), recipe.name):
         metrics = pd.read_parquet(folder / "metrics.parquet")
         own = metrics.loc[metrics["kind"].eq("model") & metrics["split"].eq("test"), FIGURES]
-        named = {"recipe": facts["recipe"], "summary": facts["summary"], "target": facts["config"]["target"]}
+        same = ", ".join(others)
+        summary = f"{report['summary']} On these encoders {same} is the same run." if same else report["summary"]
+        named = {"recipe": report["recipe"], "summary": summary, "target": report["config"]["target"], "same_as": same}
         figures.append(own.assign(**named)[[*named, *FIGURES]])
         for name in SHARED:
             if (folder / name).exists():
                 table = pd.read_parquet(folder / name)
-                table["recipe"] = table.get("recipe", facts["recipe"])
+                table["recipe"] = table.get("recipe", report["recipe"])
                 # A report may still hold what an earlier comparison put there of others.
-                shared.setdefault(name, []).append(table[table["recipe"] == facts["recipe"]])
-    write_table(report / TABLE, pd.concat(figures, ignore_index=True))
+                shared.setdefault(name, []).append(table[table["recipe"] == report["recipe"]])
+    write_table(target / TABLE, pd.concat(figures, ignore_index=True))
     for name, tables in shared.items():
-        write_table(report / name, pd.concat(tables, ignore_index=True))
-    return report
+        write_table(target / name, pd.concat(tables, ignore_index=True))
+    return target

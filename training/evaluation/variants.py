@@ -1,11 +1,10 @@
-"""What an ablation fits: trees or a torch head on groups of features, and fusions on frozen tokens, all affordable.
+"""What an ablation fits: trees or a torch head on features, and fusions on frozen tokens, all affordable.
 
 Every variant answers for validation and test posts and is then calibrated by the same lines as any other model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,16 @@ from sklearn.decomposition import PCA
 from torch.nn import functional
 
 from engine.encoders import load_encoder
-from engine.features.extractor import NGRAMS, PICTURE_STATISTICS, SIMILARITY, TEXT_STATISTICS
+from engine.encoders.base import Modality
+from engine.features import default_names
+from engine.features.encoder_tokens import TOKENS
+from engine.features.encoder_vector import EncoderVector
 from engine.fusion import FusionConfig, FusionKind, Head, level_loss
-from engine.members import CatBoostMember, MemberOutput
+from engine.members import CatBoostMember
+from engine.prediction import MemberOutput
 from training.features.matrix import FeatureMatrix
-from training.modeling.batches import frozen_examples
+from training.modeling.batches import frozen_set
+from training.modeling.choosing import learning_and_choosing
 from training.modeling.members import fit_trees
 from training.modeling.network import JointNetwork, NetworkConfig, predict_rows
 from training.modeling.trainer import train_network
@@ -29,19 +33,15 @@ from training.tables import COUNTS
 # A few large steps instead of many small ones: a variant costs seconds, and all are fitted alike.
 TREES = CatBoost(iterations=200, depth=4, learning_rate=0.08, early_stopping=None)
 COMPONENTS = 48
-TITLE, PICTURE = "title vectors", "picture vectors"
-# Groups of features by the side that they are read off.
-TEXT_GROUPS = (TEXT_STATISTICS, NGRAMS, TITLE)
-IMAGE_GROUPS = (PICTURE_STATISTICS, PICTURE)
-GROUPS = (*TEXT_GROUPS, *IMAGE_GROUPS, SIMILARITY)
-
+SIMILARITY = "similarity"
 Table = npt.NDArray[np.float32]
 
 
 class Variants:
-    """Fits on one work folder; every method returns answers by split for one seed.
+    """Fits on one work folder; every method returns outputs by split for one seed.
 
-    Vectors of the recipe's encoders, frozen, are reduced to `COMPONENTS` principal components of the training posts.
+    The features are those that a member takes which names none, the vectors of the recipe's encoders, frozen, reduced
+    to `COMPONENTS` principal components of the training posts, and their similarity.
     """
 
     def __init__(self, matrix: FeatureMatrix) -> None:
@@ -49,34 +49,43 @@ class Variants:
         self.workspace = matrix.workspace
         self.posts = matrix.workspace.posts
         self.rows = {split: matrix.workspace.rows(split) for split in ("train", "validation", "test")}
-        self._groups: dict[str, Table] = {}
+        self.names = (*default_names(), *matrix.settings.encoders, SIMILARITY)
+        self._columns: dict[str, Table] = {}
 
-    def group(self, name: str) -> Table:
-        """Features of one group, (n, columns)."""
-        if name not in self._groups:
-            if name in (TITLE, PICTURE):
-                values = self._reduced(self.matrix[self.matrix.role("text" if name == TITLE else "image")])
-            else:
-                values = self.matrix[name]
-            self._groups[name] = np.asarray(values, dtype=np.float32).reshape(len(self.posts), -1)
-        return self._groups[name]
+    def label(self, name: str) -> str:
+        """What a feature is called in the report."""
+        return f"{name} vectors" if isinstance(self.matrix.feature(name), EncoderVector) else name.replace("_", " ")
 
-    def _reduced(self, vectors: npt.NDArray) -> npt.NDArray:
+    def reading(self, side: Modality) -> list[str]:
+        """Features that read a side of a post."""
+        return [name for name in self.names if side in self.matrix.feature(name).modalities]
+
+    def columns(self, name: str) -> Table:
+        """One feature, (n, columns)."""
+        if name not in self._columns:
+            values = self.matrix[name]
+            self._columns[name] = self._reduced(values) if name in self.matrix.settings.encoders else values
+        return self._columns[name]
+
+    def _reduced(self, vectors: Table) -> Table:
         train = vectors[self.rows["train"]]
         wanted = min(COMPONENTS, *train.shape)
-        return PCA(wanted, svd_solver="randomized", random_state=0).fit(train).transform(vectors)
+        return PCA(wanted, svd_solver="randomized", random_state=0).fit(train).transform(vectors).astype(np.float32)
 
-    def table(self, groups: Sequence[str]) -> Table:
-        """Groups side by side."""
-        return np.concatenate([self.group(name) for name in groups], axis=1)
+    def table(self, without: Iterable[str] = ()) -> Table:
+        """All features side by side but some."""
+        gone = set(without)
+        return np.concatenate([self.columns(name) for name in self.names if name not in gone], axis=1)
 
-    def shuffled(self, groups: Sequence[str], seed: int) -> Table:
-        """All groups, those named with their rows exchanged between posts of the same split."""
+    def shuffled(self, names: Iterable[str], seed: int) -> Table:
+        """All features, those named with their rows exchanged between posts of the same split."""
         order = np.arange(len(self.posts))
         for number, rows in enumerate(self.rows.values()):
             order[rows] = np.random.default_rng([seed, number]).permutation(rows)
-        kept = {name: self.group(name)[order] if name in groups else self.group(name) for name in GROUPS}
-        return np.concatenate(list(kept.values()), axis=1)
+        mixed = set(names)
+        return np.concatenate(
+            [self.columns(name)[order] if name in mixed else self.columns(name) for name in self.names], axis=1
+        )
 
     def leaked(self) -> Table:
         """All groups, and what is known only after publication: log counts, and reactions per view.
@@ -86,7 +95,7 @@ class Variants:
         columns = [name for name in COUNTS if self.posts[name].notna().any()]
         counts = self.posts[columns].to_numpy(dtype=np.float32, na_value=np.nan)
         rates = counts[:, 1:] / np.maximum(counts[:, :1], 1)
-        return np.concatenate([self.table(GROUPS), np.log1p(counts), rates], axis=1)
+        return np.concatenate([self.table(), np.log1p(counts), rates], axis=1)
 
     def _labels(self, split: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         rows = self.rows[split]
@@ -101,8 +110,8 @@ class Variants:
         train = self.rows["train"]
         groups = self.posts["group_number"].to_numpy()[train]
         models = fit_trees(replace(TREES, seed=seed), table[train], level, target, groups)
-        head = CatBoostMember("trees", {"both": ("table",)}, {"both": models})
-        return {split: head.answer("both", {"table": table[self.rows[split]]}) for split in ("validation", "test")}
+        member = CatBoostMember("trees", {"both": ("table",)}, {"both": models})
+        return {split: member.predict("both", {"table": table[self.rows[split]]}) for split in ("validation", "test")}
 
     def torch_head(self, table: Table, seed: int, *, epochs: int = 15, batch: int = 128) -> dict[str, MemberOutput]:
         """The networks' own head on a table, standardised on the training posts."""
@@ -131,25 +140,24 @@ class Variants:
             for split, output in outputs.items()
         }
 
-    @cached_property
-    def _tokens(self) -> tuple:
-        return tuple(self.matrix.tokens(self.matrix.role(side)) for side in ("image", "text"))
-
     def fusion(self, kind: FusionKind, seed: int, folder: Path, *, epochs: int = 4) -> dict[str, MemberOutput]:
-        """A fusion network on the frozen tokens of both towers, trained (and resumed) in `folder`."""
-        image, text = self._tokens
-        dims = [load_encoder(self.matrix.encoders[self.matrix.role(side)]).token_dim for side in ("image", "text")]
+        """A fusion network on the frozen tokens of both encoders, trained (and resumed) in `folder`."""
+        roles = [self.matrix.role(side) for side in ("image", "text")]
+        dims = [load_encoder(self.matrix.settings.encoders[role]).token_dim for role in roles]
         config = NetworkConfig(
             fusion=FusionConfig(dims[0], dims[1], kind=kind, width=128),
-            towers="frozen",
+            tuning="frozen",
             epochs=epochs,
             batch_size=min(64, max(1, len(self.rows["train"]) // 2)),
             patience=2,
             seed=seed,
         )
-        data = {split: frozen_examples(self.posts, rows, image, text) for split, rows in self.rows.items()}
+        learning, choosing = learning_and_choosing(self.workspace)
+        parts = self.rows | {"learning": learning, "choosing": choosing}
+        image, text = (role + TOKENS for role in roles)
+        data = {part: frozen_set(self.matrix, rows, image, text) for part, rows in parts.items()}
         model = JointNetwork(config)
-        train_network(model, config, data["train"], data["validation"], folder)
+        train_network(model, config, data["learning"], data["choosing"], folder)
         outputs = {split: predict_rows(model, data[split])["both"] for split in ("validation", "test")}
         return {
             split: MemberOutput(found["probabilities"].astype(np.float64), found["score"].astype(np.float64))

@@ -41,12 +41,12 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluated:
     """n predictions of one model beside the truth, in the same order; what is None was not predicted or not known.
 
     `log_prediction` and `log_truth` are natural logs of engagement scores; `order` is what ranks the posts: the
     predicted log score, or the expected level of a model without scores. `sets` (n, 2) and `intervals` (n, 2, log
-    scores) are inclusive. `cluster` numbers the groups.
+    scores) are inclusive. `cluster` numbers the groups; a post of no known group is one of its own.
     """
 
     level: Integers
@@ -58,7 +58,7 @@ class Judged:
     likes_per_view: Array | None
     sets: Integers | None
     intervals: Array | None
-    cluster: Integers | None
+    cluster: Integers
 
     @cached_property
     def hits(self) -> Array:
@@ -76,8 +76,19 @@ class Judged:
     @cached_property
     def shared_cluster(self) -> Integers | None:
         """`cluster`, or None where no group has two posts to compare."""
-        alone = self.cluster is None or len(np.unique(self.cluster)) == len(self.cluster)
-        return None if alone else self.cluster
+        return None if len(np.unique(self.cluster)) == len(self.cluster) else self.cluster
+
+    @cached_property
+    def in_set(self) -> npt.NDArray[np.bool_]:
+        """Whether each post's conformal set holds its level, (n,)."""
+        assert self.sets is not None
+        return (self.sets[:, 0] <= self.level) & (self.level <= self.sets[:, 1])
+
+    @cached_property
+    def in_interval(self) -> npt.NDArray[np.bool_]:
+        """Whether each post's interval holds its log score, (n,)."""
+        assert self.intervals is not None
+        return (self.intervals[:, 0] <= self.log_truth) & (self.log_truth <= self.intervals[:, 1])
 
 
 def _ratio(above: Array, below: Array, otherwise: float) -> Array:
@@ -100,47 +111,47 @@ def spearman(one: Ranking, other: Ranking, weights: Array) -> Array:
     return _ratio((weights * x * y).sum(axis=1), np.where(spread > 1e-9, spread, 0.0), 0.0)
 
 
-def _top20_src(judged: Judged, weights: Array) -> Array:
-    place = (judged.true_ranking.ranks(weights) - 0.5) / weights.sum(axis=1, keepdims=True)
+def _top20_src(posts: Evaluated, weights: Array) -> Array:
+    place = (posts.true_ranking.ranks(weights) - 0.5) / weights.sum(axis=1, keepdims=True)
     top = weights * (place >= 1.0 - _TOP_SHARE)
-    return spearman(judged.predicted_ranking, judged.true_ranking, top)
+    return spearman(posts.predicted_ranking, posts.true_ranking, top)
 
 
-def _macro_f1(judged: Judged, weights: Array) -> Array:
-    guesses = np.eye(len(LEVELS))[judged.predicted]
-    sizes = weights @ (judged.hits + guesses)
-    right = weights @ (judged.hits * guesses)
+def _macro_f1(posts: Evaluated, weights: Array) -> Array:
+    guesses = np.eye(len(LEVELS))[posts.predicted]
+    sizes = weights @ (posts.hits + guesses)
+    right = weights @ (posts.hits * guesses)
     return np.divide(2.0 * right, sizes, out=np.zeros_like(sizes), where=sizes > 0).mean(axis=1)
 
 
-def _quadratic_kappa(judged: Judged, weights: Array) -> Array:
+def _quadratic_kappa(posts: Evaluated, weights: Array) -> Array:
     cost = np.subtract.outer(_POSITIONS, _POSITIONS).astype(np.float64) ** 2
-    true = weights @ judged.hits
-    guessed = weights @ np.eye(len(LEVELS))[judged.predicted]
+    true = weights @ posts.hits
+    guessed = weights @ np.eye(len(LEVELS))[posts.predicted]
     expected = np.einsum("bi,ij,bj->b", true, cost, guessed) / weights.sum(axis=1)
-    observed = weights @ (judged.level - judged.predicted).astype(np.float64) ** 2
+    observed = weights @ (posts.level - posts.predicted).astype(np.float64) ** 2
     return 1.0 - _ratio(observed, expected, 1.0)
 
 
-def _ranked_probability_score(judged: Judged, weights: Array) -> Array:
-    gaps = (judged.probabilities - judged.hits).cumsum(axis=1)[:, :-1]
+def _ranked_probability_score(posts: Evaluated, weights: Array) -> Array:
+    gaps = (posts.probabilities - posts.hits).cumsum(axis=1)[:, :-1]
     return _mean((gaps**2).mean(axis=1), weights)
 
 
-def _r2(judged: Judged, weights: Array) -> Array:
-    assert judged.log_prediction is not None
-    mean = _mean(judged.log_truth, weights)
-    total = _mean(judged.log_truth**2, weights) - mean**2
-    return 1.0 - _ratio(_mean((judged.log_truth - judged.log_prediction) ** 2, weights), total, np.nan)
+def _r2(posts: Evaluated, weights: Array) -> Array:
+    assert posts.log_prediction is not None
+    mean = _mean(posts.log_truth, weights)
+    total = _mean(posts.log_truth**2, weights) - mean**2
+    return 1.0 - _ratio(_mean((posts.log_truth - posts.log_prediction) ** 2, weights), total, np.nan)
 
 
-def _mae_log10(judged: Judged, weights: Array) -> Array:
-    assert judged.log_prediction is not None
-    return _mean(np.abs(judged.log_truth - judged.log_prediction) / np.log(10.0), weights)
+def _mae_log10(posts: Evaluated, weights: Array) -> Array:
+    assert posts.log_prediction is not None
+    return _mean(np.abs(posts.log_truth - posts.log_prediction) / np.log(10.0), weights)
 
 
-def _log_loss(judged: Judged, weights: Array) -> Array:
-    own = (judged.probabilities * judged.hits).sum(axis=1)
+def _log_loss(posts: Evaluated, weights: Array) -> Array:
+    own = (posts.probabilities * posts.hits).sum(axis=1)
     return _mean(-np.log(np.maximum(own, np.finfo(np.float64).eps)), weights)
 
 
@@ -157,42 +168,31 @@ def _calibration_error(confidence: Array, hit: Array, weights: Array) -> Array:
     return np.abs(gaps.reshape(len(weights), ECE_BINS)).sum(axis=1) / weights.sum(axis=1)
 
 
-def _classwise_ece(judged: Judged, weights: Array) -> Array:
-    columns = zip(judged.probabilities.T, judged.hits.T, strict=True)
+def _classwise_ece(posts: Evaluated, weights: Array) -> Array:
+    columns = zip(posts.probabilities.T, posts.hits.T, strict=True)
     return np.mean([_calibration_error(confidence, hit, weights) for confidence, hit in columns], axis=0)
 
 
-def _top_label_ece(judged: Judged, weights: Array) -> Array:
-    right = judged.probabilities.argmax(axis=1) == judged.level
-    return _calibration_error(judged.probabilities.max(axis=1), right.astype(np.float64), weights)
+def _top_label_ece(posts: Evaluated, weights: Array) -> Array:
+    right = posts.probabilities.argmax(axis=1) == posts.level
+    return _calibration_error(posts.probabilities.max(axis=1), right.astype(np.float64), weights)
 
 
-def _conformal_coverage(judged: Judged, weights: Array) -> Array:
-    assert judged.sets is not None
-    return _mean((judged.sets[:, 0] <= judged.level) & (judged.level <= judged.sets[:, 1]), weights)
+def _conformal_set_size(posts: Evaluated, weights: Array) -> Array:
+    assert posts.sets is not None
+    return _mean(posts.sets[:, 1] - posts.sets[:, 0] + 1, weights)
 
 
-def _conformal_set_size(judged: Judged, weights: Array) -> Array:
-    assert judged.sets is not None
-    return _mean(judged.sets[:, 1] - judged.sets[:, 0] + 1, weights)
-
-
-def _interval_coverage(judged: Judged, weights: Array) -> Array:
-    assert judged.intervals is not None
-    inside = (judged.intervals[:, 0] <= judged.log_truth) & (judged.log_truth <= judged.intervals[:, 1])
-    return _mean(inside, weights)
-
-
-def _pairwise(judged: Judged, weights: Array, cluster: Integers | None) -> Array:
+def _pairwise(posts: Evaluated, weights: Array, cluster: Integers | None) -> Array:
     """Share of pairs of different true score that are ordered right, a tied prediction counting half. Exact."""
     drawn = weights.astype(np.float32)
     right, pairs = np.zeros(len(weights)), np.zeros(len(weights))
-    for start in range(0, len(judged.level), _PAIR_BLOCK):
+    for start in range(0, len(posts.level), _PAIR_BLOCK):
         rows = slice(start, start + _PAIR_BLOCK)
-        valid = judged.log_truth[rows, None] > judged.log_truth
+        valid = posts.log_truth[rows, None] > posts.log_truth
         if cluster is not None:
             valid &= cluster[rows, None] == cluster
-        gap = np.sign(judged.order[rows, None] - judged.order)
+        gap = np.sign(posts.order[rows, None] - posts.order)
         points = (valid * (gap + 1.0) / 2.0).astype(np.float32)
         block = drawn[:, rows].astype(np.float64)
         right += (block * (drawn @ points.T)).sum(axis=1)
@@ -200,34 +200,34 @@ def _pairwise(judged: Judged, weights: Array, cluster: Integers | None) -> Array
     return _ratio(right, pairs, np.nan)
 
 
-Metric = Callable[[Judged, Array], Array]
+Metric = Callable[[Evaluated, Array], Array]
 
 METRICS: dict[str, Metric] = {
-    "accuracy": lambda judged, weights: _mean(judged.level == judged.predicted, weights),
-    "within_one_accuracy": lambda judged, weights: _mean(np.abs(judged.level - judged.predicted) <= 1, weights),
+    "accuracy": lambda posts, weights: _mean(posts.level == posts.predicted, weights),
+    "within_one_accuracy": lambda posts, weights: _mean(np.abs(posts.level - posts.predicted) <= 1, weights),
     "macro_f1": _macro_f1,
     "quadratic_kappa": _quadratic_kappa,
-    "class_mae": lambda judged, weights: _mean(np.abs(judged.level - judged.predicted), weights),
+    "class_mae": lambda posts, weights: _mean(np.abs(posts.level - posts.predicted), weights),
     "ranked_probability_score": _ranked_probability_score,
-    "src": lambda judged, weights: spearman(judged.predicted_ranking, judged.true_ranking, weights),
-    "src_likes_per_view": lambda judged, weights: spearman(
-        judged.predicted_ranking, Ranking(np.asarray(judged.likes_per_view)), weights
+    "src": lambda posts, weights: spearman(posts.predicted_ranking, posts.true_ranking, weights),
+    "src_likes_per_view": lambda posts, weights: spearman(
+        posts.predicted_ranking, Ranking(np.asarray(posts.likes_per_view)), weights
     ),
     "r2": _r2,
     "mae_log10": _mae_log10,
     "top20_src": _top20_src,
     "log_loss": _log_loss,
-    "brier": lambda judged, weights: _mean(((judged.probabilities - judged.hits) ** 2).sum(axis=1), weights),
+    "brier": lambda posts, weights: _mean(((posts.probabilities - posts.hits) ** 2).sum(axis=1), weights),
     "classwise_ece": _classwise_ece,
     "ece": _top_label_ece,
-    "conformal_coverage": _conformal_coverage,
+    "conformal_coverage": lambda posts, weights: _mean(posts.in_set, weights),
     "conformal_set_size": _conformal_set_size,
-    "interval_coverage": _interval_coverage,
-    "pairwise_accuracy": lambda judged, weights: _pairwise(judged, weights, None),
-    "pairwise_accuracy_within_group": lambda judged, weights: _pairwise(judged, weights, judged.shared_cluster),
+    "interval_coverage": lambda posts, weights: _mean(posts.in_interval, weights),
+    "pairwise_accuracy": lambda posts, weights: _pairwise(posts, weights, None),
+    "pairwise_accuracy_within_group": lambda posts, weights: _pairwise(posts, weights, posts.shared_cluster),
 }
 
-# The field of `Judged` without which a metric has no meaning.
+# The field of `Evaluated` without which a metric has no meaning.
 NEEDS = {
     "src_likes_per_view": "likes_per_view",
     "r2": "log_prediction",
@@ -239,6 +239,6 @@ NEEDS = {
 }
 
 
-def available(judged: Judged) -> list[str]:
+def available(posts: Evaluated) -> list[str]:
     """Names of the metrics that can be computed, in reporting order."""
-    return [name for name in METRICS if name not in NEEDS or getattr(judged, NEEDS[name]) is not None]
+    return [name for name in METRICS if name not in NEEDS or getattr(posts, NEEDS[name]) is not None]

@@ -1,48 +1,23 @@
 """What a network trains on: decoded pictures and tokenised texts with augmentation, or frozen tokens kept in memory."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
-from PIL import Image
 from torch.nn import functional
-from tqdm import tqdm
 
-from engine.encoders.base import Tokens
-from engine.images import load_image
+from engine.features.base import Values, digest
+from engine.features.encoder_tokens import to_tokens
 from training.data.workspace import Workspace
-from training.features.extract import stored_pictures
-from training.modeling.network import NetworkConfig, TrainingSet
+from training.features.matrix import FeatureMatrix
+from training.modeling.network import Inputs, NetworkConfig, TrainingSet
 
 # Covers are kept at several sizes by the sites that show them; the smallest common one is about a third as large.
 SMALLEST = 0.3
 
-
-class PictureMemory:
-    """All pictures of a work folder, decoded once and squashed to `size` = (height, width): uint8 (n, h, w, 3)."""
-
-    def __init__(self, workspace: Workspace, size: tuple[int, int]) -> None:
-        height, width = size
-        self.pixels = np.zeros((len(workspace.posts), height, width, 3), dtype=np.uint8)
-
-        def decode(item: tuple[int, bytes | None]) -> None:
-            row, data = item
-            small = load_image(data or b"").resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
-            self.pixels[row] = np.asarray(small)
-
-        pictures = enumerate(data for _, data in stored_pictures(workspace.folder))
-        with ThreadPoolExecutor(2) as pool:
-            for _ in tqdm(pool.map(decode, pictures), total=len(self.pixels), desc="pictures"):
-                continue
-
-    def batch(self, rows: npt.NDArray[np.int64], generator: torch.Generator | None) -> torch.Tensor:
-        """Pixels 0..255 of some rows, float (n, 3, h, w); augmented when a generator is given."""
-        pixels = torch.from_numpy(self.pixels[rows]).permute(0, 3, 1, 2).float()
-        return pixels if generator is None else augment(pixels, generator)
+Rows = npt.NDArray[np.int64]
 
 
 def augment(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -76,64 +51,66 @@ def augment(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return ((pixels - mean) * contrast + mean + light).clamp(0, 255)
 
 
-def finetuning_examples(
-    posts: pd.DataFrame,
-    rows: npt.NDArray[np.int64],
-    pictures: PictureMemory,
-    image_tower: Any,
-    text_tower: Any,
-    *,
-    texts: Sequence[str],
-    config: NetworkConfig,
+def finetuning_set(
+    matrix: FeatureMatrix, rows: Rows, image_encoder: Any, text_encoder: Any, config: NetworkConfig
 ) -> TrainingSet:
-    """Rows of `posts` as tower inputs; `texts` has a text for every post.
+    """Some posts as the inputs of two encoders.
 
     In training a word piece is hidden with probability `config.word_dropout`, so that no single name decides, and with
     probability `config.blank` a title is left empty, or a picture is its mean colour: the network learns what it can
     say of a post with nothing on that side, the baseline of every explanation.
     """
-    generator = torch.Generator().manual_seed(config.seed + 101 * config.run)
+    pictures, texts = matrix.pictures(image_encoder.size), matrix.texts
 
-    def fetch(index: npt.NDArray[np.int64], *, train: bool) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        pixels = pictures.batch(rows[index], generator if train else None)
+    def fetch(index: Rows, *, seed: int | None) -> tuple[Inputs, Inputs]:
+        pixels = torch.from_numpy(pictures[rows[index]]).permute(0, 3, 1, 2).float()
         words = [texts[row] for row in rows[index]]
-        if train and config.blank > 0:
-            chance = torch.rand(2, len(index), generator=generator)
-            pixels[chance[0] < config.blank] = pixels[chance[0] < config.blank].mean(dim=(2, 3), keepdim=True)
-            words = [
-                word if keep else "" for word, keep in zip(words, (chance[1] >= config.blank).tolist(), strict=True)
-            ]
-        image = {"pixels": image_tower.normalise_pixels(pixels).to(image_tower.device)}
-        return image, tokenised(text_tower, words, generator if train else None, config.word_dropout)
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        if generator is not None:
+            pixels = augment(pixels, generator)
+            empty = torch.rand(2, len(index), generator=generator) < config.blank
+            pixels[empty[0]] = pixels[empty[0]].mean(dim=(2, 3), keepdim=True)
+            words = ["" if gone else word for word, gone in zip(words, empty[1].tolist(), strict=True)]
+        hidden = 0.0 if generator is None else config.word_dropout
+        return {"pixels": image_encoder.normalise_pixels(pixels)}, tokenised(text_encoder, words, generator, hidden)
 
-    return TrainingSet(posts["target"].to_numpy()[rows], posts["level"].to_numpy()[rows], fetch)
+    read = [[texts[row], matrix.files[row]] for row in rows]
+    identities = [encoder.identity for encoder in (image_encoder, text_encoder)]
+    return _training_set(matrix.workspace, rows, fetch, [read, identities, list(image_encoder.size)])
 
 
-def tokenised(
-    tower: Any, texts: list[str], generator: torch.Generator | None, word_dropout: float
-) -> dict[str, torch.Tensor]:
-    """Word pieces on the tower's device, some of them masked when a generator is given."""
-    batch = tower.tokenize(texts)
-    mask_token = tower.tokenizer.mask_token_id
+def tokenised(encoder: Any, texts: list[str], generator: torch.Generator | None, word_dropout: float) -> Inputs:
+    """Word pieces, some of them masked when a generator is given."""
+    batch = encoder.tokenize(texts)
+    mask_token = encoder.tokenizer.mask_token_id
     if generator is not None and mask_token is not None and word_dropout > 0:
         identifiers = batch["input_ids"]
-        special = torch.isin(identifiers, torch.tensor(tower.tokenizer.all_special_ids))
+        special = torch.isin(identifiers, torch.tensor(encoder.tokenizer.all_special_ids))
         hidden = torch.rand(identifiers.shape, generator=generator) < word_dropout
         batch["input_ids"] = identifiers.masked_fill(hidden & ~special, mask_token)
-    return {name: value.to(tower.device) for name, value in batch.items()}
+    return batch
 
 
-def frozen_examples(
-    posts: pd.DataFrame, rows: npt.NDArray[np.int64], image: Tokens, text: Tokens, device: torch.device | str = "cpu"
-) -> TrainingSet:
-    """Rows of kept tokens (float16 of all posts), for training heads and fusions on frozen towers."""
+def frozen_set(matrix: FeatureMatrix, rows: Rows, image: str, text: str) -> TrainingSet:
+    """Some posts as the tokens of two features, kept from before, for training on frozen encoders."""
+    sides = matrix[image], matrix[text]
 
-    def fetch(index: npt.NDArray[np.int64], *, train: bool) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        chosen = torch.as_tensor(rows[index])
-        return _rows(image, chosen, device), _rows(text, chosen, device)
+    def fetch(index: Rows, *, seed: int | None) -> tuple[Inputs, Inputs]:
+        chosen = rows[index]
+        return _inputs(sides[0][chosen]), _inputs(sides[1][chosen])
 
-    return TrainingSet(posts["target"].to_numpy()[rows], posts["level"].to_numpy()[rows], fetch)
+    keys = [matrix.feature(name).cache_key for name in (image, text)]
+    read = [[matrix.texts[row], matrix.files[row]] for row in rows]
+    return _training_set(matrix.workspace, rows, fetch, [read, keys])
 
 
-def _rows(tokens: Tokens, rows: torch.Tensor, device: torch.device | str) -> dict[str, torch.Tensor]:
-    return {"values": tokens.values[rows].float().to(device), "mask": tokens.mask[rows].to(device)}
+def _inputs(values: Values) -> Inputs:
+    tokens = to_tokens(values.astype(np.float32))
+    return {"values": tokens.values, "mask": tokens.mask}
+
+
+def _training_set(workspace: Workspace, rows: Rows, fetch: Any, read: Sequence[Any]) -> TrainingSet:
+    posts = workspace.posts.iloc[rows]
+    target, level = posts["target"].to_numpy(), posts["level"].to_numpy()
+    made_from = digest([posts["post_id"].tolist(), target.tolist(), level.tolist(), read])
+    return TrainingSet(target, level, fetch, made_from)

@@ -1,5 +1,6 @@
-"""Choosing among the candidates of a recipe's first member: CatBoost of several sizes, judged on validation posts."""
+"""Choosing among the candidates of a recipe's first member, CatBoost of several sizes, by posts set apart for it."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -7,13 +8,14 @@ from typing import Any
 import pandas as pd
 import structlog
 
-from engine.members import CatBoostMember, MemberOutput
-from engine.prediction import VIEWS, View
-from engine.predictor import Calibration
-from training.evaluation.candidates import fit_on_validation, prediction_table, truth_of
+from engine.calibration import Temperature
+from engine.members import CatBoostMember
+from engine.prediction import VIEWS, MemberOutput, View
 from training.features.matrix import FeatureMatrix
 from training.metrics.bootstrap import evaluate_metrics
-from training.modeling.members import Fitted, answers_of, feature_names, fit_catboost
+from training.metrics.predictions import PROBABILITIES, truth_at
+from training.modeling.choosing import learning_and_choosing
+from training.modeling.members import Fitted, fit_catboost, outputs_of
 from training.recipes.base import CatBoost
 
 log = structlog.get_logger()
@@ -21,15 +23,14 @@ log = structlog.get_logger()
 CRITERION = "log_loss"
 
 
-def first_trees(head: CatBoostMember, name: str, trees: int) -> CatBoostMember:
-    """The head with the first `trees` of each of its models: with a fixed learning rate, what as many grow to."""
+def first_trees(member: CatBoostMember, name: str, trees: int) -> CatBoostMember:
+    """The member with the first `trees` of each of its models: with a fixed learning rate, what as many grow to."""
     models = {}
-    for view, pair in head.models.items():
-        copies = tuple(model.copy() for model in pair)
-        for copy in copies:
+    for view, (levels, score) in member.models.items():
+        models[view] = levels.copy(), score.copy()
+        for copy in models[view]:
             copy.shrink(ntree_end=trees)
-        models[view] = copies
-    return CatBoostMember(name, head.columns, models)  # type: ignore[arg-type]
+    return CatBoostMember(name, member.reads, models)
 
 
 def _shared(candidates: Sequence[CatBoost]) -> Iterator[tuple[CatBoost, list[CatBoost]]]:
@@ -42,37 +43,45 @@ def _shared(candidates: Sequence[CatBoost]) -> Iterator[tuple[CatBoost, list[Cat
         yield max(family, key=lambda spec: spec.iterations), family
 
 
-def fit_grid(
-    candidates: Sequence[CatBoost], matrix: FeatureMatrix, *, views: Sequence[View] = VIEWS, test: bool = False
-) -> tuple[Fitted, pd.DataFrame]:
-    """The candidate with the least log-loss on validation, and the figures of all of them there.
+def _figures(output: MemberOutput, truth: pd.DataFrame) -> dict[str, float]:
+    """What a candidate reaches on the posts that choose, its probabilities tempered on them."""
+    tempered = Temperature.fit(output.probabilities, truth["level"]).apply(output.probabilities)
+    return evaluate_metrics(pd.DataFrame(tempered, columns=PROBABILITIES).assign(post_id=truth["post_id"].array), truth)
 
-    They compete on the view `both`, each calibrated by itself; only the chosen one is fitted on the other `views`.
+
+def fit_grid(
+    candidates: Sequence[CatBoost], matrix: FeatureMatrix, splits: Sequence[str], views: Sequence[View] = VIEWS
+) -> tuple[Fitted, pd.DataFrame]:
+    """The candidate with the least log-loss on the training posts that choose, and the figures of all of them there.
+
+    They compete on the view `both`, learning from the other training posts; only the chosen one is fitted on the other
+    `views`. Posts are ranked by the expected level.
     Columns: candidate, iterations (trees really grown), depth, chosen, metric, value, n.
     """
-    workspace = matrix.workspace
-    truth = truth_of(workspace, "validation")
+    began = time.monotonic()
     rows: list[dict[str, Any]] = []
-    best: tuple[float, CatBoost, CatBoostMember, MemberOutput] | None = None
+    best: tuple[float, CatBoost, CatBoostMember, Fitted] | None = None
+    learning, choosing = learning_and_choosing(matrix.workspace)
+    truth = truth_at(matrix.workspace, choosing)
     for largest, family in _shared(candidates):
-        grown: Any = fit_catboost(largest, matrix, views=("both",))
+        grown = fit_catboost(largest, matrix, (), views=("both",), rows=learning)
         for spec in family:
-            head: Any = grown.member if spec is largest else first_trees(grown.member, spec.name, spec.iterations)
-            answer = answers_of(head, feature_names(head.columns), matrix, "validation")["both"]
-            answers = {spec.name: answer}
-            outcome = Calibration(fit_on_validation(answers, workspace)).outcome("both", answers)
-            found = evaluate_metrics(prediction_table(spec.name, "validation", outcome, truth), truth)
-            trees = head.models["both"][0].tree_count_
-            facts = {"candidate": spec.name, "iterations": trees, "depth": spec.depth}
-            rows += [{**facts, "metric": name, "value": value, "n": len(truth)} for name, value in found.items()]
+            member: Any = grown.member
+            if spec is not largest:
+                member = first_trees(member, spec.name, spec.iterations)
+            output = member.predict("both", matrix.rows(member.reads["both"], choosing))
+            found = _figures(output, truth)
+            trees = member.models["both"][0].tree_count_
+            size = {"candidate": spec.name, "iterations": trees, "depth": spec.depth}
+            rows += [{**size, "metric": name, "value": value, "n": len(truth)} for name, value in found.items()]
             log.info("candidate", name=spec.name, trees=trees, log_loss=round(found[CRITERION], 4), src=found["src"])
             if best is None or found[CRITERION] < best[0]:
-                best = found[CRITERION], spec, head, answer
+                best = found[CRITERION], spec, member, grown
     assert best is not None
-    _, spec, head, answer = best
+    _, spec, member, grown = best
     table = pd.DataFrame(rows)
     table.insert(3, "chosen", table["candidate"] == spec.name)
-    judged = answers_of(head, feature_names(head.columns), matrix, "test") if test else {}
-    rest = fit_catboost(spec, matrix, views=[view for view in views if view != "both"], test=test)
-    whole = CatBoostMember(spec.name, spec.columns(), {**head.models, **rest.member.models})  # type: ignore[attr-defined]
-    return Fitted(whole, {"both": answer, **rest.answers}, judged={**judged, **rest.judged}), table
+    rest: Any = fit_catboost(spec, matrix, (), views=[view for view in views if view != "both"], rows=learning)
+    whole = CatBoostMember(spec.name, {**member.reads, **rest.member.reads}, {**member.models, **rest.member.models})
+    features = {**grown.features, **rest.features}
+    return Fitted(whole, features, outputs_of(whole, matrix, splits), time.monotonic() - began), table

@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, Hu et al. 2022) in the attention layers of a tower, through peft.
+"""Low-rank adapters (LoRA, Hu et al. 2022) in the attention layers of an encoder, through peft.
 
 An adapted query or value layer computes W x + (α / r) B A x with W frozen. Before a bundle is made B A is added to W,
 so a bundle knows nothing of adapters.
@@ -14,7 +14,7 @@ QUERIES_AND_VALUES = ("query", "value", "query_proj", "value_proj", "q_proj", "v
 
 
 def add_adapters(module: nn.Module) -> bool:
-    """Put adapters into every query and value layer, in place; False where there is none, as in a convolutional tower.
+    """Put adapters into every query and value layer, in place; False where there is none, as in a convolution.
 
     B starts at zero, so the outputs are those of before.
     """

@@ -1,5 +1,6 @@
-"""Fitting the members of a recipe on the training split, each with its answers on validation posts."""
+"""Fitting the members of a recipe on the training split, each with its outputs on the posts held out."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,59 +12,72 @@ import pandas as pd
 import structlog
 import torch
 from accelerate import PartialState
+from safetensors.torch import save_file
 from sklearn.model_selection import GroupShuffleSplit
 
-from engine.encoders import Tower, load_encoder
-from engine.features.extractor import NGRAMS
+from engine.encoders import Encoder, load_encoder
+from engine.features import default_names
+from engine.features.base import Feature, Features
+from engine.features.encoder_tokens import TOKENS, EncoderTokens
+from engine.features.extractor import SIDES
+from engine.files import replacing
 from engine.fusion import FusionConfig
-from engine.members import CatBoostMember, Features, Member, MemberOutput, NetworkMember, ScoreMember
-from engine.prediction import VIEWS, View
+from engine.members import CatBoostMember, Member, NetworkMember, ScoreMember
+from engine.prediction import VIEWS, MemberOutput, View
+from training.data.workspace import Workspace
 from training.features.matrix import FeatureMatrix
-from training.modeling.batches import finetuning_examples, frozen_examples
+from training.modeling.batches import finetuning_set, frozen_set
+from training.modeling.choosing import Rows, learning_and_choosing
 from training.modeling.model_soup import greedy_soup
-from training.modeling.network import JointNetwork, NetworkConfig, TrainingSet, levels_from_score, predict_rows
+from training.modeling.network import JointNetwork, NetworkConfig, levels_from_score, predict_rows
 from training.modeling.trainer import TrainingResult, train_network, validation_src
 from training.recipes import base as specs
 
 log = structlog.get_logger()
 HELD_OUT = 0.12
+NGRAMS, LEARNING, CHOOSING = "ngrams", "learning", "choosing"
+
+Outputs = dict[View, MemberOutput]
 
 
 @dataclass
 class Fitted:
-    """A member with its answers on the validation posts by view, and the tensors its fine-tuned towers changed.
+    """A member, the features it reads, and its outputs by split and view.
 
-    `judged` are its answers on the test part where they were asked for, which only cross-validation does.
+    `outputs` has the validation posts, and the test posts where they were asked for, which only cross-validation does.
+    `seconds` is the time its fitting took, on whatever day that was.
     """
 
     member: Member
-    answers: dict[View, MemberOutput]
-    towers: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
-    curves: Any = None
-    judged: dict[View, MemberOutput] = field(default_factory=dict)
+    features: Mapping[str, Feature]
+    outputs: Mapping[str, Outputs]
+    seconds: float
+    curves: pd.DataFrame | None = field(default=None, repr=False)
 
 
-def rows_of(features: Mapping[str, npt.NDArray], rows: npt.NDArray[np.int64]) -> Features:
-    """The given rows of every feature."""
-    return {name: values[rows] for name, values in features.items()}
+def outputs_of(member: Member, matrix: FeatureMatrix, splits: Sequence[str]) -> dict[str, Outputs]:
+    """A member's outputs on the posts of some splits, in every view it answers."""
+    return {
+        split: {
+            view: member.predict(view, matrix.rows(names, matrix.workspace.rows(split)))
+            for view, names in member.reads.items()
+        }
+        for split in splits
+    }
 
 
-def answers_of(member: Member, names: Sequence[str], matrix: FeatureMatrix, split: str) -> dict[View, MemberOutput]:
-    """A member's answers on the posts of a split, in every view it has, from the named features."""
-    features = rows_of(matrix.features(names), matrix.workspace.rows(split))
-    return {view: member.answer(view, features) for view in member.views}
+def _read_by(member: Member, matrix: FeatureMatrix) -> dict[str, Feature]:
+    return matrix.behind(dict.fromkeys(name for names in member.reads.values() for name in names))
 
 
-def fit_ngrams(spec: specs.Ngrams, matrix: FeatureMatrix, *, test: bool = False) -> Fitted:
+def fit_ngrams(spec: specs.Ngrams, matrix: FeatureMatrix, splits: Sequence[str]) -> Fitted:
     """The n-gram ridge; its slope and spread come from its out-of-fold scores on the training posts."""
-    workspace = matrix.workspace
-    matrix.fit_ngrams(spec.alpha)
-    train = workspace.rows("train")
-    target = workspace.posts["target"].to_numpy()
-    score = matrix[NGRAMS]
-    member = ScoreMember.fit(spec.name, NGRAMS, ("both", "text"), score[train], target[train])
-    judged = answers_of(member, [NGRAMS], matrix, "test") if test else {}
-    return Fitted(member, answers_of(member, [NGRAMS], matrix, "validation"), judged=judged)
+    began = time.monotonic()
+    train = matrix.workspace.rows("train")
+    target = matrix.workspace.posts["target"].to_numpy()
+    member = ScoreMember.fit(spec.name, NGRAMS, ("both", "text"), matrix[NGRAMS][train, 0], target[train])
+    outputs = outputs_of(member, matrix, splits)
+    return Fitted(member, _read_by(member, matrix), outputs, time.monotonic() - began)
 
 
 def fit_trees(
@@ -111,30 +125,35 @@ def fit_trees(
     return models[0], models[1]
 
 
-def feature_names(columns: Mapping[View, Sequence[str]]) -> list[str]:
-    """Every feature that some view of a CatBoost member reads."""
-    return sorted({name for names in columns.values() for name in names})
+def reads_of(names: Sequence[str], matrix: FeatureMatrix) -> dict[View, tuple[str, ...]]:
+    """Names of features by view: those of the words first, then of the picture, then of both; no view without any."""
+    sides = {name: matrix.feature(name).modalities for name in names}
+    order: tuple[tuple[str, ...], ...] = (("text",), ("image",), ("image", "text"))
+    ordered = sorted(names, key=lambda name: order.index(sides[name]))
+    found = {view: tuple(name for name in ordered if set(SIDES[view]).issuperset(sides[name])) for view in VIEWS}
+    return {view: kept for view, kept in found.items() if kept}
 
 
 def fit_catboost(
-    spec: specs.CatBoost, matrix: FeatureMatrix, *, views: Sequence[View] = VIEWS, test: bool = False
+    spec: specs.CatBoost,
+    matrix: FeatureMatrix,
+    splits: Sequence[str],
+    views: Sequence[View] = VIEWS,
+    rows: Rows | None = None,
 ) -> Fitted:
-    """One pair of CatBoost models for each of `views` that has features."""
+    """One pair of CatBoost models for each of `views` that has features, from the training posts, or `rows` alone."""
+    began = time.monotonic()
     posts = matrix.workspace.posts
-    train = matrix.workspace.rows("train")
-    columns = {view: names for view, names in spec.columns().items() if view in views}
-    names = feature_names(columns)
-    features = matrix.features(names)
-    member = CatBoostMember(spec.name, columns, {})
-    models = {}
-    for view in columns:
-        table, rows = _with_blanks(member, view, features, train, matrix, spec)
-        labels = (posts[name].to_numpy()[rows] for name in ("level", "target", "group_number"))
-        models[view] = fit_trees(spec, table, *labels)
-        log.info("trees", member=spec.name, view=view, trees=[model.tree_count_ for model in models[view]])
-    member = CatBoostMember(spec.name, columns, models)
-    judged = answers_of(member, names, matrix, "test") if test else {}
-    return Fitted(member, answers_of(member, names, matrix, "validation"), judged=judged)
+    reads = reads_of(default_names() if spec.features is None else spec.features, matrix)
+    member = CatBoostMember(spec.name, {view: names for view, names in reads.items() if view in views}, {})
+    train = matrix.workspace.rows("train") if rows is None else rows
+    for view in member.reads:
+        table, taken = _with_blanks(member, view, matrix, train, spec)
+        labels = (posts[name].to_numpy()[taken] for name in ("level", "target", "group_number"))
+        member.models[view] = fit_trees(spec, table, *labels)
+        log.info("trees", member=spec.name, view=view, trees=[model.tree_count_ for model in member.models[view]])
+    outputs = outputs_of(member, matrix, splits)
+    return Fitted(member, _read_by(member, matrix), outputs, time.monotonic() - began)
 
 
 def own_process() -> PartialState:
@@ -143,111 +162,139 @@ def own_process() -> PartialState:
 
 
 def _with_blanks(
-    member: CatBoostMember,
-    view: View,
-    features: Features,
-    train: npt.NDArray[np.int64],
-    matrix: FeatureMatrix,
-    spec: specs.CatBoost,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    member: CatBoostMember, view: View, matrix: FeatureMatrix, train: Rows, spec: specs.CatBoost
+) -> tuple[npt.NDArray[np.float32], Rows]:
     """The training table of a view and the post of each of its rows.
 
     A share `spec.blank` of the posts is there again without words, as many without a picture, as many with neither:
     trees extrapolate wildly to an empty title, and that is where every explanation starts.
     """
     generator = np.random.default_rng(spec.seed)
-    tables, rows = [member.table(view, rows_of(features, train))], [train]
-    sides = [names for names in (spec.text, spec.image) if set(names) & set(member.columns[view])]
-    empty = [*sides, tuple(name for names in sides for name in names)] if len(sides) > 1 else sides
-    for names in empty if spec.blank > 0 else []:
+    names = member.reads[view]
+    features = matrix.features(names)
+    tables, rows = [member.table(view, {name: features[name][train] for name in names})], [train]
+    sides = [side for side in ("text", "image") if any(side in matrix.feature(name).modalities for name in names)]
+    empty = [{side} for side in sides] + ([set(sides)] if len(sides) > 1 else [])
+    for gone in empty if spec.blank > 0 else []:
         chosen = generator.choice(train, max(1, round(spec.blank * len(train))), replace=False)
-        emptied = rows_of(features, chosen)
-        for name in {*names, *spec.both}:
-            blank = matrix.blank(name)
-            emptied[name] = np.broadcast_to(blank, (len(chosen), *blank.shape[1:]))
+        emptied: Features = {}
+        for name in names:
+            blank = gone.intersection(matrix.feature(name).modalities)
+            emptied[name] = matrix.blank(name).repeat(len(chosen), axis=0) if blank else features[name][chosen]
         tables.append(member.table(view, emptied))
         rows.append(chosen)
     return np.concatenate(tables), np.concatenate(rows)
 
 
-def network_config(spec: specs.Network, image: Tower, text: Tower) -> NetworkConfig:
-    """The whole training configuration of a recipe's network on two towers."""
+def network_config(spec: specs.Network, image: Encoder, text: Encoder) -> NetworkConfig:
+    """The whole training configuration of a recipe's network on two encoders."""
     shape = FusionConfig(image.token_dim, text.token_dim, kind=spec.fusion, **spec.shape)
     return NetworkConfig(fusion=shape, **spec.settings)
 
 
-def _start(
-    spec: specs.Network, matrix: FeatureMatrix, run: int, test: bool
-) -> tuple[JointNetwork, NetworkConfig, list[TrainingSet]]:
-    """An untrained network, its configuration, and its training, validation and, where asked for, test posts."""
-    workspace = matrix.workspace
-    # Only the run that fine-tunes may change a tower, so it gets towers of its own.
-    image = load_encoder(matrix.encoders[spec.image_encoder], shared=False)
-    text = load_encoder(matrix.encoders[spec.text_encoder], shared=False)
-    config = replace(network_config(spec, image, text), run=run)
-    parts = [workspace.rows(split) for split in ("train", "validation", *(["test"] if test else []))]
-    if config.towers == "frozen":
-        with own_process().main_process_first():
-            sides = matrix.tokens(spec.image_encoder), matrix.tokens(spec.text_encoder)
-        examples = [frozen_examples(workspace.posts, rows, *sides) for rows in parts]
-        return JointNetwork(config), config, examples
-    pictures = matrix.pictures(image.size)  # type: ignore[attr-defined]
-    examples = [
-        finetuning_examples(workspace.posts, rows, pictures, image, text, texts=matrix.texts, config=config)
-        for rows in parts
-    ]
-    return JointNetwork(config, image, text), config, examples
+def fit_network(spec: specs.Network, matrix: FeatureMatrix, folder: Path, splits: Sequence[str]) -> Fitted:
+    """Train the replicates in `folder`, or take them up there, or take over what is finished; average them.
 
-
-def fit_network(spec: specs.Network, matrix: FeatureMatrix, folder: Path, *, test: bool = False) -> Fitted:
-    """Train (or take up, or reuse when it is finished under the same configuration) the runs in `folder`; mix them."""
+    Epochs and replicates are chosen by training posts that it does not learn from (`training.modeling.choosing`).
+    """
+    names = {"image": spec.image_encoder + TOKENS, "text": spec.text_encoder + TOKENS}
     results: list[TrainingResult] = []
-    for run in range(spec.runs):
-        model, config, (train, held, *outer) = _start(spec, matrix, run, test)
-        place = folder if spec.runs == 1 else folder / f"run-{run}"
-        results.append(train_network(model, config, train, held, place))
-    outputs = results[-1].outputs
-    if spec.runs > 1:
-
-        def quality(outputs: Mapping[View, Any]) -> float:
-            # Of every view, for each has its own users.
-            return float(np.mean([validation_src(outputs, held, view) for view in VIEWS]))
-
-        scores = [quality(result.outputs) for result in results]
-        greedy_soup(model, [result.weights for result in results], scores, lambda: quality(predict_rows(model, held)))
-        outputs = predict_rows(model, held)
+    for replicate in range(spec.replicates):
+        # Only the one that fine-tunes may change an encoder, so it gets encoders of its own.
+        specs_of = (matrix.settings.encoders[role] for role in (spec.image_encoder, spec.text_encoder))
+        image, text = (load_encoder(name, device=matrix.settings.device, shared=False) for name in specs_of)
+        config = replace(network_config(spec, image, text), replicate=replicate)
+        frozen = config.tuning == "frozen"
+        if frozen:
+            # One process extracts, the others find the tokens there.
+            with own_process().main_process_first():
+                matrix.features(names.values())
+        parts = {
+            part: frozen_set(matrix, rows, names["image"], names["text"])
+            if frozen
+            else finetuning_set(matrix, rows, image, text, config)
+            for part, rows in _parts(matrix.workspace, splits).items()
+        }
+        model = JointNetwork(config) if frozen else JointNetwork(config, image, text)
+        place = folder if spec.replicates == 1 else folder / f"replicate-{replicate}"
+        results.append(train_network(model, config, parts[LEARNING], parts[CHOOSING], place))
+    if spec.replicates > 1:
+        _average(model, results, parts[CHOOSING])
     if config.level_weight == 0:
-        outputs = levels_from_score(model, outputs, held.level)
-    judged = predict_rows(model, outer[0]) if outer else {}
-    shipped = [name for name in results[0].weights if ".lora_" not in name] + model.merge_adapters()
-    tensors = {name: value.detach().clone() for name, value in model.named_parameters()}
-    towers = {
-        role: {name.removeprefix(prefix): tensors[name] for name in shipped if name.startswith(prefix)}
-        for role, prefix in ((spec.image_encoder, "towers.image."), (spec.text_encoder, "towers.text."))
-        if config.towers != "frozen"
-    }
-    member = NetworkMember(spec.name, model.fusion, spec.image_encoder, spec.text_encoder)
-    names = [spec.name] if spec.runs == 1 else [f"{spec.name}, run {run + 1}" for run in range(spec.runs)]
-    curves = pd.concat([result.curves.assign(model=name) for result, name in zip(results, names, strict=True)])
-    return Fitted(member, _answers(outputs), towers, curves, _answers(judged))
+        levels_from_score(model, predict_rows(model, parts[CHOOSING]), parts[CHOOSING].level)
+    outputs = {split: _outputs(predict_rows(model, parts[split])) for split in splits}
+    member = NetworkMember(spec.name, model.fusion.cpu(), names["image"], names["text"])
+    read = matrix.behind(names.values()) if frozen else _tuned(spec, model, results[0], matrix, folder)
+    return Fitted(member, read, outputs, sum(result.seconds for result in results), _curves(spec, results))
 
 
-def _answers(outputs: Mapping[View, Mapping[str, npt.NDArray[np.float32]]]) -> dict[View, MemberOutput]:
+def _parts(workspace: Workspace, splits: Sequence[str]) -> dict[str, Rows]:
+    """Row numbers of the posts to learn from, of those that choose, and of the splits whose outputs are wanted."""
+    learning, choosing = learning_and_choosing(workspace)
+    return {LEARNING: learning, CHOOSING: choosing} | {split: workspace.rows(split) for split in splits}
+
+
+def _average(model: JointNetwork, results: Sequence[TrainingResult], held: Any) -> None:
+    """Leave the greedy soup of the replicates in `model`."""
+
+    def quality(outputs: Mapping[View, Any]) -> float:
+        # Of every view, for each has its own users.
+        return float(np.mean([validation_src(outputs, held, view) for view in VIEWS]))
+
+    scores = [quality(result.outputs) for result in results]
+    greedy_soup(model, [result.weights for result in results], scores, lambda: quality(predict_rows(model, held)))
+
+
+def _tuned(
+    spec: specs.Network, model: JointNetwork, result: TrainingResult, matrix: FeatureMatrix, folder: Path
+) -> dict[str, Feature]:
+    """The features of the fine-tuned encoders: what training changed of each is put into a file, in half precision."""
+    changed = [name for name in result.weights if ".lora_" not in name] + model.merge_adapters()
+    tensors = dict(model.named_parameters())
+    features: dict[str, Feature] = {}
+    for role, side in ((spec.image_encoder, "image"), (spec.text_encoder, "text")):
+        prefix = f"encoders.{side}."
+        halves = {
+            name.removeprefix(prefix): tensors[name].detach().half().contiguous().cpu()
+            for name in changed
+            if name.startswith(prefix)
+        }
+        path = folder / f"{role}.safetensors"
+        if own_process().is_main_process:
+            with replacing(path) as temporary:
+                save_file(halves, temporary)
+            encoder, name = matrix.settings.encoders[role], role + TOKENS
+            device = matrix.settings.device
+            features[name] = EncoderTokens(name, encoder, matrix.settings.text_fields, tuned=path, device=device)
+    return features
+
+
+def _curves(spec: specs.Network, results: Sequence[TrainingResult]) -> pd.DataFrame:
+    one = len(results) == 1
+    names = [spec.name if one else f"{spec.name}, replicate {number}" for number in range(1, len(results) + 1)]
+    return pd.concat([result.curves.assign(model=name) for result, name in zip(results, names, strict=True)])
+
+
+def _outputs(found: Mapping[View, Mapping[str, npt.NDArray[np.float32]]]) -> Outputs:
     return {
-        view: MemberOutput(found["probabilities"].astype(np.float64), found["score"].astype(np.float64))
-        for view, found in outputs.items()
+        view: MemberOutput(part["probabilities"].astype(np.float64), part["score"].astype(np.float64))
+        for view, part in found.items()
     }
 
 
 def fit_member(
-    spec: specs.Member, matrix: FeatureMatrix, folder: Path, *, views: Sequence[View] = VIEWS, test: bool = False
+    spec: specs.Member,
+    matrix: FeatureMatrix,
+    folder: Path,
+    splits: Sequence[str] = ("validation",),
+    views: Sequence[View] = VIEWS,
 ) -> Fitted:
     """Fit one member of a recipe; `folder` is where a network keeps what it needs to resume.
 
-    `views` spares trees for views that nobody asks for; `test` adds the answers on the test part.
+    `splits` are those whose outputs are wanted; `views` spares trees for views that nobody asks for.
     """
     if isinstance(spec, specs.Ngrams):
-        return fit_ngrams(spec, matrix, test=test)
+        return fit_ngrams(spec, matrix, splits)
     if isinstance(spec, specs.CatBoost):
-        return fit_catboost(spec, matrix, views=views, test=test)
-    return fit_network(spec, matrix, folder, test=test)
+        return fit_catboost(spec, matrix, splits, views)
+    return fit_network(spec, matrix, folder, splits)

@@ -1,7 +1,7 @@
-"""Several runs of one network from the same first weights, averaged into one: a model soup (Wortsman et al. 2022).
+"""Replicates of one network from the same first weights, averaged into one: a model soup (Wortsman et al. 2022).
 
-Runs that differ in the order of the posts, in augmentation and dropout end in the same valley of the loss, and the mean
-of their weights generalises better than any of them, at the price of one when it answers.
+Replicates that differ in the order of the posts, in augmentation and dropout end in the same valley of the loss, and
+the mean of their weights generalises better than any of them, at the price of one when it answers.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,20 +22,20 @@ def mean_weights(ingredients: Sequence[Weights]) -> Weights:
 
 
 def greedy_soup(
-    model: nn.Module, runs: Sequence[Weights], scores: Sequence[float], judge: Callable[[], float]
+    model: nn.Module, replicates: Sequence[Weights], scores: Sequence[float], quality: Callable[[], float]
 ) -> list[int]:
-    """Put the greedy soup of `runs` into `model`; returns which of them are in it.
+    """Put the greedy soup of `replicates` into `model`; returns which of them are in it.
 
-    Runs are tried from the best of `scores` on; one stays in when `judge()`, the validation figure of `model` as it
+    They are tried from the best of `scores` on; one stays in when `quality()`, the validation figure of `model` as it
     stands, is no worse with it.
     """
-    order = sorted(range(len(runs)), key=lambda run: -scores[run])
+    order = sorted(range(len(replicates)), key=lambda number: -scores[number])
     kept, best = order[:1], scores[order[0]]
-    for run in order[1:]:
-        copy_into(model, mean_weights([runs[number] for number in (*kept, run)]))
-        found = judge()
-        log.info("soup", runs=[*kept, run], quality=round(found, 4), without=round(best, 4))
+    for replicate in order[1:]:
+        copy_into(model, mean_weights([replicates[number] for number in (*kept, replicate)]))
+        found = quality()
+        log.info("soup", replicates=[*kept, replicate], quality=round(found, 4), without=round(best, 4))
         if found >= best:
-            kept, best = [*kept, run], found
-    copy_into(model, mean_weights([runs[number] for number in kept]))
+            kept, best = [*kept, replicate], found
+    copy_into(model, mean_weights([replicates[number] for number in kept]))
     return kept

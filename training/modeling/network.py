@@ -1,8 +1,8 @@
 """A fusion network as it is trained: its configuration, its parameters with their rates, its loss.
 
-The towers are frozen, their tokens kept from before; or fine-tuned end to end with rates that decay towards the input;
-or fine-tuned by low-rank adapters in their attention layers. A convolutional tower has no attention: beside adapters,
-its last blocks are fine-tuned.
+The encoders are frozen, their tokens kept from before; or fine-tuned end to end with rates that decay towards the
+input; or fine-tuned by low-rank adapters in their attention layers. A convolutional encoder has no attention: beside
+adapters, its last blocks are fine-tuned.
 """
 
 from collections.abc import Mapping
@@ -22,11 +22,11 @@ from engine.fusion import FusionConfig, FusionNetwork, HeadOutput, level_loss
 from engine.prediction import VIEWS, View
 from engine.scoring import LEVELS
 from training.modeling.lora import adapter_parameters, add_adapters, merge_adapters
-from training.recipes.base import Towers
+from training.recipes.base import Tuning
 
 # Adapters start at zero and hold few weights: they need about ten times the rate of the whole layer.
 ADAPTER_RATE = 10.0
-# Blocks of a convolutional tower that are fine-tuned when the other tower has adapters.
+# Blocks of a convolutional encoder that are fine-tuned when the other encoder has adapters.
 LAST_BLOCKS = 4
 # Logit of a level that no post had.
 ABSENT_LEVEL = -20.0
@@ -38,14 +38,14 @@ Inputs = Mapping[str, torch.Tensor]
 class NetworkConfig:
     """One network's training, whole.
 
-    Rates are AdamW's; those of the towers decay by `layer_decay` from the last block to the first, and the picture
-    tower's first `frozen_blocks` blocks, which see edges and colours at the greatest cost, stay as they are. With
-    `level_weight` 0 the levels are read off the score after training. `seed` draws the first weights; `run` numbers
-    trainings from the same first weights with another order of the posts, other augmentation and other dropout.
+    Rates are AdamW's; those of the encoders decay by `layer_decay` from the last block to the first, and the picture
+    encoder's first `frozen_blocks` blocks, which see edges and colours at the greatest cost, stay as they are. With
+    `level_weight` 0 the levels are read off the score after training. `seed` draws the first weights; `replicate`
+    numbers trainings from these weights with another order of the posts, other augmentation and other dropout.
     """
 
     fusion: FusionConfig
-    towers: Towers = "finetuned"
+    tuning: Tuning = "finetuned"
     epochs: int = 5
     batch_size: int = 32
     heads_rate: float = 1e-3
@@ -64,86 +64,94 @@ class NetworkConfig:
     ema: float = 0.995
     patience: int = 3
     seed: int = 0
-    run: int = 0
+    replicate: int = 0
     checkpoint_minutes: float = 3.0
     max_steps: int | None = None
 
 
 class JointNetwork(nn.Module):
-    """A fusion network with, when fine-tuned, the two tower modules inside, so that one state holds them all."""
+    """A fusion network with, when fine-tuned, the two encoder modules inside, so that one state holds them all."""
 
-    def __init__(self, config: NetworkConfig, image_tower: Any = None, text_tower: Any = None) -> None:
+    def __init__(self, config: NetworkConfig, image_encoder: Any = None, text_encoder: Any = None) -> None:
         super().__init__()
-        self.image_tower, self.text_tower = image_tower, text_tower
-        self.towers = nn.ModuleDict()
+        self.image_encoder, self.text_encoder = image_encoder, text_encoder
+        self.encoders = nn.ModuleDict()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.fusion = FusionNetwork(config.fusion)
-            if config.towers != "frozen":
-                self.towers["image"] = image_tower.module
-                self.towers["text"] = text_tower.module
-            if config.towers == "lora":
-                for tower in self.towers.values():
-                    add_adapters(tower)
+            if config.tuning != "frozen":
+                self.encoders["image"] = image_encoder.module
+                self.encoders["text"] = text_encoder.module
+            if config.tuning == "lora":
+                for encoder in self.encoders.values():
+                    add_adapters(encoder)
 
     def merge_adapters(self) -> list[str]:
-        """Make adapters part of the towers' own weights; returns the names of the weights that this changed."""
-        return [f"towers.{side}.{name}" for side, tower in self.towers.items() for name in merge_adapters(tower)]
+        """Make adapters part of the encoders' own weights; returns the names of the weights that this changed."""
+        return [
+            f"encoders.{side}.{name}" for side, encoder in self.encoders.items() for name in merge_adapters(encoder)
+        ]
 
     def forward(self, image: Inputs, text: Inputs) -> dict[View, HeadOutput]:
-        """Outputs of every head for n posts, from prepared inputs or, with frozen towers, from their tokens."""
+        """Outputs of every head for n posts, from prepared inputs or, with frozen encoders, from their tokens."""
+        device = next(self.parameters()).device
+        image, text = ({name: value.to(device) for name, value in side.items()} for side in (image, text))
         with self.precision():
-            outputs = self.fusion(self._tokens(self.image_tower, image), self._tokens(self.text_tower, text))
+            outputs = self.fusion(self._tokens(self.image_encoder, image), self._tokens(self.text_encoder, text))
         return {view: HeadOutput(output.logits.float(), output.score.float()) for view, output in outputs.items()}
 
     @staticmethod
-    def _tokens(tower: Any, batch: Inputs) -> Tokens:
+    def _tokens(encoder: Any, batch: Inputs) -> Tokens:
         if "values" in batch:
             return Tokens(batch["values"], batch["mask"])
-        tokens = tower.forward(dict(batch))[1]
+        tokens = encoder.forward(dict(batch))[1]
         return Tokens(tokens.values.float(), tokens.mask.bool())
 
     def precision(self) -> Any:
-        """Autocast as the towers run it; bfloat16 on a GPU."""
-        if self.image_tower is not None:
-            return autocast(self.image_tower.device, self.image_tower.dtype)
+        """Autocast as the encoders run it; bfloat16 on a GPU."""
+        if self.image_encoder is not None:
+            return autocast(self.image_encoder.device, self.image_encoder.dtype)
         device = next(self.parameters()).device
         return autocast(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
 
 
 class Fetch(Protocol):
-    """Inputs of both sides for some rows; augmented when `train`."""
+    """Inputs of both sides for some rows; augmented, by this seed alone, when one is given."""
 
-    def __call__(self, index: npt.NDArray[np.int64], *, train: bool) -> tuple[Inputs, Inputs]: ...
+    def __call__(self, index: npt.NDArray[np.int64], *, seed: int | None) -> tuple[Inputs, Inputs]: ...
 
 
 @dataclass
 class TrainingSet:
-    """Training matrix: targets (n,) on the normal scale, levels (n,), and the inputs of any rows."""
+    """Posts to learn from: targets (n,) on the normal scale, levels (n,), and the inputs of any rows.
+
+    `fingerprint` names the posts, what is read of them, their targets and the encoders that read them.
+    """
 
     target: npt.NDArray[np.float64]
     level: npt.NDArray[np.int64]
     fetch: Fetch
+    fingerprint: str
 
     def __len__(self) -> int:
         return len(self.target)
 
 
 def parameter_groups(model: JointNetwork, config: NetworkConfig) -> list[dict[str, Any]]:
-    """AdamW groups: heads at `heads_rate`, tower blocks at rates that decay towards the input (layer-wise rates).
+    """AdamW groups: heads at `heads_rate`, encoder blocks at rates that decay towards the input (layer-wise rates).
 
-    Word embeddings stay frozen: they are half of a small text tower and rare words would drift on few posts. Adapters
-    learn at `ADAPTER_RATE` times their tower's rate; everything else in a tower that has them stays frozen.
+    Word embeddings stay frozen: they are half of a small text encoder and rare words would drift on few posts. Adapters
+    learn at `ADAPTER_RATE` times their encoder's rate; everything else in an encoder that has them stays frozen.
     """
     groups = [{"params": list(model.fusion.parameters()), "lr": config.heads_rate}]
-    for side, tower in model.towers.items():
+    for side, encoder in model.encoders.items():
         rate = config.image_rate if side == "image" else config.text_rate
-        if adapters := adapter_parameters(tower):
+        if adapters := adapter_parameters(encoder):
             groups.append({"params": adapters, "lr": rate * ADAPTER_RATE})
             continue
-        blocks = tower_blocks(tower)
+        blocks = encoder_blocks(encoder)
         first = config.frozen_blocks if side == "image" else 1
-        if config.towers == "lora":
+        if config.tuning == "lora":
             first = max(first, len(blocks) - LAST_BLOCKS)
         for depth, block in enumerate(blocks):
             frozen = depth < first
@@ -155,8 +163,8 @@ def parameter_groups(model: JointNetwork, config: NetworkConfig) -> list[dict[st
     return [{**group, "initial_lr": group["lr"]} for group in groups]
 
 
-def tower_blocks(module: nn.Module) -> list[nn.Module]:
-    """A tower's parts from input to output: what comes before its longest block list, each block, what comes after."""
+def encoder_blocks(module: nn.Module) -> list[nn.Module]:
+    """An encoder's parts from input to output: what stands before its longest block list, each block, the rest."""
     lists = [child for child in module.modules() if isinstance(child, nn.ModuleList) and len(child) > 1]
     if not lists:
         return [module]
@@ -216,7 +224,7 @@ def predict_rows(
     parts: dict[View, list[HeadOutput]] = {view: [] for view in VIEWS}
     for start in range(0, len(data), batch_size):
         rows = np.arange(start, min(start + batch_size, len(data)))
-        for view, output in model(*data.fetch(rows, train=False)).items():
+        for view, output in model(*data.fetch(rows, seed=None)).items():
             parts[view].append(HeadOutput(output.logits.cpu(), output.score.cpu()))
     return {
         view: {

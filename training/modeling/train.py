@@ -1,64 +1,52 @@
 """The `train` step: a recipe on a work folder → members, blend, bundle."""
 
-import json
-import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import structlog
-import torch
-from safetensors.torch import save_file
 
-from engine.bundle import CARD, Bundle, EncoderEntry, MemberEntry, save_bundle
+from engine.bundle import CARD, FEATURES, MEMBERS, Bundle, FeatureEntry, MemberEntry, ViewFit, save_bundle
+from engine.errors import DataError
+from engine.features.base import Feature
+from engine.files import write_json
 from engine.prediction import VIEWS, View
-from training.data.workspace import Workspace
-from training.evaluation.candidates import fit_on_validation, prior_of
 from training.features.matrix import FeatureMatrix
+from training.modeling.blend import fit_on_validation, prior_of
 from training.modeling.grid_search import fit_grid
 from training.modeling.members import Fitted, fit_member, own_process
+from training.modeling.run import Run
 from training.recipes.base import CatBoost, Network, Recipe
 from training.tables import write_table
 
 log = structlog.get_logger()
 
 
-def run_folder(work: Path, recipe: Recipe) -> Path:
-    """Where a recipe's run keeps its members, bundle and report."""
-    return work / "runs" / recipe.name
-
-
-def matrix_of(workspace: Workspace, recipe: Recipe) -> FeatureMatrix:
-    """Features for a recipe's members."""
-    return FeatureMatrix(workspace, dict(recipe.encoders), recipe.text_fields)
-
-
 def fit_members(
-    recipe: Recipe, matrix: FeatureMatrix, folder: Path, *, views: Sequence[View] = VIEWS, test: bool = False
-) -> tuple[dict[str, Fitted], dict[str, float], pd.DataFrame | None]:
-    """The members by name, the seconds each took, and the figures of the grid that the first was chosen from, if any.
+    recipe: Recipe,
+    matrix: FeatureMatrix,
+    folder: Path,
+    splits: Sequence[str] = ("validation",),
+    views: Sequence[View] = VIEWS,
+) -> tuple[dict[str, Fitted], pd.DataFrame | None]:
+    """The members by name, and the figures of the grid that the first was chosen from, if any.
 
     Processes of `accelerate launch` other than the first get the networks only.
     """
     fitted: dict[str, Fitted] = {}
-    seconds: dict[str, float] = {}
     grid = None
     for place, spec in enumerate(recipe.members):
         if not (own_process().is_main_process or isinstance(spec, Network)):
             continue
-        started = time.monotonic()
         if recipe.grid and place == 0 and isinstance(spec, CatBoost):
-            found, grid = fit_grid((spec, *recipe.grid), matrix, views=views, test=test)
+            found, grid = fit_grid((spec, *recipe.grid), matrix, splits, views)
         else:
-            found = fit_member(spec, matrix, folder / spec.name, views=views, test=test)
-        name = found.member.name
-        fitted[name], seconds[name] = found, time.monotonic() - started
-        log.info("member", name=name, seconds=round(seconds[name], 1))
-    return fitted, seconds, grid
+            found = fit_member(spec, matrix, folder / spec.name, splits, views)
+        fitted[found.member.name] = found
+        log.info("member", name=found.member.name, seconds=round(found.seconds, 1))
+    return fitted, grid
 
 
 def train(work: Path, recipe: Recipe) -> Path:
@@ -68,122 +56,103 @@ def train(work: Path, recipe: Recipe) -> Path:
     Under `accelerate launch` all processes train the networks together; the first does everything else.
     """
     began = time.monotonic()
-    folder = run_folder(work, recipe)
-    folder.mkdir(parents=True, exist_ok=True)
-    workspace = Workspace(work, target=recipe.target)
-    matrix = matrix_of(workspace, recipe)
-    fitted, seconds, grid = fit_members(recipe, matrix, folder)
+    run = Run(work, recipe)
+    fitted, grid = fit_members(recipe, run.matrix, run.folder)
     if not own_process().is_main_process:
-        return folder / "bundle"
-    views: dict[View, Any] = {}
+        return run.bundle
+    views: dict[View, ViewFit] = {}
     for view in VIEWS:
-        answers = {name: member.answers[view] for name, member in fitted.items() if view in member.answers}
-        if answers:
-            views[view] = fit_on_validation(answers, workspace)
+        outputs = {name: found.outputs["validation"] for name, found in fitted.items()}
+        if answering := {name: found[view] for name, found in outputs.items() if view in found}:
+            views[view] = fit_on_validation(answering, run.workspace)
     if grid is not None:
-        write_table(folder / "grid.parquet", grid)
-    curves = [member.curves for member in fitted.values() if member.curves is not None]
+        write_table(run.folder / "grid.parquet", grid)
+    curves = [found.curves for found in fitted.values() if found.curves is not None]
     if curves:
-        pd.concat(curves).to_parquet(folder / "curves.parquet")
-    (folder / "seconds.json").write_text(json.dumps({**seconds, "train": time.monotonic() - began}))
-    bundle = folder / "bundle"
-    manifest = Bundle(
-        name=recipe.name,
-        recipe=recipe.name,
+        write_table(run.folder / "curves.parquet", pd.concat(curves, ignore_index=True))
+    seconds = {name: round(found.seconds, 1) for name, found in fitted.items()}
+    write_json(run.folder / "seconds.json", {**seconds, "train": sum(seconds.values())})
+    save_bundle(run.bundle, lambda place: _write(place, run, fitted, views))
+    size = sum(path.stat().st_size for path in run.bundle.rglob("*"))
+    log.info("bundle", folder=str(run.bundle), megabytes=round(size / 1e6, 1), seconds=round(time.monotonic() - began))
+    return run.bundle
+
+
+def features_of(fitted: Mapping[str, Fitted]) -> dict[str, Feature]:
+    """The features that the members read, each behind those it is computed from.
+
+    Raises DataError when two members mean different things by one name.
+    """
+    features: dict[str, Feature] = {}
+    for found in fitted.values():
+        for name, feature in found.features.items():
+            if name in features and features[name].fingerprint != feature.fingerprint:
+                raise DataError(f"Two members of the recipe read another {name} each; give their encoders other roles.")
+            features.setdefault(name, feature)
+    return features
+
+
+def _write(place: Path, run: Run, fitted: Mapping[str, Fitted], views: dict[View, ViewFit]) -> Bundle:
+    """Fill the folder of a bundle and return its manifest."""
+    for name in (FEATURES, MEMBERS):
+        (place / name).mkdir()
+    features = features_of(fitted)
+    for feature in features.values():
+        feature.save(place / FEATURES)
+    members = [
+        MemberEntry(kind=found.member.kind, name=name, config=found.member.save(place / MEMBERS))
+        for name, found in fitted.items()
+    ]
+    for name in (FEATURES, MEMBERS):
+        if not any((place / name).iterdir()):
+            # Git and many copying tools drop an empty folder.
+            (place / name).rmdir()
+    (place / CARD).write_text(model_card(run), encoding="utf-8")
+    workspace = run.workspace
+    return Bundle(
+        name=run.recipe.name,
+        recipe=run.recipe.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         score_formula=workspace.score_formula,
         cuts=tuple(workspace.cuts.tolist()),
         prior=tuple(prior_of(workspace).tolist()),
-        text_fields=recipe.text_fields,
-        encoders={
-            role: EncoderEntry(spec=spec, weights=f"encoders/{role}.safetensors" if _tensors(fitted, role) else None)
-            for role, spec in recipe.encoders.items()
-        },
-        ngrams="ngrams.safetensors" if matrix.ngrams else None,
-        alignment="alignment.safetensors" if matrix.alignment else None,
-        members=(),
+        text_fields=run.recipe.text_fields,
+        features=tuple(_entry(feature) for feature in features.values()),
+        members=tuple(members),
         views=views,
         data={
-            "name": workspace.dataset["name"],
-            "description": workspace.dataset["description"],
-            "fingerprint": workspace.dataset["fingerprint"],
-            "absent_counts": workspace.dataset["absent_counts"],
+            **{name: workspace.dataset[name] for name in ("name", "description", "fingerprint", "absent_counts")},
             "posts": len(workspace.posts),
             "training_posts": len(workspace.rows("train")),
         },
     )
-    complete = save_bundle(bundle, _with_members(manifest, fitted), lambda place: _write(place, matrix, fitted, recipe))
-    log.info("bundle", folder=str(bundle), files=len(complete.files), megabytes=round(_size(bundle) / 1e6, 1))
-    return bundle
 
 
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _entry(feature: Feature) -> FeatureEntry:
+    return FeatureEntry(
+        kind=feature.kind,
+        name=feature.name,
+        upstream=tuple(above.name for above in feature.upstream),
+        config=feature.config,
+        fitted_on=feature.fitted_on,
+        fingerprint=feature.fingerprint,
+    )
 
 
-def _tensors(fitted: dict[str, Fitted], role: str) -> dict[str, torch.Tensor]:
-    """Tensors that fine-tuning changed in the tower of a role."""
-    return {name: value for member in fitted.values() for name, value in member.towers.get(role, {}).items()}
-
-
-def _with_members(manifest: Bundle, fitted: dict[str, Fitted]) -> Bundle:
-    """The manifest with the facts of its members, which are known once they have been written to a scratch folder."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as scratch:
-        entries = tuple(
-            MemberEntry(
-                kind=found.member.kind, name=name, facts=json.loads(json.dumps(found.member.save(Path(scratch))))
-            )
-            for name, found in fitted.items()
-        )
-    return manifest.model_copy(update={"members": entries})
-
-
-def _write(place: Path, matrix: FeatureMatrix, fitted: dict[str, Fitted], recipe: Recipe) -> None:
-    (place / "members").mkdir()
-    for member in fitted.values():
-        member.member.save(place / "members")
-    for role in recipe.encoders:
-        if tensors := _tensors(fitted, role):
-            (place / "encoders").mkdir(exist_ok=True)
-            halves = {name: value.half().contiguous() for name, value in tensors.items()}
-            save_file(halves, place / "encoders" / f"{role}.safetensors")
-    if matrix.ngrams:
-        matrix.ngrams.save(place / "ngrams.safetensors")
-    if matrix.alignment:
-        matrix.alignment.save(place / "alignment.safetensors")
-    (place / CARD).write_text(model_card(matrix, recipe))
-
-
-def model_card(matrix: FeatureMatrix, recipe: Recipe) -> str:
+def model_card(run: Run) -> str:
     """The bundle's README.md: what it is, what it was made from, what it must not be used for."""
-    dataset = matrix.workspace.dataset
+    recipe, workspace, dataset = run.recipe, run.workspace, run.workspace.dataset
     counts = ", ".join(dataset["absent_counts"]) or "none"
     what = "engagement" if recipe.target == "score" else "popularity"
+    encoders = ", ".join(f"{role} = `{spec}`" for role, spec in recipe.encoders.items()) or "none"
     return f"""# {recipe.name}
 
 {recipe.summary}
 
-- Trained on {len(matrix.workspace.rows("train")):,} of {len(matrix.workspace.posts):,} posts of {dataset["description"]} (fingerprint `{dataset["fingerprint"][:16]}`); counts absent there: {counts}.
+- Trained on {len(workspace.rows("train")):,} of {len(workspace.posts):,} posts of {dataset["description"]} (fingerprint `{dataset["fingerprint"][:16]}`); counts absent there: {counts}.
 - Reads: picture, {", ".join(recipe.text_fields)}. Predicts five levels of the {what} score and the score itself.
-- Encoders: {", ".join(f"{role} = `{spec}`" for role, spec in recipe.encoders.items()) or "none"}.
-- Its figures on posts it never saw are in the report beside it, and under `facts` in `bundle.json`.
+- Encoders: {encoders}.
+- Its figures on posts it never saw are in the report beside it, and under `test_metrics` in `bundle.json`.
 - It knows only pictures and words. Who publishes, when, and to whom decides most of a post's engagement; use it to
   compare drafts of one post, not to judge people or to predict income.
 """  # noqa: E501
-
-
-def recipe_config(recipe: Recipe) -> dict[str, Any]:
-    """The whole recipe as JSON-serialisable values."""
-    return {**asdict(recipe), "members": [{"kind": type(spec).__name__, **asdict(spec)} for spec in recipe.members]}
-
-
-def copy_report(run: Path, target: Path) -> None:
-    """Put a run's bundle and report where the apps look for shipped ones, replacing what was there."""
-    for name in ("bundle", "report"):
-        staging = target / f".{name}.tmp"
-        shutil.rmtree(staging, ignore_errors=True)
-        shutil.copytree(run / name, staging)
-        shutil.rmtree(target / name, ignore_errors=True)
-        staging.rename(target / name)

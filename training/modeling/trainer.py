@@ -1,6 +1,7 @@
 """The training loop of a fusion network.
 
-Resumable: a checkpoint every few minutes, replaced atomically and read without pickles. The weights kept are averaged
+Resumable: a checkpoint every few minutes, replaced atomically and read without pickles; nothing random in a step
+depends on the steps before it, so a resumed training goes on as if it had not stopped. The weights kept are averaged
 over the steps (EMA) and those of the best validation epoch; training stops early when it no longer improves; an alarm
 says when predictions collapse to a constant. Under `accelerate launch` every process takes its share of each batch.
 """
@@ -25,8 +26,10 @@ from torch import nn
 from tqdm import tqdm
 
 from engine.errors import DataError
+from engine.files import replacing
 from engine.prediction import View
 from training.modeling.network import JointNetwork, NetworkConfig, TrainingSet, losses, parameter_groups, predict_rows
+from training.tables import claim, write_table
 
 log = structlog.get_logger()
 # Spread of predicted scores, on the normal scale, below which a network says the same of every post.
@@ -49,14 +52,14 @@ class TrainingResult:
     outputs: dict[View, dict[str, npt.NDArray[np.float32]]]
 
 
-class _Run:
+class _Training:
     """State of one training: what a checkpoint holds."""
 
     def __init__(self, model: JointNetwork, config: NetworkConfig, folder: Path, steps: int) -> None:
-        # Poolers that come with a tower take no part in the loss.
+        # Poolers that come with an encoder take no part in the loss.
         idle = DistributedDataParallelKwargs(find_unused_parameters=True)
-        on_cpu = next(model.parameters()).device.type == "cpu"
-        self.accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=[idle])
+        # As `own_process` says it: the first to ask decides for the whole process.
+        self.accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[idle])
         self.model, self.config, self.folder = model, config, folder
         self.steps = steps
         self.total = min(config.max_steps or config.epochs * steps, config.epochs * steps)
@@ -80,7 +83,7 @@ class _Run:
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "average": self.average,
-            "facts": json.dumps(
+            "state": json.dumps(
                 {
                     "curves": self.curves,
                     "best_src": self.best_src,
@@ -90,9 +93,8 @@ class _Run:
                 }
             ),
         }
-        temporary = self.path.with_suffix(".tmp")
-        torch.save(state, temporary)
-        temporary.replace(self.path)
+        with replacing(self.path) as temporary:
+            torch.save(state, temporary)
         self.saved = time.monotonic()
 
     def resume(self) -> None:
@@ -102,9 +104,9 @@ class _Run:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.average = state["average"]
-        facts = json.loads(state["facts"])
-        self.began = time.monotonic() - facts.pop("seconds")
-        for name, value in facts.items():
+        found = json.loads(state["state"])
+        self.began = time.monotonic() - found.pop("seconds")
+        for name, value in found.items():
             setattr(self, name, value)
         log.info("resumed", run=self.folder.name, step=self.step, of=self.total)
 
@@ -113,18 +115,19 @@ class _Run:
         rate = _schedule(self.step, self.total, self.config.warmup)
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * rate
-        # Dropout of a step depends on nothing before it, so a resumed run goes on as if it had not stopped.
-        torch.manual_seed((self.config.seed + 101 * self.config.run) * 1_000_003 + self.step)
+        # Dropout and augmentation of a step depend on nothing before it.
+        seed = (self.config.seed + 101 * self.config.replicate) * 1_000_003 + self.step
+        torch.manual_seed(seed)
         self.wrapped.train()
         _freeze_normalisation(self.model)
         device = self.accelerator.device
         level = torch.as_tensor(data.level[rows], device=device)
         target = torch.as_tensor(data.target[rows], dtype=torch.float32, device=device)
-        loss = losses(self.wrapped(*data.fetch(rows, train=True)), level, target, self.config)
+        loss = losses(self.wrapped(*data.fetch(rows, seed=seed)), level, target, self.config)
         self.optimiser.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         if not self.average:
-            # Classifiers and poolers that come with a tower take no part: they are neither kept nor shipped.
+            # Classifiers and poolers that come with an encoder take no part: they are neither kept nor shipped.
             used = {name: p for name, p in self.parameters.items() if p.grad is not None}
             self.average = {name: p.detach().clone() for name, p in used.items()}
         self.accelerator.clip_grad_norm_(list(self.parameters.values()), 1.0)
@@ -136,7 +139,7 @@ class _Run:
                 value.lerp_(self.parameters[name], 1 - decay)
         return float(loss.detach())
 
-    def judge(self, validation: TrainingSet, epoch: int, loss: float) -> None:
+    def validate(self, validation: TrainingSet, epoch: int, loss: float) -> None:
         """Validate the averaged weights, keep them if they are the best so far, raise the alarm on a collapse."""
         live = {name: self.parameters[name].detach().clone() for name in self.average}
         copy_into(self.model, self.average)
@@ -162,39 +165,34 @@ class _Run:
         if found["src_both"] > self.best_src:
             self.best_src, self.best_epoch = found["src_both"], epoch
             if self.accelerator.is_main_process:
-                temporary = self.folder / "best.tmp"
-                save_file({name: value.contiguous() for name, value in self.average.items()}, temporary)
-                temporary.replace(self.folder / "best.safetensors")
+                with replacing(self.folder / "best.safetensors") as temporary:
+                    save_file({name: value.contiguous().cpu() for name, value in self.average.items()}, temporary)
 
 
 def train_network(
     model: JointNetwork, config: NetworkConfig, train: TrainingSet, validation: TrainingSet, folder: Path
 ) -> TrainingResult:
-    """Train to the best validation SRC of the fused head, going on where a killed run stopped in `folder`.
+    """Train to the best validation SRC of the fused head, going on where a killed training stopped in `folder`.
 
-    Writes config.json, best.safetensors and curves.parquet there; a finished run of the same configuration is taken as
-    it is. Raises DataError when the folder holds a run of another configuration, or there is less than one batch.
+    Writes best.safetensors and curves.parquet there; a finished training is taken as it is. Raises DataError when the
+    folder holds one of another configuration, other posts, targets or encoders, or there is less than one batch.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    written = json.dumps(asdict(config), indent=1, sort_keys=True)
-    settings = folder / "config.json"
-    if settings.exists() and settings.read_text() != written:
-        raise DataError(f"{folder} holds a run of another configuration; remove it or name the run otherwise.")
+    made_from = {"config": asdict(config), "train": train.fingerprint, "validation": validation.fingerprint}
     steps = len(train) // config.batch_size
     if not steps:
         raise DataError(f"{len(train)} training posts are fewer than one batch of {config.batch_size}.")
-    run = _Run(model, config, folder, steps)
+    run = _Training(model, config, folder, steps)
+    if run.accelerator.is_main_process:
+        claim(folder, made_from, "a network")
     finished = folder / "curves.parquet"
     done = finished.exists()
     # Every process has looked at the folder before one of them writes there.
     run.accelerator.wait_for_everyone()
     if not done:
-        if run.accelerator.is_main_process:
-            settings.write_text(written)
         run.resume()
         _fit(run, train, validation)
         if run.accelerator.is_main_process:
-            pd.DataFrame(run.curves).assign(seconds=time.monotonic() - run.began).to_parquet(finished)
+            write_table(finished, pd.DataFrame(run.curves).assign(seconds=time.monotonic() - run.began))
             run.path.unlink(missing_ok=True)
     run.accelerator.wait_for_everyone()
     curves = pd.read_parquet(finished)
@@ -214,14 +212,14 @@ def train_network(
     )
 
 
-def _fit(run: _Run, train: TrainingSet, validation: TrainingSet) -> None:
+def _fit(run: _Training, train: TrainingSet, validation: TrainingSet) -> None:
     config = run.config
     share = slice(run.accelerator.process_index, None, run.accelerator.num_processes)
     quiet = not run.accelerator.is_main_process
     with tqdm(total=run.total, initial=run.step, desc=run.folder.name, mininterval=5, disable=quiet) as progress:
         while run.step < run.total:
             epoch = run.step // run.steps
-            order = np.random.default_rng([config.seed, config.run, epoch]).permutation(len(train))
+            order = np.random.default_rng([config.seed, config.replicate, epoch]).permutation(len(train))
             running: list[float] = []
             for number in range(run.step - epoch * run.steps, run.steps):
                 if run.step >= run.total:
@@ -233,7 +231,7 @@ def _fit(run: _Run, train: TrainingSet, validation: TrainingSet) -> None:
                     progress.set_postfix(loss=f"{np.mean(running[-50:]):.3f}", src=f"{run.best_src:.3f}")
                 if time.monotonic() - run.saved > config.checkpoint_minutes * 60:
                     run.save()
-            run.judge(validation, epoch, float(np.mean(running or [math.nan])))
+            run.validate(validation, epoch, float(np.mean(running or [math.nan])))
             run.save()
             if epoch - run.best_epoch >= config.patience:
                 log.info("stopped early", run=run.folder.name, epoch=epoch, best_epoch=run.best_epoch)

@@ -6,7 +6,7 @@ from pkgutil import iter_modules
 from typing import get_args
 
 from engine.errors import DataError
-from training.recipes.base import Recipe, Towers, with_encoders
+from training.recipes.base import Recipe, Tuning, with_encoders
 
 
 def recipe_names() -> list[str]:
@@ -25,14 +25,14 @@ def load_recipe(name: str) -> Recipe:
 def chosen(name: str, encoders: str) -> Recipe:
     """The recipe of a name on its own encoders ("recipe") or on the embedded ones.
 
-    A way to treat the towers may follow: "embedded:frozen" is a run of its own beside "embedded". Raises DataError for
-    an unknown name or word.
+    A way to treat the encoders may follow: "embedded:frozen" is a run of its own beside "embedded". Raises DataError
+    for an unknown name or word.
     """
-    choice, _, towers = encoders.partition(":")
-    if towers and towers not in get_args(Towers):
-        raise DataError(f"“{towers}” is no way to treat towers; use {', '.join(get_args(Towers))}.")
-    recipe = with_encoders(load_recipe(name), choice, towers=towers or None)  # type: ignore[arg-type]
-    if not towers:
+    choice, _, tuning = encoders.partition(":")
+    if tuning and tuning not in get_args(Tuning):
+        raise DataError(f"“{tuning}” is no way to treat encoders; use {', '.join(get_args(Tuning))}.")
+    recipe = with_encoders(load_recipe(name), choice, tuning=tuning or None)  # type: ignore[arg-type]
+    if not tuning:
         return recipe
-    summary = f"{recipe.summary} Its towers: {towers}."
-    return replace(recipe, name=f"{recipe.name}_{towers}", summary=summary, expects={})
+    summary = f"{recipe.summary} Its encoders: {tuning}."
+    return replace(recipe, name=f"{recipe.name}_{tuning}", summary=summary, expects={})

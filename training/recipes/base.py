@@ -1,16 +1,18 @@
 """What a recipe is: one experiment, whole, with the figures it is expected to reach."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 from engine.errors import DataError
+from engine.features.base import FeatureSettings
 from engine.fusion import FusionKind
-from engine.prediction import View
 
 Target = Literal["score", "popularity", "popularity_with_views"]
-Towers = Literal["frozen", "finetuned", "lora"]
+Tuning = Literal["frozen", "finetuned", "lora"]
 DRIFT = 0.02
+# What a recipe says of itself, and encoders that were not taken: no part of the experiment.
+WORDS = ("name", "summary", "expects", "embedded", "embedded_expects")
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Ngrams:
 
 @dataclass(frozen=True)
 class CatBoost:
-    """Boosted trees on named features of each side (`engine.features.extractor`; an encoder's role names its vector).
+    """Boosted trees on named features (`engine.features`; an encoder's role names its vector), or on all that are no
+    encoder's, which is what None means.
 
     With `early_stopping` the number of trees is found on held-out groups of the training split, never on validation;
     otherwise exactly `iterations` are grown. `border_count` is how many thresholds a column may be split at, `rsm` the
@@ -31,9 +34,7 @@ class CatBoost:
     """
 
     name: str = "catboost"
-    text: tuple[str, ...] = ("text_statistics", "ngrams")
-    image: tuple[str, ...] = ("picture_statistics",)
-    both: tuple[str, ...] = ()
+    features: tuple[str, ...] | None = None
     iterations: int = 1500
     depth: int = 6
     learning_rate: float = 0.03
@@ -45,21 +46,12 @@ class CatBoost:
     blank: float = 0.05
     seed: int = 0
 
-    def columns(self) -> dict[View, tuple[str, ...]]:
-        """Feature names by view; a side without features leaves its view out."""
-        columns: dict[View, tuple[str, ...]] = {"both": (*self.text, *self.image, *self.both)}
-        if self.text:
-            columns["text"] = self.text
-        if self.image:
-            columns["image"] = self.image
-        return columns
-
 
 @dataclass(frozen=True)
 class Network:
     """A fusion network on the two encoders of the recipe, frozen or fine-tuned; `settings` go to `NetworkConfig`.
 
-    It is trained `runs` times from the same first weights, and their weights averaged (`training.modeling.model_soup`).
+    It is trained `replicates` times from the same first weights, and their weights averaged (`model_soup`).
     """
 
     name: str = "network"
@@ -68,7 +60,7 @@ class Network:
     text_encoder: str = "words"
     settings: dict = field(default_factory=dict)
     shape: dict = field(default_factory=dict)
-    runs: int = 1
+    replicates: int = 1
 
 
 Member = Ngrams | CatBoost | Network
@@ -95,16 +87,32 @@ class Recipe:
     expects: dict[str, float] = field(default_factory=dict)
     embedded_expects: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """The whole recipe as JSON-serialisable values."""
+        return {**asdict(self), "members": [{"kind": type(spec).__name__, **asdict(spec)} for spec in self.members]}
+
+    @property
+    def features(self) -> FeatureSettings:
+        """What its features share."""
+        alphas = {spec.name: {"alpha": spec.alpha} for spec in self.members if isinstance(spec, Ngrams)}
+        return FeatureSettings(self.encoders, self.text_fields, alphas)
+
+
+def experiment(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a recipe's `config`, what decides the outcome."""
+    return {name: value for name, value in config.items() if name not in WORDS}
+
 
 def with_encoders(
     recipe: Recipe,
     choice: Literal["recipe", "embedded"] | Mapping[str, str] = "recipe",
     *,
-    towers: Towers | None = None,
+    tuning: Tuning | None = None,
 ) -> Recipe:
-    """The recipe on other towers: its `embedded` ones, or those of a mapping from roles to encoder specs.
+    """The recipe on other encoders: its `embedded` ones, or those of a mapping from roles to encoder specs.
 
-    `towers` says how its networks treat them. A recipe that takes its `embedded` encoders says so in its name, and so
+    `tuning` says how its networks treat them. A recipe that takes its `embedded` encoders says so in its name, and so
     in its run's folder, bundle and report. Raises DataError for another word, or a role that the recipe lacks.
     """
     if isinstance(choice, str) and choice not in ("recipe", "embedded"):
@@ -115,7 +123,7 @@ def with_encoders(
             f"The recipe {recipe.name} has no encoder {', '.join(unknown)}; its own are {', '.join(recipe.encoders)}."
         )
     members = tuple(
-        replace(spec, settings={**spec.settings, "towers": towers}) if towers and isinstance(spec, Network) else spec
+        replace(spec, settings={**spec.settings, "tuning": tuning}) if tuning and isinstance(spec, Network) else spec
         for spec in recipe.members
     )
     recipe = replace(recipe, encoders={**recipe.encoders, **named}, members=members)

@@ -18,7 +18,7 @@ from itertools import product
 
 from training.recipes.base import CatBoost, Recipe
 
-TREES = CatBoost(name="trees", text=("words",), image=("picture",), both=("similarity",), border_count=32, rsm=0.02)
+TREES = CatBoost(name="trees", features=("words", "picture", "similarity"), border_count=32, rsm=0.02)
 ITERATIONS = (50, 100, 250, 500)
 DEPTHS = (5, 10, 14)
 

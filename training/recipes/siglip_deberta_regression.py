@@ -10,7 +10,7 @@ no levels in it: they are read off the score.
 from training.recipes.base import Network, Recipe
 
 SETTINGS = {
-    "towers": "finetuned",
+    "tuning": "finetuned",
     "epochs": 5,
     "batch_size": 32,
     "heads_rate": 1e-3,
@@ -28,7 +28,7 @@ SHAPE = {"width": 256, "heads": 8}
 
 RECIPE = Recipe(
     name="siglip_deberta_regression",
-    summary="SigLIP's picture tower and DeBERTa-v3 fine-tuned end to end to the log popularity score.",
+    summary="SigLIP's picture encoder and DeBERTa-v3 fine-tuned end to end to the log popularity score.",
     encoders={"picture": "siglip-image:google/siglip-base-patch16-224", "words": "deberta:microsoft/deberta-v3-base"},
     embedded={"picture": "lite0:128x224", "words": "minilm:48"},
     members=(Network(fusion="concat", settings=SETTINGS, shape=SHAPE),),

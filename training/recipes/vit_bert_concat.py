@@ -1,14 +1,14 @@
 """ViT-B/16 and BERT fine-tuned end to end, pooled vectors side by side: the reference system's plainest fusion.
 
-The reference fine-tuned both towers at a rate of 2e-3, at which they collapse: its accuracy of .359 is the share of the
-largest class (macro-F1 .11). Here the rates are 3e-5 at most and decay from the last block to the first, word
+The reference fine-tuned both encoders at a rate of 2e-3, at which they collapse: its accuracy of .359 is the share of
+the largest class (macro-F1 .11). Here the rates are 3e-5 at most and decay from the last block to the first, word
 embeddings and the first picture blocks stay as they are, and an alarm says when predictions become constant.
 """
 
 from training.recipes.base import Network, Recipe
 
 SETTINGS = {
-    "towers": "finetuned",
+    "tuning": "finetuned",
     "epochs": 5,
     "batch_size": 32,
     "heads_rate": 5e-4,

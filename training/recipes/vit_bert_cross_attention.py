@@ -1,7 +1,7 @@
 """ViT-B/16 and BERT fine-tuned end to end under cross-attention between all patches and all word pieces.
 
 The reference system's cross-attention had one query and one key, the two pooled vectors: the softmax over one key is 1,
-so its text was thrown away. Here every patch looks at every word piece and the other way round, with the towers and
+so its text was thrown away. Here every patch looks at every word piece and the other way round, with the encoders and
 rates of `vit_bert_concat`. The reference names no figure for this fusion apart from the collapsed one given there.
 """
 

@@ -1,7 +1,7 @@
 """ViT-B/16 and BERT fine-tuned end to end under a gated multimodal unit, which weighs the two sides for each channel.
 
-The third fusion of the reference system, with the towers and rates of `vit_bert_concat`. The reference names no figure
-for it apart from the collapsed one given there.
+The third fusion of the reference system, with the encoders and rates of `vit_bert_concat`. The reference names no
+figure for it apart from the collapsed one given there.
 """
 
 from dataclasses import replace

@@ -1,6 +1,5 @@
-"""What every dataset offers to `prepare`, and where datasets are found by name."""
+"""What every dataset offers to `prepare`."""
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,11 +12,6 @@ from engine.posts import MAX_TAG, MAX_TAGS
 from training.tables import ImageKind
 
 BATCH_ROWS = 512
-
-DATASETS = {
-    "youtube": "training.data.sources.youtube:YouTube",
-    "pixelrec": "training.data.sources.pixelrec:PixelRec",
-}
 
 
 class Dataset(ABC):
@@ -58,19 +52,6 @@ class Dataset(ABC):
     def count(self, source: Path) -> int | None:
         """Number of rows that `read` gives, where that is known without reading them."""
         return None
-
-    def image_url(self, post_id: str) -> str | None:
-        """Public address of a post's picture, or None where there is none."""
-        return self.image_url_template.format(post_id=post_id) if self.image_url_template else None
-
-
-def load_dataset(name: str) -> Dataset:
-    """The dataset of that name. Raises DataError for an unknown one."""
-    if name not in DATASETS:
-        raise DataError(f"There is no dataset {name!r}; choose one of {', '.join(sorted(DATASETS))}.")
-    module, _, attribute = DATASETS[name].partition(":")
-    dataset: Dataset = getattr(importlib.import_module(module), attribute)()
-    return dataset
 
 
 def pick_columns(dataset: type[Dataset] | Dataset, names: Iterable[str], path: Path) -> dict[str, str]:

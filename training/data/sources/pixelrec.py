@@ -15,11 +15,13 @@ split for upload). The table is read row by row, so 1M items need no more memory
 """
 
 import csv
-import sys
+import os
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TextIO
 
 import pandas as pd
 
@@ -55,7 +57,7 @@ class PixelRec(Dataset):
     required = ("post_id", "title", "views", "likes", "comments", "shares", "favorites")
 
     def tables(self, source: Path) -> list[Path]:
-        candidates = sorted(source.glob("*.csv"))
+        candidates = sorted(path for path in source.glob("*.csv") if path.is_file())
         # The same folder holds the interactions, which have an item_id and no title.
         tables = [
             path for path in candidates if {"title", "title_en"} & {name.strip().lower() for name in _header(path)}
@@ -85,6 +87,9 @@ class PixelRec(Dataset):
             posts["source"] = self.name
             posts["image"] = pd.Series([_cover(folders, post_id) for post_id in posts["post_id"]], dtype=object)
             posts["drop_detail"] = raw[MALFORMED].astype("string")
+            # Where a row is torn, a sentence may stand in the id's place, and the list of dropped posts is published.
+            torn = posts["drop_detail"].notna() & posts["post_id"].str.contains(r"\s")
+            posts["post_id"] = posts["post_id"].mask(torn, "")
             posts["drop_reason"] = posts["drop_detail"].mask(posts["drop_detail"].notna(), "malformed row")
             yield posts
 
@@ -95,37 +100,72 @@ def _cover(folders: list[Path], post_id: object) -> str | None:
     if not name or Path(name).name != name:
         return None
     paths = (folder / f"{name}{suffix}" for folder in folders for suffix in SUFFIXES)
-    return next((str(path.absolute()) for path in paths if path.is_file()), None)
+    # os.path.isfile calls a name that no file can have no file; Path.is_file raises OSError for one that is too long.
+    return next((str(path.absolute()) for path in paths if os.path.isfile(path)), None)
+
+
+def _open(path: Path) -> TextIO:
+    """A table's text; bytes that are no UTF-8 are read as U+FFFD, which the posts' schema refuses in a title."""
+    return path.open(encoding="utf-8-sig", errors="replace", newline="")
 
 
 def _header(path: Path) -> list[str]:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        return next(csv.reader(file), [])
+    with _open(path) as file:
+        return next(_records(file), Record(1, [])).fields
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    """Rows of a CSV file by column name, those whose fields do not fit the header marked as MALFORMED.
-
-    Bytes that are no UTF-8 are read as U+FFFD, which the posts' schema refuses in a title.
-    """
-    # A description longer than Python's default of 131,072 characters would end the run instead of the post.
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    """Rows of a CSV file by column name, those that are no CSV or do not fit the header marked as MALFORMED."""
     header = _header(path)
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.reader(file)
-        next(reader, None)
-        while True:
-            try:
-                fields = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                raise DataError(f"{path} cannot be read as CSV at line {reader.line_num:,}: {error}.") from error
-            if not fields:
-                continue
-            wrong = f"{len(fields)} fields instead of {len(header)}, line {reader.line_num:,}"
+    with _open(path) as file:
+        for record in islice(_records(file), 1, None):
+            problem = record.problem
+            if problem is None and len(record.fields) != len(header):
+                problem = f"{len(record.fields)} fields instead of {len(header)}"
             yield {
                 **dict.fromkeys(header, ""),
-                **dict(zip(header, fields, strict=False)),
-                MALFORMED: None if len(fields) == len(header) else wrong,
+                **dict(zip(header, record.fields, strict=False)),
+                MALFORMED: problem and f"{problem}, line {record.line:,}",
             }
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of a CSV file: the line where it starts, its fields, and what makes it no CSV."""
+
+    line: int
+    fields: list[str]
+    problem: str | None = None
+
+
+def _records(lines: Iterator[str]) -> Iterator[Record]:
+    """The records of a CSV file, blank lines left out.
+
+    Where quotes are wrong or a field is beyond Python's limit of 131,072 characters, one line is the record, and the
+    next line starts another: a quote that is never closed would swallow all that follows.
+    """
+    ahead: deque[str] = deque()
+    line = 1
+    while True:
+        taken: list[str] = []
+        try:
+            record = Record(line, next(csv.reader(_take(ahead, lines, taken), strict=True), []))
+        except csv.Error as error:
+            ahead.extendleft(reversed(taken[1:]))
+            del taken[1:]
+            record = Record(line, taken[0].split(","), str(error))
+        if not taken:
+            return
+        if record.fields:
+            yield record
+        line += len(taken)
+
+
+def _take(ahead: deque[str], lines: Iterator[str], taken: list[str]) -> Iterator[str]:
+    """Lines from `ahead` and then from the file, each noted in `taken`."""
+    while (line := ahead.popleft() if ahead else next(lines, None)) is not None:
+        taken.append(line)
+        yield line
+
+
+DATASET = PixelRec

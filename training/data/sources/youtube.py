@@ -92,11 +92,15 @@ class YouTube(Dataset):
         picked = pick_columns(self, names if pictures else [*names, "image"], path)
         if not pictures:
             del picked["image"]
+        elif not _holds_bytes(kind := file.schema_arrow.field(picked["image"]).type):
+            raise DataError(f"{path}: {picked['image']} holds {kind}; it must hold the pictures' bytes.")
         wanted = sorted({*picked.values(), *({"channel_title"} & set(names))})
         try:
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
-                yield self._posts(batch.to_pandas(integer_object_nulls=True), picked)
-        except pa.ArrowException as error:
+                columns = {name: _decoded(column) for name, column in zip(wanted, batch.columns, strict=True)}
+                raw = pa.table(columns).to_pandas(integer_object_nulls=True)
+                yield self._posts(raw.astype(object), picked)
+        except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path} is broken or cut off; copy it again.") from error
 
     def _posts(self, raw: pd.DataFrame, picked: dict[str, str]) -> pd.DataFrame:
@@ -125,13 +129,31 @@ def _open(path: Path) -> pq.ParquetFile:
         raise DataError(f"{path} is no Parquet file that can be read; copy it again.") from error
 
 
+def _holds_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_null(kind)
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    """A column of texts with U+FFFD where bytes are no UTF-8, which Parquet does not forbid; any other as it is."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        texts = column.cast(pa.large_binary()).to_pylist()
+        return pa.array([None if text is None else text.decode(errors="replace") for text in texts], pa.string())
+    return column
+
+
 def _category(given: float | str | None) -> str | None:
     """Name of a category from its number; a name stays as it is."""
     if given is None or pd.isna(given):
         return None
     try:
         number = int(float(given))
-    except ValueError:
+    except (ValueError, OverflowError):
         return str(given)
     return CATEGORIES.get(number, f"category {number}")
 
@@ -140,3 +162,6 @@ def _tags(joined: object) -> list[str] | None:
     if not isinstance(joined, str) or joined == NO_TAGS:
         return None
     return fit_tags(joined.split("|"))
+
+
+DATASET = YouTube

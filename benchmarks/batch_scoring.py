@@ -1,0 +1,100 @@
+"""What scoring a file costs beyond its encoders: one ratio, near 1 or above is good.
+
+    python -m benchmarks.batch_scoring [--bundle models/youtube/bundle] [--posts 512] [--rounds 5] [--json FILE]
+
+Measured: posts a second of `engine.batch.score.score_file`, from a Parquet file of made-up posts to a Parquet file of
+predictions, warm. Reference: bare forward passes of the bundle's encoders, a batch after the other on tensors that were
+prepared before, with as many threads as there are cores. Both run in turns, and the ratio is that of the medians. So
+decoding, resizing, tokenizing, statistics, members and the table are in it; and so is that batches are computed side by
+side, which is why the same passes side by side are printed as well.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from benchmarks import hardware
+from benchmarks.made_up import write_posts
+from benchmarks.single_post import forward, seconds
+from engine import threads
+from engine.batch.rows import read_rows
+from engine.batch.score import score_file
+from engine.images import load_image
+from engine.posts import Post
+from engine.predictor import Predictor
+
+TARGET = 0.95
+BATCH = 32
+
+
+def batches(source: Path) -> list[list[Post]]:
+    """The posts of the file as `score_file` divides them."""
+    posts = [Post(row.title, load_image(row.image)) for row in read_rows(source) if row.image is not None]
+    return [posts[start : start + BATCH] for start in range(0, len(posts), BATCH)]
+
+
+def prepared(predictor: Predictor, posts: list[Post]) -> list[Any]:
+    """The encoders with the tensors of their slices of a batch, as they divide it themselves."""
+    inputs = []
+    for encoder in predictor.encoders.values():
+        items: list[Any] = [
+            post.image if encoder.modality == "image" else post.text(predictor.bundle.text_fields) for post in posts
+        ]
+        if encoder.modality == "text":
+            items.sort(key=len)
+        slices = [items[start : start + encoder.batch_size] for start in range(0, len(items), encoder.batch_size)]
+        inputs += [(encoder, encoder.prepare(part)) for part in slices]
+    return inputs
+
+
+def with_threads(count: int, function: Callable[[], object]) -> float:
+    """Seconds of a call in which each operator uses `count` threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        return seconds(function)
+    finally:
+        torch.set_num_threads(before)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
+    parser.add_argument("--posts", type=int, default=512, help="posts scored in each round")
+    parser.add_argument("--rounds", type=int, default=5, help="measured rounds, after one that warms up")
+    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
+    options = parser.parse_args()
+    predictor = Predictor.load(options.bundle)
+    with TemporaryDirectory() as folder:
+        source, target = Path(folder, "posts.parquet"), Path(folder, "predictions.parquet")
+        write_posts(source, options.posts)
+        inputs = [prepared(predictor, posts) for posts in batches(source)]
+        runs: dict[str, Callable[[], float]] = {
+            "scoring": lambda: seconds(lambda: score_file(predictor, source, target, batch_size=BATCH)),
+            "forward passes": lambda: with_threads(threads.cores(), lambda: [forward(batch) for batch in inputs]),
+            "forward passes side by side": lambda: seconds(lambda: list(threads.in_order(forward, inputs))),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in runs}
+        for number in range(options.rounds + 1):
+            for name, run in runs.items():
+                rate = options.posts / run()
+                if number:
+                    rates[name].append(rate)
+    found = {name: statistics.median(values) for name, values in rates.items()}
+    ratio = found["scoring"] / found["forward passes"]
+    print(", ".join(f"{name} {rate:.1f} posts/s" for name, rate in found.items()))
+    print(f"ratio {ratio:.3f} (target ≥ {TARGET})")
+    print(f"ratio to the passes side by side {found['scoring'] / found['forward passes side by side']:.3f}")
+    if options.json:
+        figures = {name: (rate, "posts/s") for name, rate in found.items()}
+        what = "scoring a file, against bare forward passes of its encoders, a batch after the other"
+        hardware.merge(options.json, "batch_scoring", hardware.entry(what, ratio, TARGET, figures, options.rounds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""How much of its fair share `python -m engine score` gets beside other work: one ratio, near 1 is good.
+
+    python -m benchmarks.contention [--bundle models/youtube/bundle] [--posts 600] [--rounds 3] [--json FILE]
+
+Measured: posts a second of the command line, on made-up posts, beside two Python processes that spin. Reference: the
+fair share of what it does alone; on 2 cores two threads beside two others are due one half. Both run in turns, and
+the ratio is that of the medians. Loading the model is not in it.
+"""
+
+import argparse
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks import hardware
+from benchmarks.made_up import write_posts
+from engine import threads
+
+TARGET = 0.8
+NEIGHBOURS = 2
+ROOT = Path(__file__).resolve().parents[1]
+RATE = re.compile(r"([\d.]+) posts/s")
+
+
+@contextmanager
+def neighbours(count: int) -> Iterator[None]:
+    """`count` processes that keep a core busy each until the block ends."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def posts_a_second(arguments: Sequence[str | Path]) -> float:
+    """Rate that the command line shows at its end."""
+    command = [sys.executable, "-m", "engine", "score", *arguments]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800)
+    rates = RATE.findall(ran.stderr)
+    if ran.returncode or not rates:
+        raise SystemExit(f"The measured process failed:\n{ran.stderr}")
+    return float(rates[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--bundle", type=Path, default=None, help="folder of a bundle; the shipped one by default")
+    parser.add_argument("--posts", type=int, default=600, help="posts scored in each run")
+    parser.add_argument("--rounds", type=int, default=3, help="measured rounds, after one that warms the disk")
+    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
+    options = parser.parse_args()
+    alone, beside = [], []
+    with TemporaryDirectory() as folder:
+        source = write_posts(Path(folder, "posts.parquet"), options.posts)
+        bundle = ["--bundle", options.bundle.resolve()] if options.bundle else []
+        arguments = [source, "-o", Path(folder, "predictions.parquet"), *bundle]
+        posts_a_second(arguments)
+        for _ in range(options.rounds):
+            alone.append(posts_a_second(arguments))
+            with neighbours(NEIGHBOURS):
+                beside.append(posts_a_second(arguments))
+    quiet, busy = statistics.median(alone), statistics.median(beside)
+    share = quiet * threads.cores() / (threads.cores() + NEIGHBOURS)
+    print(f"alone {quiet:.1f} posts/s, beside {NEIGHBOURS} busy loops {busy:.1f}, fair share {share:.1f}")
+    print(f"ratio {busy / share:.3f} (target ≥ {TARGET})")
+    if options.json:
+        figures = {
+            name: (value, "posts/s") for name, value in (("alone", quiet), ("beside", busy), ("fair share", share))
+        }
+        what = f"scoring a file beside {NEIGHBOURS} busy loops, against its fair share of the quiet rate"
+        hardware.merge(options.json, "contention", hardware.entry(what, busy / share, TARGET, figures, options.rounds))
+
+
+if __name__ == "__main__":
+    main()

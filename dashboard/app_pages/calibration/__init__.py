@@ -1,0 +1,1 @@
+"""May its certainty be believed?"""

@@ -1,0 +1,1 @@
+"""What was the model trained on?"""

@@ -1,0 +1,1 @@
+"""Do explanations point at what matters, and how fast is an answer?"""

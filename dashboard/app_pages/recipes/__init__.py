@@ -1,0 +1,1 @@
+"""Would another recipe, other folds or another size do better?"""

@@ -1,0 +1,94 @@
+"""Whose single predictions a page looks at: the choice of model, view and split, and how models are named."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import charts, text
+from dashboard.reports import Report
+from dashboard.store import query, quoted, records
+
+# Kinds of models whose figures are no results: their name says so wherever it stands.
+MARKED = ("leak", "control")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Whose predictions are looked at, and on which split."""
+
+    model: str
+    view: str
+    split: str
+
+    @property
+    def parameters(self) -> tuple[str, str, str]:
+        return self.model, self.view, self.split
+
+    @property
+    def words(self) -> str:
+        """The scope in Markdown: **blend**, picture and title, test."""
+        return f"**{text.markdown(self.model)}**, {view_name(self.view).lower()}, {text.markdown(self.split)} posts"
+
+
+def view_name(view: object) -> str:
+    return charts.VIEW_NAMES.get(str(view), str(view))
+
+
+def marked(model: object, kind: object) -> str:
+    """A model's name, with its kind where that is a leak or a control."""
+    return f"{model} ({kind})" if kind in MARKED else str(model)
+
+
+def predicted_models(report: Report) -> pd.DataFrame:
+    """Models with single predictions: model, kind ("" unless known), view, split, n; shipped models first, leaks and
+    controls last."""
+    last = ", ".join(map(quoted, MARKED))
+    kinds = "SELECT model, min(kind) AS kind FROM metrics GROUP BY model"
+    if not report.has("metrics"):
+        kinds = "SELECT NULL AS model, NULL AS kind WHERE false"
+    sql = f"""
+        SELECT *, CASE WHEN kind = 'model' THEN 0 WHEN kind IN ({last}) THEN 2 ELSE 1 END AS rank
+        FROM (SELECT p.model, coalesce(k.kind, '') AS kind, p.view, p.split, count(*) AS n
+              FROM predictions p LEFT JOIN ({kinds}) k USING (model) GROUP BY ALL)
+        ORDER BY rank, model, "view", split = 'test'"""
+    return query(report, sql)
+
+
+def scope_controls(report: Report) -> Scope | None:
+    """Model, view and split whose single predictions are shown; None when there are no predictions."""
+    found = predicted_models(report)
+    if found.empty:
+        st.info("The report's predictions.parquet has no rows.")
+        return None
+    names = {row["model"]: marked(row["model"], row["kind"]) for row in records(found)}
+    with st.container(horizontal=True):
+        models = list(names)
+        model = models[0]
+        if len(models) > 1:
+            model = st.selectbox(
+                "Model", models, format_func=lambda name: names[name], key="model", bind="query-params", width=260
+            )
+        rows = found[found["model"] == model]
+        views = [view for view in charts.VIEW_NAMES if view in set(rows["view"])] or rows["view"].unique().tolist()
+        # One key a model: a view that another model lacks must not linger in the URL.
+        view = st.segmented_control(
+            "View",
+            views,
+            default=views[0],
+            required=True,
+            format_func=view_name,
+            key=f"view-{models.index(model)}",
+            bind="query-params",
+        )
+        splits = rows.loc[rows["view"] == view, "split"].tolist()
+        split = st.segmented_control(
+            "Split of the predictions",
+            splits,
+            default="test" if "test" in splits else splits[0],
+            required=True,
+            format_func=str.capitalize,
+            key="on",
+            bind="query-params",
+        )
+    return Scope(str(model), str(view), str(split))

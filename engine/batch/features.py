@@ -1,0 +1,94 @@
+"""The features of a whole file of posts, one row a post: what researchers take elsewhere.
+
+`python -m engine features` is the command line of it.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from engine.batch.rows import Row
+from engine.batch.score import Summary, map_file, prepare
+from engine.batch.table import Record
+from engine.errors import PostError
+from engine.features.base import Feature, Values
+from engine.features.encoder_tokens import EncoderTokens
+from engine.features.encoder_vector import EncoderVector
+from engine.features.extractor import Extractor
+from engine.posts import Post
+from engine.prediction import View
+from engine.predictor import Predictor
+
+
+def chosen_features(predictor: Predictor, *, embeddings: bool = False) -> dict[str, Feature]:
+    """The features of a bundle that fit into a table by name: columns, and vectors of encoders where asked for."""
+    found = predictor.extractor.features
+    return {
+        name: feature
+        for name, feature in found.items()
+        if not isinstance(feature, EncoderTokens) and (embeddings or not isinstance(feature, EncoderVector))
+    }
+
+
+def column_names(feature: Feature) -> list[str]:
+    """Names of a feature's columns in the table: its own, followed by that of the column where it has several."""
+    one = len(feature.columns) == 1
+    return [feature.name if one else f"{feature.name}.{column}" for column in feature.columns]
+
+
+def write_features(
+    predictor: Predictor,
+    source: str | Path,
+    target: str | Path,
+    *,
+    embeddings: bool = False,
+    batch_size: int = 32,
+    images_root: str | Path | None = None,
+    progress: bool = False,
+) -> Summary:
+    """Write to `target` (.parquet or .csv) the features of every row of `source` (.csv, .jsonl, .ndjson, .parquet).
+
+    Columns are post_id, those of `column_names` for each feature, and `error`. A feature of a side that a post lacks is
+    null there; a row that cannot be read has its `error` and does not stop the others. `target` appears only when it is
+    complete. Raises DataError when a file as a whole is of no use.
+    """
+    root = Path(images_root) if images_root is not None else Path(source).parent
+    features = chosen_features(predictor, embeddings=embeddings)
+    numbers = [(name, pa.float32()) for feature in features.values() for name in column_names(feature)]
+    schema = pa.schema([("post_id", pa.string()), *numbers, ("error", pa.string())])
+    extractor = Extractor(predictor.extractor.features, features)
+    records_of = partial(_records, predictor, extractor, root)
+    return map_file(records_of, source, target, schema, batch_size, progress=progress)
+
+
+def _records(predictor: Predictor, extractor: Extractor, root: Path, rows: list[Row]) -> list[Record]:
+    """For every row its features or its error; posts of the same sides are computed together."""
+    # Bytes that were not UTF-8 in the input cannot be written as text.
+    records: list[Record] = [{"post_id": row.post_id.encode(errors="replace").decode(), "error": None} for row in rows]
+    posts: dict[int, Post] = {}
+    views: dict[int, View] = {}
+    for place, row in enumerate(rows):
+        post = prepare(row, root)
+        try:
+            if isinstance(post, str):
+                raise PostError(post)
+            posts[place], views[place] = post, predictor.view_of(post)
+        except PostError as error:
+            records[place]["error"] = str(error)
+    for view in set(views.values()):
+        places = [place for place, found in views.items() if found == view]
+        values = extractor.compute([posts[place] for place in places], view)
+        for feature in (extractor.features[name] for name in values):
+            _fill(records, places, feature, values[feature.name])
+    return records
+
+
+def _fill(records: list[Record], places: Sequence[int], feature: Feature, values: Values) -> None:
+    names = column_names(feature)
+    for place, row in zip(places, values, strict=True):
+        records[place] |= {
+            name: None if np.isnan(value) else float(value) for name, value in zip(names, row, strict=True)
+        }

@@ -1,0 +1,88 @@
+"""What is shipped, end to end: the page answers and explains, the batch command scores, the dashboard opens the report.
+
+`make test-lowest` runs this on the lowest versions that the requirements allow.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from gradio_client import Client, handle_file
+from packaging.requirements import Requirement
+from packaging.version import Version
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+import app
+from engine.__main__ import main
+from engine.scoring import LEVELS
+from ui.theme import launch_settings
+
+ROOT = Path(__file__).parents[2]
+REQUIREMENTS = ("requirements.txt", "requirements-heic.txt", "requirements-dev.txt")
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "picture.png"
+    Image.linear_gradient("L").resize((96, 64)).convert("RGB").save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
+        demo = app.build()
+        settings = {**launch_settings(), "quiet": True, "prevent_thread_lock": True}
+        connected = Client(demo.launch(**settings, server_name="127.0.0.1")[1], verbose=False)
+        yield connected
+        connected.close()
+        demo.close(verbose=False)
+
+
+def test_the_page_answers(client: Client, picture: Path) -> None:
+    answer = client.predict(handle_file(picture), "My cat judges me", "", "", api_name="/predict")
+    assert answer["view"] == "both" and answer["level"] in LEVELS
+    assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=0.01)
+
+
+def test_the_page_explains(client: Client, picture: Path) -> None:
+    draft = (handle_file(picture), "My cat judges me", "", "", "Whole model (Shapley)")
+    reasons = client.predict(*draft, api_name="/explain")
+    total = sum(part["value"] for part in (*reasons["words"], *reasons["regions"]))
+    assert total == pytest.approx(reasons["value"] - reasons["base_value"], abs=1e-4)
+
+
+def test_a_file_is_scored(tmp_path: Path, picture: Path) -> None:
+    source = tmp_path / "posts.csv"
+    source.write_text(f"post_id,title,image\na,My cat judges me,{picture}\nb,No picture,\nc,,missing.png\n")
+    assert main(["score", str(source), "-o", str(tmp_path / "scored.parquet")]) == 0
+    scored = pq.read_table(tmp_path / "scored.parquet").to_pandas()
+    assert scored["post_id"].tolist() == ["a", "b", "c"]
+    assert scored["error"].fillna("").ne("").tolist() == [False, False, True]
+
+
+def test_the_dashboard_opens_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST_IMPRESSIONS_REPORT", str(ROOT / "models" / "youtube" / "report"))
+    shown = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=120).run()
+    assert not shown.exception and not shown.error
+    assert shown.subheader or shown.markdown
+
+
+@pytest.mark.skipif("LOWEST_VERSIONS" not in os.environ, reason="make test-lowest installs the lowest versions")
+def test_the_lowest_versions_are_installed() -> None:
+    """Each floor is one that the others allow; PyTorch's is not installed, see the Makefile."""
+    lines = [line for name in REQUIREMENTS for line in (ROOT / name).read_text().splitlines()]
+    wanted = [Requirement(line) for line in lines if re.match(r"\w", line) and not line.startswith("torch")]
+    floors = {one.name: one.specifier for one in wanted}
+    other = {}
+    for name, specifier in floors.items():
+        floor = next(Version(part.version) for part in specifier if part.operator in (">=", "=="))
+        if Version(version(name)) != floor:
+            other[name] = f"{version(name)} instead of {floor}"
+    assert not other

@@ -1,0 +1,84 @@
+"""The calibration page: one interval a figure, coverage of each level, reliability, and what models are called."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dashboard.app_pages.calibration import queries
+from dashboard.reports import open_report
+from dashboard.scope import Scope, predicted_models
+from tests.dashboard_page import completed, page, texts
+from tests.tiny_report import altered
+
+SCOPE = Scope("tiny", "both", "test")
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return completed(tiny_report, tmp_path_factory.mktemp("report") / "report")
+
+
+def test_a_figure_has_the_interval_of_the_results_page(folder: Path, tmp_path: Path) -> None:
+    def promised(low: float, high: float) -> Path:
+        own = {"low": low, "high": high}
+        return altered(
+            folder,
+            tmp_path / f"report-{low}",
+            metrics=lambda rows: rows.assign(
+                **{name: rows[name].mask(rows["metric"] == "interval_coverage", value) for name, value in own.items()}
+            ),
+        )
+
+    app = page("calibration", promised(0.7, 0.9)).run()
+    assert "95%: 0.700 to 0.900" in texts(app) and "promised 80%: inside the interval" in texts(app)
+    app = page("calibration", promised(0.6, 0.7)).run()
+    assert "promised 80%: :orange[**outside the interval**]" in texts(app)
+    app = page("calibration", altered(folder, tmp_path / "bare", metrics=None)).run()
+    assert not app.exception and "no calibration figures" in texts(app)
+
+
+def test_coverage_of_each_level_comes_from_the_report(folder: Path, tmp_path: Path) -> None:
+    table = queries.coverage(open_report(folder), SCOPE, "conformal_coverage")
+    assert table[["level", "share", "low", "high", "n"]].to_numpy().tolist() == [
+        [level, 0.8, 0.7, 0.9, 9] for level in range(5)
+    ]
+    assert "no coverage.parquet" in texts(page("calibration", altered(folder, tmp_path / "r", coverage=None)).run())
+
+
+def test_reliability_of_every_level_has_the_report_s_intervals(folder: Path, tiny_report: Path) -> None:
+    table = queries.reliability(open_report(folder), SCOPE, -1)
+    assert (table["high"] - table["low"]).round(6).eq(0.2).all() and len(table) > 2
+    app = page("calibration", folder).run()
+    for level in range(-1, 5):
+        app.selectbox(key="reliability").select(level).run()
+        assert not app.exception
+    app.selectbox(key="model").select("trees").run()
+    assert not app.exception and "no reliability curve" in texts(app)
+
+
+def test_reliability_without_intervals_says_so(folder: Path, tmp_path: Path) -> None:
+    copy = altered(folder, tmp_path / "report", reliability=lambda rows: rows.drop(columns=["low", "high"]))
+    assert "no intervals of it" in texts(page("calibration", copy).run())
+
+
+def test_leaks_and_controls_say_what_they_are_and_stand_last(folder: Path, tmp_path: Path) -> None:
+    app = page("calibration", folder).run()
+    options = app.selectbox(key="model").options
+    assert options[0] == "tiny"
+    assert "(control)" in options[-2] and {o for o in options if "(leak)" in o} == {"engagement rate as input (leak)"}
+    marked = [option.endswith((" (leak)", " (control)")) for option in options]
+    assert marked == sorted(marked) and sum(marked) == 4
+    bare = predicted_models(open_report(altered(folder, tmp_path / "report", metrics=None)))
+    assert set(bare["kind"]) == {""}
+
+
+def test_risk_and_set_sizes_agree_with_the_predictions(folder: Path) -> None:
+    report = open_report(folder)
+    rows = pd.read_parquet(folder / "predictions.parquet").query(
+        "model == 'tiny' and view == 'both' and split == 'test'"
+    )
+    risk = queries.risk_coverage(report, SCOPE)
+    assert risk["coverage"].iloc[-1] == 1
+    assert risk["error"].iloc[-1] == pytest.approx((rows["level"] != rows["predicted_level"]).mean())
+    assert queries.set_sizes(report, SCOPE)["n"].sum() == len(rows)

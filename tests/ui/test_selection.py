@@ -1,0 +1,28 @@
+"""Any URL gives a usable selection, and a selection survives the URL."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.app_pages.errors.selection import Selection
+
+
+@given(st.text(max_size=200))
+def test_any_url_gives_a_usable_selection(written: str) -> None:
+    selection = Selection.parse(written)
+    assert Selection.parse(str(selection)) == selection
+    condition, parameters = selection.where()
+    assert condition.count("?") == len(parameters)
+
+
+@given(st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=5, unique=True))
+def test_values_survive_the_url(values: list[str]) -> None:
+    selection = Selection().put("source", values)
+    assert Selection.parse(str(selection)).values("source") == tuple(values)
+
+
+def test_selection_drops_what_it_does_not_know() -> None:
+    assert not Selection.parse("true:9,pred:x,off:99,drop table:1,source:")
+    both = Selection().toggle(true="3", pred="1")
+    assert str(both) == "true:3,pred:1"
+    assert not both.toggle(true="3", pred="1")
+    assert str(both.remove("true", "3")) == "pred:1"

@@ -1,0 +1,246 @@
+"""Batch scoring: whatever is wrong with a row, it has its sentence and the others their predictions."""
+
+import csv
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.batch import text as batch_text
+from engine.batch.rows import read_rows
+from engine.batch.score import EMPTY_POST, Summary, score_file
+from engine.batch.table import guard_formula
+from engine.errors import DataError
+from engine.scoring import LEVELS
+from tests.batch_files import errors, lines, picture, read, score
+from tests.fake_predictor import REFUSED, FakePredictor
+
+
+def test_broken_rows_have_their_error_and_the_rest_go_on(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("not a picture")
+    (tmp_path / "good.png").write_bytes(picture(44))
+    rows: list[dict[str, object] | str] = [
+        {"post_id": "a", "title": "fine"},
+        {"post_id": "b", "image": "text.jpg"},
+        {"post_id": "c", "image": "missing.jpg"},
+        {"post_id": "d", "title": "x" * 501},
+        {"post_id": "e", "title": "  ", "description": "words but no title"},
+        '{"post_id": "f", "title": ',
+        "[1, 2]",
+        "[" * 100_000,
+        {"post_id": "g", "title": ["no text"]},
+        {"post_id": "h", "title": "t", "tags": {"a": 1}},
+        {"post_id": "i", "title": "t", "image": 5},
+        {"post_id": "j", "title": "t", "image": "https://localhost/a.png"},
+        {"post_id": "k", "title": "t", "image": "/dev/zero"},
+        '{"post_id": "l", "title": "\\ud800"}',
+        {"post_id": "m", "title": "t", "tags": ["x"] * 101},
+        {"post_id": "n", "title": REFUSED},
+        {"post_id": "o", "image": "good.png"},
+    ]
+    source = lines(tmp_path / "in.jsonl", *(row if isinstance(row, str) else json.dumps(row) for row in rows))
+    predictor = FakePredictor()
+    assert score_file(predictor, source, tmp_path / "out.parquet") == Summary(scored=2, failed=15)
+    table = read(tmp_path / "out.parquet")
+    assert [row["post_id"] for row in table] == [*"abcde", "6", "7", "8", *"ghijklmno"]
+    assert [row["error"] is None for row in table] == [True] + [False] * 15 + [True]
+    assert table[0]["level"] == LEVELS[4] and table[-1]["score"] == 44.0
+    assert predictor.batches == [3, 1, 1, 1]
+    for row in table[1:-1]:
+        sentence = str(row["error"])
+        assert sentence.endswith(".") and str(tmp_path) not in sentence and "Error" not in sentence
+        assert all(row[name] is None for name in row if name not in ("post_id", "error"))
+    said = [str(row["error"]) for row in table]
+    assert said[4] == EMPTY_POST and "501" in said[3] and "JSON" in said[5] and "JSON" in said[7]
+    assert "nothing is fetched" in said[11] and "UTF-8" in said[13] and "refused" in said[15]
+
+
+def test_csv_lines_with_a_wrong_number_of_fields(tmp_path: Path) -> None:
+    source = lines(tmp_path / "in.csv", "post_id,title", "a,one", "b", "c,two,three", "", "d,four")
+    table = score(source)
+    assert [row["post_id"] for row in table] == ["a", "2", "3", "d"]
+    assert "1 fields where the header has 2" in str(table[1]["error"]) and "3 fields" in str(table[2]["error"])
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_csv_delimiters_quotes_and_bom(tmp_path: Path, delimiter: str) -> None:
+    header = delimiter.join(["post_id", "title", "views"])
+    row = delimiter.join(["a", f'"two{delimiter} ""words""\nin two lines"', "3"])
+    source = lines(tmp_path / "in.csv", b"\xef\xbb\xbf" + header.encode(), row)
+    (read_row,) = read_rows(source)
+    assert read_row.title == f'two{delimiter} "words"\nin two lines' and read_row.post_id == "a"
+
+
+@pytest.mark.parametrize("broken", ['x,"never closed', '"x,never closed', 'x,"', '"'])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_an_unclosed_quote_costs_its_own_line_only(tmp_path: Path, broken: str, quoting: int) -> None:
+    with (tmp_path / "in.csv").open("w", newline="") as file:
+        writer = csv.writer(file, quoting=quoting)
+        writer.writerows([["post_id", "title"], ["a", "one"], ["b", "in two\nlines"]])
+        file.write(f"{broken}\n")
+        writer.writerows([[f"c{number}", "a, b"] for number in range(28)])
+    table = score(tmp_path / "in.csv")
+    assert [row["post_id"] for row in table] == ["a", "b", "3", *(f"c{number}" for number in range(28))]
+    assert [row["error"] is None for row in table] == [True, True, False] + [True] * 28
+    assert "quote" in str(table[2]["error"])
+
+
+def test_a_record_in_several_lines_with_a_wrong_number_of_fields_is_one_row(tmp_path: Path) -> None:
+    table = score(lines(tmp_path / "in.csv", "post_id,title", 'a,"two', 'lines",more', "b,two"))
+    assert [row["post_id"] for row in table] == ["1", "b"] and "3 fields" in str(table[0]["error"])
+
+
+def test_csv_with_nul_bytes_bad_encoding_and_old_line_ends(tmp_path: Path) -> None:
+    source = lines(tmp_path / "in.csv", "title", b"a\x00b", "caf\xe9".encode("latin-1"), "café")
+    rows = list(read_rows(source))
+    assert [row.title for row in rows] == ["ab", "", "café"] and "UTF-8" in rows[1].error
+    (tmp_path / "mac.csv").write_bytes(b"title\rone\rtwo\r")
+    assert [row.title for row in read_rows(tmp_path / "mac.csv")] == ["one", "two"]
+
+
+def test_oversized_csv_cells_and_lines_are_one_error_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    big = "x" * (batch_text.MAX_CELL + 1)
+    table = score(lines(tmp_path / "in.csv", "title", "a", big, "b"))
+    assert [row["error"] is None for row in table] == [True, False, True]
+    monkeypatch.setattr(batch_text, "MAX_LINE", 1000)
+    for name, texts in {
+        "a.csv": ["title,views", "a,1", "x" * 5000 + ",2", "b,3"],
+        "a.jsonl": [json.dumps({"title": text}) for text in ("a", "x" * 5000, "b")],
+    }.items():
+        table = score(lines(tmp_path / name, *texts))
+        assert [row["error"] is None for row in table] == [True, False, True]
+        assert "characters" in str(table[1]["error"])
+
+
+def test_parquet_text_that_is_not_utf8(tmp_path: Path) -> None:
+    broken = pa.Array.from_buffers(pa.string(), 2, pa.array([b"ok", b"\xff\xfe"], pa.binary()).buffers())
+    pq.write_table(pa.table({"title": broken}), tmp_path / "in.parquet")
+    table = score(tmp_path / "in.parquet")
+    assert table[0]["error"] is None and "UTF-8" in str(table[1]["error"])
+
+
+def test_a_lone_surrogate_is_its_own_rows_error(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"post_id": ["a", "b"], "title": ["fine", "xyé"]}), tmp_path / "in.parquet")
+    data = (tmp_path / "in.parquet").read_bytes()
+    (tmp_path / "in.parquet").write_bytes(data.replace("xyé".encode(), b"\xed\xa0\x80x"))
+    rows = [
+        '{"title": "fine"}',
+        '{"title": "\\ud800"}',
+        '{"post_id": "\\udfff", "title": "t"}',
+        '{"\\ud800": 1, "title": "x"}',
+    ]
+    lines(tmp_path / "in.jsonl", *rows)
+    for name, good in (("in.parquet", [True, False]), ("in.jsonl", [True, False, False, True])):
+        for target in ("out.csv", "out.parquet"):
+            found = errors(score(tmp_path / name, tmp_path / target))
+            assert [not error for error in found] == good and all("UTF-8" in str(error) for error in found if error)
+
+
+def test_a_parquet_column_whose_name_is_not_utf8_is_one_sentence(tmp_path: Path) -> None:
+    source = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"title": ["a"], "naïve": [1]}), source, store_schema=False)
+    source.write_bytes(source.read_bytes().replace("naïve".encode(), b"na\xff\xffve"))
+    with pytest.raises(DataError, match=r"column whose name is not UTF-8; rename it\.$"):
+        score(source)
+
+
+def test_one_refused_post_does_not_cost_its_batch(tmp_path: Path) -> None:
+    titles = ["a", REFUSED, "b", "b"]
+    table = score(lines(tmp_path / "in.jsonl", *(json.dumps({"post_id": "same", "title": title}) for title in titles)))
+    assert [row["error"] is None for row in table] == [True, False, True, True]
+    assert [row["post_id"] for row in table] == ["same"] * 4 and table[2] == table[3]
+
+
+@pytest.mark.parametrize("post_id", ["=1+1", "=A1", "+1(", "-1+A1", "@sum", "\tx", "=cmd|' /C calc'!A0"])
+def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path, post_id: str) -> None:
+    source = lines(tmp_path / "in.jsonl", json.dumps({"post_id": post_id, "title": "t"}))
+    (row,) = score(source, tmp_path / "out.csv")
+    assert row["post_id"] == ("'" + post_id if not post_id.startswith("\t") else "x")
+    (row,) = score(source, tmp_path / "out.parquet")
+    assert row["post_id"] == post_id.strip()
+
+
+@pytest.mark.parametrize("post_id", ["-dQw4w9WgXcQ", "-1", "+49", "--_-", "a=b", "7"])
+def test_ids_that_call_nothing_stay_as_they_are(tmp_path: Path, post_id: str) -> None:
+    (row,) = score(lines(tmp_path / "in.csv", "post_id,title", f"{post_id},t"), tmp_path / "out.csv")
+    assert row["post_id"] == post_id
+    assert guard_formula(f"{post_id}\n=1") == ("'" * (post_id[0] in "+-") + f"{post_id}\n=1")
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(TEXT, TEXT), max_size=12), st.integers(1, 5), st.sampled_from(["csv", "parquet"]))
+def test_any_text_survives_csv_in_and_out(rows: list[tuple[str, str]], batch_size: int, suffix: str) -> None:
+    with TemporaryDirectory() as folder:
+        source = Path(folder, "in.csv")
+        with source.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, quoting=csv.QUOTE_ALL)
+            writer.writerow(["post_id", "title"])
+            writer.writerows(rows)
+        table = score(source, source.with_name(f"out.{suffix}"), batch_size=batch_size)
+    assert len(table) == len(rows)
+    for number, (row, (post_id, title)) in enumerate(zip(table, rows, strict=True), start=1):
+        wanted = post_id.replace("\0", "").strip() or str(number)
+        assert row["post_id"] == (guard_formula(wanted) if suffix == "csv" else wanted)
+        clean = title.replace("\0", "").strip()
+        assert row["level"] == (LEVELS[len(clean) % 5] if clean else ("" if suffix == "csv" else None))
+
+
+# Not every line end: where a text's second line reads as a record of its own, only its author can tell what is broken.
+FIELD = st.builds(
+    lambda first, lines, end: first + "".join(f"a{end}b{line}" for line in lines),
+    st.text(st.sampled_from('ab ,"'), max_size=8),
+    st.lists(st.text(st.sampled_from('ab "'), max_size=4), max_size=2),
+    st.sampled_from(["\n", "\r", "\r\n"]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(FIELD, min_size=1, max_size=8),
+    st.data(),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    st.booleans(),
+)
+def test_whatever_one_line_is_broken_the_others_come_out(
+    titles: list[str], data: st.DataObject, quoting: int, last: bool
+) -> None:
+    """A line is broken by a quote that opens and does not close, or by a field too many or too few."""
+    place = data.draw(st.integers(0, len(titles) - 1))
+    word = data.draw(st.text(st.sampled_from("ab ,"), max_size=6))
+    broken = data.draw(st.sampled_from([f'x,"{word}', f'"x,{word}', '"', "x", "x,,,,", f'x,"{word},t']))
+    with TemporaryDirectory() as folder:
+        source = Path(folder, "in.csv")
+        with source.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, quoting=quoting)
+            writer.writerow(["post_id", "title", "tags"] if last else ["post_id", "tags", "title"])
+            for number, title in enumerate(titles):
+                if number == place:
+                    file.write(f"{broken}\r\n")
+                else:
+                    writer.writerow([f"id{number}", title, "t"] if last else [f"id{number}", "t", title])
+        rows = list(read_rows(source))
+    assert [row.post_id for row in rows] == [str(n + 1) if n == place else f"id{n}" for n in range(len(titles))]
+    assert [bool(row.error) for row in rows] == [number == place for number in range(len(titles))]
+    assert all(row.title == title.strip() for row, title in zip(rows, titles, strict=True) if not row.error)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=300), st.sampled_from([".csv", ".jsonl", ".parquet"]))
+def test_any_bytes_are_rows_or_one_refusal(data: bytes, suffix: str) -> None:
+    with TemporaryDirectory() as folder:
+        source = Path(folder, f"in{suffix}")
+        source.write_bytes((b"title\n" if suffix == ".csv" else b"") + data)
+        try:
+            rows = list(read_rows(source))
+        except DataError as error:
+            assert str(error).endswith(".")
+        else:
+            assert all(row.error == "" or row.error.endswith(".") for row in rows)

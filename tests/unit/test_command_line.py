@@ -1,0 +1,114 @@
+"""`python -m engine`: arguments, exit codes, signals, a full disk."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.batch_files import lines, read
+
+ROOT = Path(__file__).parents[2]
+
+# The command line with the fake predictor in place of the real one; a number after "slow" is its pause per batch.
+COMMAND = """
+import sys, time, types
+from tests.fake_predictor import FakePredictor
+class Predictor(FakePredictor):
+    def predict(self, posts):
+        time.sleep(float(PAUSE))
+        return super().predict(posts)
+module = types.ModuleType("engine.predictor")
+module.Predictor = Predictor
+sys.modules["engine.predictor"] = module
+from engine.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def run(*arguments: object, pause: float = 0.0) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", f"PAUSE = {pause}\n{COMMAND}", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, engine.__main__ as command\n"
+        "try: command.main(['score', '--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'pyarrow', 'PIL', 'numpy', 'pandas'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--images-root" in done.stdout
+
+
+def test_command_line_scores_and_sums_up(tmp_path: Path) -> None:
+    source = lines(tmp_path / "in.csv", "title", "a", '""', "b")
+    process = run("score", source, "-o", tmp_path / "out.csv", "--batch-size", 2)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0 and said.strip().endswith("2 scored, 1 with errors") and "posts/s" in said
+    assert len(read(tmp_path / "out.csv")) == 3
+    assert (tmp_path / "out.csv").stat().st_mode & 0o777 == source.stat().st_mode & 0o777
+
+
+def test_command_line_refuses_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from engine.__main__ import main
+
+    source = lines(tmp_path / "in.csv", "name", "a")
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["score", str(source), "-o", str(tmp_path / "out.csv")]) == 2
+    assert main(["score", str(tmp_path / "none.csv"), "-o", str(tmp_path / "out.csv")]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 2 and all(line.startswith("error: ") and line.endswith(".") for line in said)
+    assert signal.getsignal(signal.SIGTERM) is before
+    for arguments in (["score", str(source)], ["score", str(source), "-o", "x.csv", "--batch-size", "0"], []):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(("number", "suffix"), [(signal.SIGTERM, "csv"), (signal.SIGINT, "parquet")])
+def test_a_killed_run_leaves_nothing(tmp_path: Path, number: int, suffix: str) -> None:
+    source = lines(tmp_path / "in.csv", "title", *("t" * 100 for _ in range(500)))
+    process = run("score", source, "-o", tmp_path / f"out.{suffix}", "--batch-size", 1, pause=0.1)
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.glob(".out*.tmp")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    assert list(tmp_path.glob(".out*.tmp")) and process.poll() is None
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130 and said.strip().endswith("Stopped; nothing was written.")
+    assert "Traceback" not in said
+    assert os.listdir(tmp_path) == ["in.csv"]
+
+
+def test_ignored_signals_stay_ignored() -> None:
+    from engine.__main__ import _stopped_by_signals
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with _stopped_by_signals():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, suffix: str) -> None:
+    source = lines(tmp_path / "in.csv", "title", *("t" * (index % 300) for index in range(1_000)))
+    code = (
+        "import resource, sys; from tests.fake_predictor import FakePredictor\n"
+        "from engine.batch.score import score_file;"
+        "from engine.errors import DataError; resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))\n"
+        "try: score_file(FakePredictor(), sys.argv[1], sys.argv[2])\n"
+        "except DataError as error: print(error)"
+    )
+    target = tmp_path / f"out.{suffix}"
+    done = subprocess.run([sys.executable, "-c", code, source, target], cwd=ROOT, capture_output=True, text=True)
+    assert "cannot be written" in done.stdout and done.stderr == "", done.stderr
+    assert os.listdir(tmp_path) == ["in.csv"]

@@ -1,0 +1,114 @@
+"""A run: one recipe on one dataset, split and set of features, claimed once; every step goes through it.
+
+    work/runs/<recipe>/   settings.json (what it was made from), members, bundle/, report/, parts of ablations and folds
+    work/test_reads.jsonl   append-only: which step of which run read the test posts, and when
+
+A step resumes where it was stopped, takes over what is finished, and is refused where the claim differs.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from engine.bundle import fingerprint, read_bundle
+from engine.errors import DataError
+from engine.features import default_names, make_features
+from engine.features.encoder_tokens import TOKENS
+from training.data.workspace import Workspace
+from training.features.matrix import FeatureMatrix
+from training.recipes.base import CatBoost, Network, Recipe, experiment
+from training.tables import claim
+
+LEDGER = "test_reads.jsonl"
+
+
+class Run:
+    """The run of a recipe in a work folder. Raises DataError when its folder was made from something else."""
+
+    def __init__(self, work: Path, recipe: Recipe, *, device: str = "auto") -> None:
+        self.work, self.recipe = work, recipe
+        self.folder = work / "runs" / recipe.name
+        self.bundle, self.report = self.folder / "bundle", self.folder / "report"
+        self.workspace = Workspace(work, target=recipe.target)
+        self.matrix = FeatureMatrix(self.workspace, replace(recipe.features, device=device))
+        claim(self.folder, self.made_from, "a run")
+
+    @cached_property
+    def made_from(self) -> dict[str, Any]:
+        """All that decides what the run comes to, hashed or whole."""
+        features = make_features([*self.feature_names, *self.recipe.encoders], self.recipe.features)
+        return {
+            "dataset": self.workspace.dataset["fingerprint"],
+            "split": self.workspace.split_digest,
+            "target": self.workspace.target_digest,
+            "recipe": experiment(self.recipe.config),
+            # What is fitted here has no fingerprint yet: it follows from all of this.
+            "features": {name: feature.fingerprint for name, feature in features.items()},
+        }
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Every feature that members and baselines read and that needs no training of a network."""
+        names = [*self.recipe.baseline_vectors]
+        for spec in (*self.recipe.members, *self.recipe.grid):
+            if isinstance(spec, CatBoost):
+                names += default_names() if spec.features is None else spec.features
+            elif isinstance(spec, Network) and spec.settings.get("tuning") == "frozen":
+                names += [spec.image_encoder + TOKENS, spec.text_encoder + TOKENS]
+        return tuple(dict.fromkeys(names))
+
+    def part(self, name: str, made_from: Mapping[str, Any], what: str) -> Path:
+        """A folder of the run for parts of one step, claimed for this run and what else they were made from."""
+        folder = self.folder / name
+        claim(folder, {**self.made_from, **made_from}, what)
+        return folder
+
+    def elsewhere(self, assignment: pd.Series, protocol: Any) -> FeatureMatrix:
+        """The features under another split, post_id → part."""
+        workspace = replace(self.workspace, protocol=protocol, assignment=assignment)
+        return FeatureMatrix(workspace, self.matrix.settings)
+
+    def read_test(self, step: str) -> None:
+        """Write into the ledger that a step reads the test posts. Call it before the first of them is read."""
+        entry = {
+            "step": step,
+            "recipe": self.recipe.name,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "bundle": fingerprint(read_bundle(self.bundle))[:16] if (self.bundle / "bundle.json").exists() else "",
+            "split": self.workspace.split_digest,
+        }
+        line = json.dumps(entry, sort_keys=True, ensure_ascii=True) + "\n"
+        handle = os.open(self.work / LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            # One write of one line: appends of several processes do not mix.
+            os.write(handle, line.encode("ascii"))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def test_reads(self) -> list[dict[str, str]]:
+        """Every entry of the ledger on this split, oldest first; a line cut off by a crash is left out."""
+        path = self.work / LEDGER
+        entries = []
+        for line in path.read_text(encoding="ascii").splitlines() if path.exists() else []:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if entry.get("split") == self.workspace.split_digest:
+                entries.append({name: entry[name] for name in ("step", "recipe", "at", "bundle")})
+        return entries
+
+    def need_report(self) -> Path:
+        """The folder of the report. Raises DataError when `evaluate` has not written it."""
+        if not (self.report / "report.json").exists():
+            step = f"python -m training evaluate --recipe {self.recipe.name}"
+            raise DataError(f"{self.report} holds no report; run `{step}` first.")
+        return self.report
