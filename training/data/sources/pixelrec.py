@@ -33,6 +33,8 @@ FOLDERS = ("cover", "image")
 
 # Beside the columns of a row read from a table: what is wrong with it, or None.
 MALFORMED = "(malformed)"
+# The longest cell that is read, in characters.
+MAX_CELL = 131_072
 
 Row = dict[str, object]
 
@@ -117,6 +119,8 @@ def _header(path: Path) -> list[str]:
 def _rows(path: Path) -> Iterator[Row]:
     """Rows of a CSV file by column name, those that are no CSV or do not fit the header marked as MALFORMED."""
     header = _header(path)
+    # Of the whole process: whoever else reads CSV in it may have set another.
+    csv.field_size_limit(MAX_CELL)
     with _open(path) as file:
         for record in islice(_records(file), 1, None):
             problem = record.problem
