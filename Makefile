@@ -1,11 +1,11 @@
-# make app | dashboard | check | lint | test | test-fast | test-lowest | format | licences
+# make app | dashboard | check | lint | test | test-fast | test-lowest | format | licences | screenshots
 #
 # Each installs what it needs into .venv first, and again when a requirements file changes.
 #   PYTHON=python3.12                                        another interpreter, 3.11 or newer
 #   TORCH_INDEX=https://download.pytorch.org/whl/cpu         where PyTorch comes from; empty for pip's own choice
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app dashboard check lint test test-fast test-lowest format licences
+.PHONY: help app dashboard check lint test test-fast test-lowest format licences screenshots
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -66,6 +66,9 @@ format: $(DEV)
 
 licences: $(APP)
 	@$(BIN)/python scripts/licences.py
+
+screenshots: $(DEV)
+	$(BIN)/python scripts/screenshots.py
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (on Debian: apt-get install python3-venv)." >&2; exit 1; }

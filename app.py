@@ -5,6 +5,7 @@ Run it with `python app.py`; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say where
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 with contextlib.suppress(ImportError):
@@ -12,10 +13,15 @@ with contextlib.suppress(ImportError):
     import spaces  # noqa: F401
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from engine.posts import MAX_DESCRIPTION, MAX_TITLE
+from ui.api import publish
+from ui.arrivals import SECONDS_KEPT
+from ui.cut import SAY_CUT
 from ui.examples import ON_CLICK, example_cards
-from ui.explanation import FIRST, GRADIENTS, SHAPLEY
+from ui.explanation import METHODS, ON_SLIDE, OWEN
+from ui.folder import own_folder
 from ui.handlers import Page
 from ui.model import load_shipped, zero_gpu
 from ui.theme import SESSIONS, launch_settings
@@ -29,15 +35,23 @@ HEADER = (
     '<header class="fi-header"><h1>First Impressions</h1>'
     "<p>See how a post is likely to land, before you publish it.</p></header>"
 )
-SECONDS_KEPT = 3600
 
 # Two cores must survive a crowd: an explanation keeps both busy, a prediction one.
 ONE_A_CORE: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "predict"}
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "explain"}
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
-STALE = "() => { document.querySelector('#verdict')?.classList.add('fi-stale'); }"
-FRESH = "(...draft) => { document.querySelector('#verdict')?.classList.remove('fi-stale'); return draft; }"
+STALE = "() => { document.querySelector('.fi-columns')?.classList.add('fi-stale'); }"
+# What was typed last before Enter is announced after it.
+FRESH = """(...draft) => {
+  const columns = document.querySelector('.fi-columns');
+  for (const wait of [0, 150]) setTimeout(() => columns?.classList.remove('fi-stale'), wait);
+  return draft;
+}"""
+# Regions that are read out when they change must be there, and known, before they do.
+SPOKEN = """() => {
+  for (const name of ['#verdict', '#reasons']) document.querySelector(name)?.setAttribute('aria-live', 'polite');
+}"""
 SHOW = """() => {
   const verdict = document.querySelector('#verdict');
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
@@ -48,7 +62,9 @@ SHOW = """() => {
 def build(predictor_loader: Callable[[], "Predictor"] = load_shipped) -> gr.Blocks:
     """The page; `predictor_loader` runs once, in the background, when the page is built."""
     page = Page(predictor_loader)
-    with gr.Blocks(title="First Impressions", analytics_enabled=False, delete_cache=(300, SECONDS_KEPT)) as demo:
+    # Once: after SIGTERM it is gone, and nothing may bring it back.
+    Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
+    with gr.Blocks(title="First Impressions", analytics_enabled=False) as demo:
         gr.HTML(HEADER)
         draft = gr.State(None, time_to_live=SECONDS_KEPT)
         with gr.Row(elem_classes="fi-columns"):
@@ -82,11 +98,10 @@ def build(predictor_loader: Callable[[], "Predictor"] = load_shipped) -> gr.Bloc
                 answer = gr.HTML(EMPTY, elem_id="verdict")
                 with gr.Tabs(elem_id="more"):
                     with gr.Tab("Explanation"):
-                        method = gr.Radio([SHAPLEY, GRADIENTS], value=SHAPLEY, label="Method", visible=False)
+                        choices = [(label, name) for name, label in METHODS.items()]
+                        method = gr.Radio(choices, value=OWEN, label="Method", visible=False, elem_id="method")
                         explain = gr.Button("Explain this answer", elem_id="explain")
-                        reasons = gr.HTML(FIRST, elem_id="reasons")
-                        words = gr.HighlightedText(label="Words: what each one added", visible=False, elem_id="words")
-                        fine_print = gr.HTML()
+                        reasons = gr.HTML("", js_on_load=ON_SLIDE, elem_id="reasons")
                     with gr.Tab("Details"):
                         votes = gr.HTML()
                         with gr.Accordion("This prediction as JSON", open=False):
@@ -94,16 +109,12 @@ def build(predictor_loader: Callable[[], "Predictor"] = load_shipped) -> gr.Bloc
                         facts = gr.HTML(elem_id="facts")
 
         inputs = [picture, title, tags, description]
-        explained = [reasons, words, fine_print]
-        outcome = [answer, votes, record, *explained, draft]
+        outcome = [answer, votes, record, reasons, draft]
         # Declared before the page's own events, which would take these names.
-        with gr.Row(visible=False):
-            told = gr.JSON()
-            gr.Button().click(page.api_predict, inputs, told, api_name="predict", **ONE_A_CORE)
-            gr.Button().click(page.api_explain, [*inputs, method], told, api_name="explain", **ONE_AT_A_TIME)
+        publish(page, ONE_A_CORE, ONE_AT_A_TIME)
 
         explaining = explain.click(
-            page.explain, [draft, method], explained, show_progress_on=reasons, **ONE_AT_A_TIME, **PRIVATE
+            page.explain, [draft, method], reasons, show_progress="hidden", **ONE_AT_A_TIME, **PRIVATE
         )
         ask: dict[str, Any] = {"fn": page.predict, "inputs": inputs, "outputs": outcome, "js": FRESH}
         # An explanation still under way would otherwise land beside the next draft's verdict.
@@ -116,7 +127,10 @@ def build(predictor_loader: Callable[[], "Predictor"] = load_shipped) -> gr.Bloc
         for edited in (title.input, tags.input, description.input, picture.upload, picture.clear):
             edited(None, js=STALE)
         shown = [tags, description, method, facts, answer]
-        demo.load(page.describe, None, shown, show_progress="hidden", **PRIVATE)
+        demo.load(page.describe, None, shown, show_progress="hidden", js=SPOKEN, **PRIVATE)
+        demo.load(None, js=SAY_CUT)
+        for done_with in (picture.clear, clear.click):
+            done_with(page.uploads.forget, None, None, queue=False, **PRIVATE)
         demo.unload(page.uploads.forget)
 
     # `launch` takes this as an argument, `mount_gradio_app` from here.
@@ -130,4 +144,5 @@ def build(predictor_loader: Callable[[], "Predictor"] = load_shipped) -> gr.Bloc
 
 
 if __name__ == "__main__":
-    build().launch(**launch_settings())
+    with own_folder():
+        build().launch(**launch_settings())

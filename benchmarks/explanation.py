@@ -3,8 +3,8 @@
     python -m benchmarks.explanation [--bundle models/youtube/bundle] [--rounds 5] [--json FILE]
 
 Reference: the predictor's encoders alone, on as many picture and text variants as the explanation encodes, in batches
-as full as its own. Both run in turns in one process, and the ratio is that of the medians. Everything the explanation
-adds is in it: superpixels, masks, heads and calibration, Shapley bookkeeping.
+as full as its own, side by side. Both run in turns in one process, and the ratio is that of the medians. Everything the
+explanation adds is in it: superpixels, masks, heads, calibration and bookkeeping.
 """
 
 import argparse
@@ -18,7 +18,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import hardware
-from engine.explain import regions, shapley
+from engine import threads
+from engine.explain import owen, regions
 from engine.explain.game import VARIANTS_PER_CALL
 from engine.explain.words import split_title
 from engine.posts import Post
@@ -56,8 +57,8 @@ def forward(predictor: Predictor, pictures: list[Image.Image], texts: list[Post]
     for encoder in predictor.encoders.values():
         words = [text.text(predictor.bundle.text_fields) for text in texts]
         items: Sequence[Any] = pictures if encoder.modality == "image" else words
-        for start in range(0, len(items), VARIANTS_PER_CALL):
-            encoder.encode(items[start : start + VARIANTS_PER_CALL])
+        parts = [items[start : start + VARIANTS_PER_CALL] for start in range(0, len(items), VARIANTS_PER_CALL)]
+        list(threads.in_order(encoder.encode, parts))
     return time.perf_counter() - started
 
 
@@ -69,26 +70,26 @@ def main() -> None:
     options = parser.parse_args()
     predictor = Predictor.load(options.bundle)
     post = example()
-    explanation = shapley.explain(predictor, post)
-    assert post.image is not None and explanation.standard_errors is not None
+    explanation = owen.explain(predictor, post)
+    assert post.image is not None and explanation.half_widths is not None
     pictures = picture_variants(post.image, explanation.image_passes)
     texts = text_variants(post.title, explanation.text_passes)
     forward(predictor, pictures, texts)
     explained, bare = [], []
     for number in range(options.rounds):
-        explained.append(shapley.explain(predictor, post, seed=number).seconds)
+        explained.append(owen.explain(predictor, post, seed=number).seconds)
         bare.append(forward(predictor, pictures, texts))
     whole, part = statistics.median(explained), statistics.median(bare)
     print(
         f"{explanation.image_passes} pictures, {explanation.text_passes} texts, {explanation.evaluations} coalitions: "
         f"explanation {whole:.2f} s, forward passes alone {part:.2f} s; "
-        f"mean standard error {explanation.standard_errors.mean():.4f} levels, "
+        f"widest interval ±{explanation.half_widths.max():.4f} levels, "
         f"largest value {explanation.scale:.4f}"
     )
     print(f"ratio {whole / part:.3f} (target ≤ {TARGET})")
     if options.json:
         figures = {"explanation": (whole, "s"), "forward passes": (part, "s")}
-        what = "one explanation (Shapley values), against the forward passes it cannot do without"
+        what = "one explanation (Owen values), against the forward passes it cannot do without"
         hardware.merge(options.json, "explanation", hardware.entry(what, whole / part, TARGET, figures, options.rounds))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from engine import threads
 from engine.errors import DataError
@@ -16,16 +16,23 @@ VERSIONS = ("torch", "transformers", "captum", "catboost", "gradio")
 PROCESSORS = Path("/proc/cpuinfo")
 
 Figures = Mapping[str, tuple[float, str]]
+Better = Literal["higher", "lower"]
 
 
-def entry(what: str, ratio: float, target: float, figures: Figures, rounds: int) -> dict[str, Any]:
-    """What a benchmark found: `what` names the measured and its reference, `figures` maps names to (median, unit)."""
+def entry(
+    what: str, ratio: float, target: float, figures: Figures, rounds: int, better: Better = "lower"
+) -> dict[str, Any]:
+    """What a benchmark found: `what` names the measured and its reference, `figures` maps names to (median, unit).
+
+    `better` says on which side of the target a ratio is good: those of times are at most that, of rates at least.
+    """
     import torch
 
     return {
         "what": what,
         "ratio": round(ratio, 3),
         "target": target,
+        "better": better,
         "figures": [
             {"name": name, "value": float(f"{value:.3g}"), "unit": unit} for name, (value, unit) in figures.items()
         ],

@@ -44,6 +44,12 @@ CHECKS = (
         _repeated("predictions", "model", "view", "split", "post_id"),
         "the same post more than once under one model, view and split",
     ),
+    ("guard", _any("IS NULL", "view", "origin", "kind", "metric", "n"), "nulls"),
+    (
+        "guard",
+        "metric IN ('withheld', 'near_prior', 'abstained') AND coalesce(value, -1) NOT BETWEEN 0 AND 1",
+        "shares outside of 0 to 1",
+    ),
     ("predictions", "post_id NOT IN (SELECT post_id FROM posts)", "posts that posts.parquet lacks"),
 )
 

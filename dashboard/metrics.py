@@ -101,6 +101,16 @@ CATALOGUE = {
             "What the values of all parts fail to account for of the answer.",
             "lower",
         ),
+        Metric("withheld", "Turned away", "Share that the guard keeps the model from answering.", None),
+        Metric(
+            "near_prior",
+            "Told only the usual",
+            "Share turned away, or answered with no probability further than .05 from what is usual.",
+            None,
+        ),
+        Metric("abstained", "Abstained", "Share turned away, or left unanswered for any other reason.", None),
+        Metric("src_guarded", "SRC with the guard", "SRC when posts that are turned away rank in the middle."),
+        Metric("src_difference", "Change in SRC", "SRC with the guard minus SRC without it."),
         Metric("seconds", "Seconds", "Time that one explanation took.", "lower"),
     )
 }

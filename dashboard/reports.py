@@ -36,6 +36,7 @@ COLUMNS: dict[str, frozenset[str]] = {
     "reliability": frozenset("model view split level bin_low bin_high confidence frequency n".split()),
     "differences": frozenset("model view reference reference_view metric delta low high n".split()),
     "coverage": frozenset("model view split level metric value low high n".split()),
+    "guard": frozenset("view origin kind metric value low high n".split()),
     "curves": frozenset("model epoch step split metric value".split()),
     "ablations": frozenset("family ablation reference seed split metric value reference_value".split()),
     "comparisons": frozenset("ablation reference metric delta low high seeds n".split()),

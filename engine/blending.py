@@ -1,6 +1,6 @@
 """From the members' outputs to one calibrated answer: pooled, tempered, with its sets and interval."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -47,4 +47,16 @@ class Calibration:
             level_sets=sets,
             abstain=self.abstention.apply(probabilities, sets),
             members=dict(outputs),
+        )
+
+    def usual(self, view: View, prior: Sequence[float]) -> BatchPrediction:
+        """The answer for one post of which nothing is known: the prior, the middle score, every level possible."""
+        probabilities, log_score = np.array([prior]), np.array([self.fit.intercept])
+        return BatchPrediction(
+            view=view,
+            probabilities=probabilities,
+            log_score=log_score,
+            interval=self.interval.apply(probabilities, log_score),
+            level_sets=np.array([[0, len(prior) - 1]]),
+            abstain=np.array([True]),
         )

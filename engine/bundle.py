@@ -19,12 +19,13 @@ from engine.prediction import View
 
 MANIFEST = "bundle.json"
 CARD = "README.md"
-FORMAT = 2
-FEATURES, MEMBERS = "features", "members"
+FORMAT = 3
+FEATURES, MEMBERS, GUARDS = "features", "members", "guards"
 # Far above any real manifest; parsing a giant one would only fill the memory.
 MOST_BYTES = 20_000_000
 
 Name = Annotated[str, StringConstraints(pattern=r"^[\w][\w .+-]{0,99}$")]
+Side = Literal["image", "text"]
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -72,20 +73,36 @@ class ViewFit(_Strict):
     abstention: dict[str, Any]
 
 
-class Bundle(_Strict):
-    """The manifest, bundle.json. `test_metrics` are figures of the report, `notes` sentences to show with them."""
+class GuardFit(_Strict):
+    """What keeps the model from answering to one side of a post that is unlike what it learned from.
 
-    format: Literal[2] = 2
+    The feature it looks at, and how strange that may look; `share` of the validation posts look stranger.
+    """
+
+    feature: Name
+    threshold: FiniteFloat
+    share: Share
+
+
+class Bundle(_Strict):
+    """The manifest, bundle.json. `test_metrics` are figures of the report, `notes` sentences to show with them.
+
+    `score_quantiles` are those of the training posts' log scores, from the lowest to the highest in equal steps.
+    """
+
+    format: Literal[3] = 3
     name: str
     recipe: str
     created: str
     score_formula: str
     cuts: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
     prior: tuple[Share, Share, Share, Share, Share]
+    score_quantiles: tuple[FiniteFloat, ...] = Field(min_length=2)
     text_fields: tuple[str, ...]
     features: tuple[FeatureEntry, ...] = ()
     members: tuple[MemberEntry, ...] = ()
     views: dict[View, ViewFit]
+    guards: dict[Side, GuardFit] = {}
     data: dict[str, Any]
     test_metrics: dict[str, Any] = {}
     notes: tuple[str, ...] = ()
@@ -95,6 +112,10 @@ class Bundle(_Strict):
     def _fits_together(self) -> Self:
         if not math.isclose(sum(self.prior), 1.0, abs_tol=1e-6) or list(self.cuts) != sorted(self.cuts):
             raise ValueError("prior or cuts are none")
+        if list(self.score_quantiles) != sorted(self.score_quantiles):
+            raise ValueError("quantiles are none")
+        if unknown := {guard.feature for guard in self.guards.values()} - {feature.name for feature in self.features}:
+            raise ValueError(f"a guard reads a feature that is not there: {min(unknown)}")
         members = {member.name for member in self.members}
         named = {name for fit in self.views.values() for name in (*fit.probability_weights, *fit.score_weights)}
         if self.members and not named <= members:

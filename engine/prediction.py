@@ -57,9 +57,11 @@ class Prediction:
     """The answer for one post.
 
     `probabilities` are calibrated, in level order 0..4, and sum to 1. `score` is an engagement score (a rate, not a
-    log) with its 80 % interval. `level_set` is the conformal 90 % set, consecutive levels. `prior` is the share of
-    each level in the training split. `reason` says why `abstain` is set ("" otherwise). `note` says which side of
-    the post the model did not see, or did not read.
+    log) with its 80 % interval, `percentiles` the share of training posts below the score and below both ends of the
+    interval. `level_set` is the conformal 90 % set, consecutive levels. `prior` is the share of
+    each level in the training split. `reason` says why `abstain` is set ("" otherwise); `strange` names the side that
+    is unlike all that the model learned from, and then the probabilities are the prior. `note` says which side of the
+    post the model did not see, or did not read.
     """
 
     post_id: str
@@ -70,11 +72,13 @@ class Prediction:
     score: float
     score_low: float
     score_high: float
+    percentiles: tuple[float, float, float]
     level_set: tuple[int, ...]
     prior: tuple[float, ...]
     abstain: bool
     reason: str
     note: str
+    strange: Literal["image", "text"] | None = None
     members: tuple[MemberPrediction, ...] = ()
 
     @property

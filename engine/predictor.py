@@ -1,23 +1,25 @@
 """The one front door: a bundle in, posts in, predictions out.
 
-A post's way: features (`extractor`) → outputs of the members → blend and calibration → its prediction.
+A post's way: features (`extractor`) → outputs of the members → blend and calibration → guard → its prediction.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from engine import threads
 from engine.abstention import Abstention
 from engine.blending import Calibration
-from engine.bundle import FEATURES, MEMBERS, Bundle, FeatureEntry, read_bundle
+from engine.bundle import FEATURES, GUARDS, MEMBERS, Bundle, FeatureEntry, Side, read_bundle
 from engine.encoders.base import Encoder
 from engine.errors import BundleError, EncoderError, FirstImpressionsError, PostError
 from engine.features import find_kind
 from engine.features.base import Feature, Values
 from engine.features.encoder_vector import EncoderVector
-from engine.features.extractor import Extractor
+from engine.features.extractor import SIDES, Extractor
+from engine.guard import REASONS, Guard
 from engine.members import Member, NetworkMember, load_member
 from engine.posts import Post
 from engine.prediction import BatchPrediction, MemberPrediction, Prediction, View
@@ -33,11 +35,19 @@ UNANSWERED = "This model answers nothing to a {} alone; give the post a {} too."
 
 
 class Predictor:
-    """Features, members and calibration of one bundle. Not bound to a post: it may be shared between visitors."""
+    """Features, members, calibration and guards of one bundle. Not bound to a post: visitors may share it."""
 
-    def __init__(self, bundle: Bundle, features: Mapping[str, Feature], members: Sequence[Member]) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        features: Mapping[str, Feature],
+        members: Sequence[Member],
+        guards: Mapping[Side, Guard] | None = None,
+    ) -> None:
         self.bundle = bundle
         self.members = tuple(members)
+        self.guards = dict(guards or {})
+        self._guarded = Extractor(features, {guard.fit.feature for guard in self.guards.values()})
         reads = {name for member in members for names in member.reads.values() for name in names}
         self.extractor = Extractor(features, reads)
         self._calibrations = {view: Calibration(fit) for view, fit in bundle.views.items()}
@@ -59,7 +69,11 @@ class Predictor:
             members = [
                 load_member(folder / MEMBERS, entry.kind, entry.name, entry.config, device) for entry in bundle.members
             ]
-            return cls(bundle, features, members)
+            guards = {
+                side: Guard.load(folder / GUARDS, side, fit, features[fit.feature])
+                for side, fit in bundle.guards.items()
+            }
+            return cls(bundle, features, members, guards)
         except (BundleError, EncoderError):
             raise
         # Whoever sealed a bundle may have put anything into it, and the libraries that read it raise as they please.
@@ -88,9 +102,28 @@ class Predictor:
         for view in set(views):
             rows = [row for row, found in enumerate(views) if found == view]
             chosen = [posts[row] for row in rows]
-            batch = self.predict_features(view, self.extractor.compute(chosen, view))
-            predictions.update((row, self._prediction(posts[row], batch, place)) for place, row in enumerate(rows))
+            features = self.extractor.compute(chosen, view)
+            batch, strange = self.predict_features(view, features), self.strange(chosen, view, features)
+            for place, row in enumerate(rows):
+                side = next((side for side, found in strange.items() if found[place]), None)
+                predictions[row] = self._prediction(posts[row], batch, place, side)
         return [predictions[row] for row in range(len(posts))]
+
+    def strange(
+        self, posts: Sequence[Post], view: View, known: Mapping[str, Values]
+    ) -> dict[Side, npt.NDArray[np.bool_]]:
+        """Of n posts, by side, whether the guard keeps the model from answering to it, (n,).
+
+        Features in `known` are there already and not computed again.
+        """
+        features = self._guarded.compute(posts, view, known)
+        guards = {side: self.guards[side] for side in SIDES[view] if side in self.guards}
+        return {side: guard.is_strange(features[guard.fit.feature]) for side, guard in guards.items()}
+
+    def percentile(self, log_scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Share of the training posts whose score lies below each of the given log scores, 0..1."""
+        quantiles = np.array(self.bundle.score_quantiles)
+        return np.interp(np.asarray(log_scores, dtype=np.float64), quantiles, np.linspace(0, 1, len(quantiles)))
 
     def predict_features(self, view: View, features: Mapping[str, Values]) -> BatchPrediction:
         """The calibrated answer for n posts from their features."""
@@ -98,6 +131,10 @@ class Predictor:
         weighed = {*fit.probability_weights, *fit.score_weights}
         outputs = {member.name: member.predict(view, features) for member in self.members if member.name in weighed}
         return self._calibrations[view].apply(view, outputs)
+
+    def usual(self, view: View) -> BatchPrediction:
+        """What is said instead of an answer that the guard withholds: what is usual, for one post."""
+        return self._calibrations[view].usual(view, self.bundle.prior)
 
     def view_of(self, post: Post) -> View:
         """The sides of a post that the model can read. Raises PostError when it has none or cannot answer them."""
@@ -109,25 +146,32 @@ class Predictor:
             raise PostError(UNANSWERED.format(*(("title", "picture") if has_text else ("picture", "title"))))
         return view
 
-    def _prediction(self, post: Post, batch: BatchPrediction, row: int) -> Prediction:
+    def _prediction(self, post: Post, batch: BatchPrediction, row: int, strange: Side | None) -> Prediction:
+        """The prediction of one row; where a side is `strange`, what is usual takes the place of what members say."""
         view, fit = batch.view, self.bundle.views[batch.view]
+        if strange is not None:
+            batch, row = self.usual(view), 0
         probabilities = tuple(batch.probabilities[row].tolist())
-        low, high = np.exp(batch.interval[row]).tolist()
+        logs = (float(batch.log_score[row]), *batch.interval[row].tolist())
+        score, low, high = np.exp(logs).tolist()
         first, last = batch.level_sets[row].tolist()
         abstain = bool(batch.abstain[row])
+        reason = Abstention.reason(first, last) if abstain else ""
         return Prediction(
             post_id=post.post_id,
             view=view,
-            level=int(np.argmax(probabilities)),
+            level=int(np.argmax(probabilities)) if strange is None else round(float(batch.expected_level[row])),
             probabilities=probabilities,
             expected_level=float(batch.expected_level[row]),
-            score=float(np.exp(batch.log_score[row])),
+            score=score,
             score_low=low,
             score_high=high,
+            percentiles=tuple(self.percentile(logs).tolist()),
             level_set=tuple(range(first, last + 1)),
             prior=self.bundle.prior,
             abstain=abstain,
-            reason=Abstention.reason(first, last) if abstain else "",
+            reason=reason if strange is None else REASONS[strange],
+            strange=strange,
             note=self._note(post, view),
             members=tuple(
                 MemberPrediction(

@@ -39,6 +39,7 @@ class FakePredictor:
             score=float(post.image.width) if post.image is not None else float(len(post.tags)),
             score_low=0.0,
             score_high=float(len(post.description)),
+            percentiles=(0.5, 0.1, 0.9),
             level_set=(level,),
             prior=(0.2,) * 5,
             abstain=level == 2,

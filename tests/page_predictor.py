@@ -116,6 +116,7 @@ class PagePredictor:
             score=float(np.exp(log_score)),
             score_low=float(np.exp(log_score - 0.7)),
             score_high=float(np.exp(log_score + 0.7)),
+            percentiles=(0.62, 0.31, 0.88),
             level_set=tuple(range(low, high + 1)),
             prior=PRIOR,
             abstain=False,

@@ -23,6 +23,8 @@ POSTS = 300
 RECIPE, TREES = "tiny", "tiny_trees"
 # The command line draws a thousand, which takes a minute.
 RESAMPLES = 60
+# Of each kind of junk; the command line makes up 200.
+JUNK = 6
 # Words that many titles share, in two languages: rare ones would bind posts into groups.
 WORDS = (
     "the people with their house under water and every morning after that night".split(),
@@ -109,11 +111,11 @@ def make_report(folder: Path) -> Path:
         _step(work, "prepare", "--data", str(source))
         _step(work, "split")
         _step(work, "train", "--recipe", TREES)
-        evaluate(work, trees, resamples=RESAMPLES)
+        evaluate(work, trees, resamples=RESAMPLES, junk=JUNK)
         for protocol in ("grouped", "random"):
             _step(work, "crossvalidate", "--recipe", TREES, "--folds", "2", "--protocol", protocol)
         _step(work, "train", "--recipe", RECIPE)
-        evaluate(work, blend, resamples=RESAMPLES)
+        evaluate(work, blend, resamples=RESAMPLES, junk=JUNK)
         with patch.object(variants, "TREES", few), patch.object(ablations, "TREES", few):
             ablations.ablate(work, blend, seeds=2, resamples=RESAMPLES)
         _step(work, "explain", "--recipe", RECIPE, "--posts", "3")

@@ -47,19 +47,20 @@ def record(prediction: Prediction, scale: Scale) -> dict[str, Any]:
 
 def members_table(prediction: Prediction, scale: Scale) -> str:
     """HTML table of the members' votes before blending."""
-    if not prediction.members:
+    total = sum(vote.weight for vote in prediction.members)
+    if not total or prediction.strange is not None:
         return ""
     rows = "".join(
         f'<tr><th scope="row">{escape(vote.member)}</th><td>{vote_bars(vote.probabilities)}</td>'
         f"<td>{_leaning(vote.probabilities)}</td>"
-        f"<td>{scale.number(exp(vote.log_score))}</td><td>{vote.weight:.2f}</td></tr>"
+        f"<td>{scale.number(exp(vote.log_score))}</td><td>{percent(vote.weight / total)}</td></tr>"
         for vote in prediction.members
     )
     return (
         '<section class="fi-card"><h3>How the members of the blend voted</h3>'
         '<div class="fi-scroll" tabindex="0"><table>'
         '<thead><tr><th scope="col">Member</th><th scope="col">Levels</th><th scope="col">Leans to</th>'
-        f'<th scope="col">{scale.unit.capitalize()}</th><th scope="col">Weight</th></tr></thead>'
+        f'<th scope="col">{scale.unit.capitalize()}</th><th scope="col">Share</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div></section>"
     )
 
@@ -103,7 +104,7 @@ def _figures(bundle: "Bundle") -> str:
     return (
         f'<div class="fi-scroll" tabindex="0"><table>'
         f"<caption>On {tested} it never saw, with 95&nbsp;% intervals</caption>"
-        f"<thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 

@@ -9,47 +9,112 @@ import numpy as np
 from PIL import Image
 
 from engine.explain.base import Explanation
+from engine.explain.render import heat_limit
 from engine.scoring import LEVELS
 from ui.bars import percent
 
-SHAPLEY = "Whole model (Shapley)"
-GRADIENTS = "Fast (Integrated Gradients)"
+OWEN, GRADIENTS = "owen", "integrated_gradients"
+METHODS = {OWEN: "Whole model (Owen values)", GRADIENTS: "Network alone (Integrated Gradients)"}
 HINT = (
     '<section class="fi-card fi-quiet"><p>See which parts of the picture and which words raised or lowered the '
     "answer. It takes a few seconds, because the draft is answered again many times with parts of it removed.</p>"
     "</section>"
 )
-FIRST = '<section class="fi-card fi-quiet"><p>Predict a draft first; then its answer can be explained.</p></section>'
+WORKING = '<section class="fi-card fi-quiet"><p>Taking parts of the draft away, one by one …</p></section>'
 NEGLIGIBLE = 0.005
 # Below full strength, so that the text on it stays legible in both colour schemes.
 STRONGEST = 0.6
 LEADING_WORDS = 3
+# Longer side of the picture as it is shown.
+SHOWN_SIDE = 640
+# Movements smaller than this, in levels, have no direction worth a word.
+STILL = 0.05
+# The page hands the slider's place on to the layer of the heat map.
+ON_SLIDE = """
+element.addEventListener('input', (event) => {
+  if (event.target.matches('.fi-opacity')) element.style.setProperty('--heat', event.target.value / 100);
+});
+"""
 
 
-def heat_map(overlay: Image.Image | None, explanation: Explanation) -> str:
-    """HTML figure of the heat map, the picture inlined: so no copy of a draft lies in a folder of the server."""
-    if overlay is None:
+def heat_map(explanation: Explanation, picture: Image.Image | None, layer: Image.Image | None) -> str:
+    """HTML of the picture, and beside it the picture under its heat map, both inlined: no copy of a draft is filed."""
+    if picture is None or layer is None:
         return ""
-    buffer = BytesIO()
-    overlay.convert("RGB").save(buffer, "JPEG", quality=88)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    small = picture.convert("RGB")
+    small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    plain = f'<img src="{_inlined(small, "JPEG")}" alt="The picture">'
+    heat = f'<img class="fi-layer" src="{_inlined(layer, "PNG")}" alt="{escape(_spoken(explanation))}">'
+    limit = heat_limit(explanation)
+    ends = ("lowers", "raises") if explanation.pixel_values is not None else (f"−{limit:.2f}", f"+{limit:.2f} levels")
     return (
-        f'<figure class="fi-heat"><img src="data:image/jpeg;base64,{data}" alt="{escape(_spoken(explanation))}">'
-        '<figcaption><span><i class="fi-raises" aria-hidden="true"></i>raises the answer</span>'
-        '<span><i class="fi-lowers" aria-hidden="true"></i>lowers it</span></figcaption></figure>'
+        f'<div class="fi-heat"><figure>{plain}</figure><figure class="fi-stack">{plain}{heat}</figure></div>'
+        f'<div class="fi-heat-scale"><span>{ends[0]}</span><i aria-hidden="true"></i><span>{ends[1]}</span>'
+        '<label>Opacity <input class="fi-opacity" type="range" min="0" max="100" value="75"></label></div>'
+        f"{_doubt(explanation)}"
     )
 
 
-def explanation_panel(explanation: Explanation, overlay: Image.Image | None) -> str:
-    """HTML of what moved the answer: from the base value to the value, shares of both sides, heat map."""
+def _inlined(picture: Image.Image, kind: str) -> str:
+    buffer = BytesIO()
+    picture.save(buffer, kind, quality=88)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def _doubt(explanation: Explanation) -> str:
+    """A sentence where some regions' values lie within their own noise; those are left clear."""
+    parts = 0 if explanation.segment_values is None else len(explanation.segment_values)
+    count = int((~explanation.certain[:parts]).sum())
+    if not count or explanation.half_widths is None:
+        return ""
     return (
-        f'<section class="fi-card fi-why" aria-live="polite"><h3>{escape(summary(explanation))}</h3>'
-        f"{_journey(explanation)}{_shares(explanation)}{heat_map(overlay, explanation)}</section>"
+        f'<p class="fi-small">{count} of {parts} parts are left clear: what they did lies within the noise of this '
+        f"estimate (±{float(explanation.half_widths.max()):.2f} levels).</p>"
+    )
+
+
+def explanation_panel(
+    explanation: Explanation,
+    picture: Image.Image | None,
+    layer: Image.Image | None,
+    share: float = 1.0,
+    whole: tuple[float, float] | None = None,
+) -> str:
+    """HTML of what moved the answer: the way from the base value to the value, words, heat map, fine print.
+
+    `share` is how much of the work is done. `whole` are base value and value of the whole model, where the explanation
+    is of a part of it.
+    """
+    alone = '<p class="fi-kicker">The network alone</p>' if whole else ""
+    contradiction = escape(disagreement(explanation, whole)) if whole else ""
+    note = f'<p class="fi-note">{contradiction}</p>' if contradiction else ""
+    return (
+        f'<section class="fi-card fi-why" aria-busy="{"false" if share >= 1 else "true"}">'
+        f"{alone}<h3>{escape(summary(explanation))}</h3>{note}"
+        f"{_journey(explanation)}{_words(explanation)}{_shares(explanation)}"
+        f"{heat_map(explanation, picture, layer)}{_progress(share)}{fine_print(explanation)}</section>"
+    )
+
+
+def _progress(share: float) -> str:
+    if share >= 1:
+        return ""
+    return f'<p class="fi-small"><progress value="{share:.2f}"></progress> Now the parts of the picture …</p>'
+
+
+def disagreement(explanation: Explanation, whole: tuple[float, float]) -> str:
+    """Why the network alone moves another way than the whole model; "" where it does not."""
+    moved, all_moved = explanation.value - explanation.base_value, whole[1] - whole[0]
+    if moved * all_moved >= 0 or min(abs(moved), abs(all_moved)) < STILL:
+        return ""
+    return (
+        f"The whole model goes the other way, {'up' if all_moved > 0 else 'down'} by {abs(all_moved):.1f} levels: its "
+        "other members, such as trees on statistics of picture and title, outweigh the network and have no gradients."
     )
 
 
 def fine_print(explanation: Explanation) -> str:
-    """HTML list: what is attributed, against which baseline, how exactly, at what cost."""
+    """HTML list, folded: what is attributed, against which baseline, how exactly, at what cost."""
     facts = [
         f"Method: {explanation.method}. Attributed: the {explanation.target}.",
         f"From {explanation.base_value:.2f} (nothing shown) to {explanation.value:.2f} (this draft); the parts add up "
@@ -58,9 +123,26 @@ def fine_print(explanation: Explanation) -> str:
         f"Cost: {explanation.seconds:.1f} seconds, {explanation.evaluations:,} variants of the draft answered.",
     ]
     items = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
+    return f'<details class="fi-fine"><summary>How this was measured</summary><ul>{items}</ul></details>'
+
+
+def _words(explanation: Explanation) -> str:
+    """HTML of the title, each piece coloured by what it did, with the strongest in words below."""
+    pieces = [*explanation.words, *((f" [{name}]", value) for name, value in explanation.fields)]
+    if not pieces:
+        return ""
+    strongest = float(np.abs(explanation.text_values).max(initial=0.0)) or 1.0
+    spans = "".join(_word(text, value, strongest) for text, value in pieces)
     leaders = leading_words(explanation)
     told = f'<p class="fi-leaders">{escape(leaders)}</p>' if leaders else ""
-    return f'{told}<ul class="fi-fine">{items}</ul>'
+    return f'<p class="fi-words" id="words">{spans}</p>{told}'
+
+
+def _word(text: str, value: float, strongest: float) -> str:
+    kind = "fi-plain" if abs(value) < NEGLIGIBLE else "fi-raises" if value > 0 else "fi-lowers"
+    strength = STRONGEST * abs(value) / strongest
+    told = f"{'+' if value > 0 else '−'}{abs(value):.2f} levels"
+    return f'<span class="{kind}" style="--strength:{strength:.3f}" title="{told}">{escape(text)}</span>'
 
 
 def leading_words(explanation: Explanation) -> str:
@@ -68,7 +150,7 @@ def leading_words(explanation: Explanation) -> str:
     counted = [
         (text.strip(), value)
         for text, value in (*explanation.words, *explanation.fields)
-        if text.strip() and abs(value) >= 0.005
+        if text.strip() and abs(value) >= NEGLIGIBLE
     ]
     leaders = sorted(counted, key=lambda word: -abs(word[1]))[:LEADING_WORDS]
     told = ", ".join(f"“{text}” {'+' if value > 0 else '−'}{abs(value):.2f}" for text, value in leaders)
@@ -78,7 +160,7 @@ def leading_words(explanation: Explanation) -> str:
 def summary(explanation: Explanation) -> str:
     """One sentence: which way the draft was moved, and by which side more."""
     moved = explanation.value - explanation.base_value
-    if abs(moved) < 0.05:
+    if abs(moved) < STILL:
         return "This draft is expected to do as well as an empty one: what raises it and what lowers it weigh the same."
     if explanation.heat is None:
         side = "by its words alone"
@@ -91,13 +173,6 @@ def summary(explanation: Explanation) -> str:
     else:
         side = "through picture and words alike"
     return f"This draft is expected {abs(moved):.1f} levels {'above' if moved > 0 else 'below'} an empty one, {side}."
-
-
-def signed_words(explanation: Explanation) -> list[tuple[str, float | None]]:
-    """Words and fields for gr.HighlightedText: signed strengths on the heat map's scale, none if negligible."""
-    scale = explanation.scale or 1.0
-    pieces = [*explanation.words, *((f"\n{name}", value) for name, value in explanation.fields)]
-    return [(text, STRONGEST * value / scale if abs(value) > NEGLIGIBLE * scale else None) for text, value in pieces]
 
 
 def record(explanation: Explanation) -> dict[str, Any]:

@@ -1,23 +1,28 @@
 """What happens on the page: a draft comes in, panels go out. No handler raises, whatever the draft holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from engine.errors import PostError
 from engine.explain.base import Explanation
+from engine.explain.render import heat_layer
+from engine.memory import released
 from engine.posts import Post
 from engine.prediction import Prediction
 from ui import details, explanation, verdict
 from ui.examples import available
 from ui.model import Model, on_gpu, sentence, zero_gpu
 from ui.scale import scale_of
-from ui.uploads import Uploads, read_draft
+from ui.uploads import UPLOADS, read_draft
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from engine.predictor import Predictor
+
+# Share of the work done, the explanation, and base value and value of the whole model where it is of a part of it.
+Explained = tuple[float, Explanation, tuple[float, float] | None]
 
 
 class Page:
@@ -25,10 +30,10 @@ class Page:
 
     def __init__(self, loader: Callable[[], "Predictor"]) -> None:
         self.model = Model(loader)
-        self.uploads = Uploads()
+        self.uploads = UPLOADS
         self.examples = available()
-        self._predict = on_gpu(self._predict_here)
-        self._explain = on_gpu(self._explain_here)
+        self._predict = on_gpu(released()(self._predict_here))
+        self._explain = on_gpu(released()(self._explain_here))
 
     def describe(self) -> tuple[Any, ...]:
         """When the page opens: tags and description if the model reads them, methods if it has gradients, its facts."""
@@ -49,26 +54,24 @@ class Page:
             bundle = self.model.get().bundle
             scale = scale_of(bundle)
         except Exception as error:
-            return verdict.error_panel(sentence(error)), "", None, *self._unexplained(explanation.FIRST), None
+            return verdict.error_panel(sentence(error)), "", None, "", None
         panel = verdict.verdict_panel(prediction, bundle.cuts, scale)
         votes, record = details.members_table(prediction, scale), details.record(prediction, scale)
-        return panel, votes, record, *self._unexplained(explanation.HINT), post
+        return panel, votes, record, explanation.HINT, post
 
-    def explain(self, post: Post | None, method: str, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
-        """Explanation panel, signed words and fine print for the draft that was predicted last."""
+    def explain(self, post: Post | None, method: str) -> Iterator[str]:
+        """The explanation of the draft that was predicted last, ever sharper."""
         if post is None:
-            return self._unexplained(explanation.FIRST)
+            return
+        yield explanation.WORKING
         try:
-            # What goes to a lent worker is pickled, and a progress bar cannot be.
-            reasons, overlay = self._explain(post, method, None if zero_gpu() else progress)
+            with released():
+                # A lent worker hands its answer over when it is done.
+                found = [self._explain(post, method)] if zero_gpu() else self._stream(post, method)
+                for share, reasons, whole in found:
+                    yield explanation.explanation_panel(reasons, post.image, heat_layer(reasons), share, whole)
         except Exception as error:
-            return self._unexplained(verdict.error_panel(sentence(error), "No explanation"))
-        words = explanation.signed_words(reasons)
-        return (
-            explanation.explanation_panel(reasons, overlay),
-            gr.update(value=words, visible=bool(words)),
-            explanation.fine_print(reasons),
-        )
+            yield verdict.error_panel(sentence(error), "No explanation")
 
     def load_example(self, event: gr.EventData) -> tuple[str | None, str, str, str]:
         """Picture, title, no tags and no description of the example that was clicked."""
@@ -77,57 +80,67 @@ class Page:
 
     def start_over(self) -> tuple[Any, ...]:
         """An empty draft and empty panels."""
-        return None, "", "", "", verdict.EMPTY, "", None, *self._unexplained(explanation.FIRST), None
+        return None, "", "", "", verdict.EMPTY, "", None, "", None
 
     def api_predict(
-        self, picture: str | None, title: str, tags: str, description: str, request: gr.Request
+        self, picture: str | None = None, title: str = "", tags: str = "", description: str = ""
     ) -> dict[str, Any]:
         """Predict the engagement level of an unpublished post.
 
-        Give a picture file, a title, or both; tags (separated by commas) and description count only where the model
-        reads them. Returns level, confidence, five probabilities, the 9-in-10 level set, the estimated score with its
-        80 % interval and formula, the members' votes and notes. Files are deleted when the session ends, in an hour at
-        most.
+        A title or a picture is enough: title="…", or picture=handle_file("photo.jpg"), or both. Tags (separated by
+        commas) and description count only where the model reads them. Returns level, confidence, five probabilities,
+        the 9-in-10 level set, the estimated score with its 80 % interval and formula, the members' votes and notes.
+        The picture is deleted before the answer is sent.
         """
-        self.uploads.remember(picture, request)
-        try:
+        with self._used_once(picture):
             prediction = self._predict(read_draft(picture, title, tags, description))
-        except Exception as error:
-            raise gr.Error(sentence(error), print_exception=False) from None
-        return details.record(prediction, scale_of(self.model.get().bundle))
+            return details.record(prediction, scale_of(self.model.get().bundle))
 
     def api_explain(
-        self, picture: str | None, title: str, tags: str, description: str, method: str, request: gr.Request
+        self,
+        picture: str | None = None,
+        title: str = "",
+        tags: str = "",
+        description: str = "",
+        method: str = explanation.OWEN,
     ) -> dict[str, Any]:
         """Explain a prediction: what each word and each region of the picture added to the expected level (0-4).
 
-        Returns base value, value, signed words, regions (box in 0..1 of width and height, and value), shares of both
-        sides, the completeness error, and notes on what was attributed.
+        Takes what the prediction takes, and a method: "owen" asks the whole model, "integrated_gradients" those of
+        its members that have gradients. Returns base value, value, signed words, regions (box in 0..1 of width and
+        height, and value), shares of both sides, the completeness error, and notes on what was attributed.
         """
-        self.uploads.remember(picture, request)
+        with self._used_once(picture):
+            if method not in explanation.METHODS:
+                raise PostError(f"There is no such method; take one of {', '.join(explanation.METHODS)}.")
+            _, reasons, _ = self._explain(read_draft(picture, title, tags, description), method)
+            return explanation.record(reasons)
+
+    @contextmanager
+    def _used_once(self, picture: str | None) -> Iterator[None]:
+        """Delete a program's file after the block, and say in a sentence what went wrong in it."""
         try:
-            reasons, _ = self._explain(read_draft(picture, title, tags, description), method, None)
+            yield
         except Exception as error:
             raise gr.Error(sentence(error), print_exception=False) from None
-        return explanation.record(reasons)
+        finally:
+            self.uploads.drop(picture)
 
     def _predict_here(self, post: Post) -> Prediction:
         return self.model.get().predict([post])[0]
 
-    def _explain_here(
-        self, post: Post, method: str, progress: gr.Progress | None
-    ) -> "tuple[Explanation, Image.Image | None]":
-        # Both pull in torch, which the page does not wait for.
-        from engine.explain import gradients, render, shapley
+    def _explain_here(self, post: Post, method: str) -> Explained:
+        *_, last = self._stream(post, method)
+        return last
+
+    def _stream(self, post: Post, method: str) -> Iterator[Explained]:
+        # These pull in torch, which the page does not wait for.
+        from engine.explain import gradients, owen
+        from engine.explain.game import ends
 
         predictor = self.model.get()
         if method == explanation.GRADIENTS:
-            reasons = gradients.explain(predictor, post)
-        else:
-            reasons = shapley.explain(predictor, post, progress=progress)
-        return reasons, render.heat_overlay(post.image, reasons) if post.image is not None else None
-
-    @staticmethod
-    def _unexplained(panel: str) -> tuple[Any, ...]:
-        """Reasons, words, fine print while there are none."""
-        return panel, gr.update(value=None, visible=False), ""
+            yield 1.0, gradients.explain(predictor, post), ends(predictor, post)
+            return
+        for share, reasons in owen.stream(predictor, post):
+            yield share, reasons, None

@@ -17,12 +17,16 @@ POPULARITY_KEY = (
 
 @dataclass(frozen=True)
 class Scale:
-    """Words for one score: its `name`, the `unit` of what `number` gives, a `key` to what counts, the `formula`."""
+    """Words for one score: its `name`, the `unit` of what `number` gives, a `key` to what counts, the `formula`.
+
+    `crowd` is what the posts are called that the model learned from.
+    """
 
     name: str
     unit: str
     key: str
     formula: str
+    crowd: str = "posts"
     factor: float = 1.0
 
     def number(self, score: float) -> str:
@@ -38,9 +42,11 @@ class Scale:
 def scale_of(bundle: "Bundle") -> Scale:
     """The scale that the bundle's score formula asks for; counts that its data lack are left out of the key."""
     formula = bundle.score_formula
+    crowd = "trending posts" if "trending" in str(bundle.data.get("description", "")).lower() else "posts"
     if formula.startswith(POPULARITY):
-        return Scale(POPULARITY, "popularity points", POPULARITY_KEY, formula)
-    return Scale("engagement", "points per 100 views", _points_key(bundle.data.get("absent_counts", ())), formula, 100)
+        return Scale(POPULARITY, "popularity points", POPULARITY_KEY, formula, crowd)
+    key = _points_key(bundle.data.get("absent_counts", ()))
+    return Scale("engagement", "points per 100 views", key, formula, crowd, factor=100)
 
 
 def _points_key(absent_counts: Sequence[str]) -> str:

@@ -4,11 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from engine.images import MAX_BYTES
+from ui.arrivals import Arrivals
+from ui.card import Card
+from ui.examples import available
 
-# Each may hold one picture of up to three megabytes.
-SESSIONS = 100
+# Each may hold one picture of up to four megabytes.
+SESSIONS = 64
 STYLE = Path(__file__).with_name("style.css")
 # Names of fonts that the system has: nothing is fetched from a font server, which would learn of every visit.
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "Arial", "sans-serif")
@@ -67,13 +71,17 @@ def page_settings() -> dict[str, Any]:
     return {
         "theme": theme(),
         "css_paths": STYLE,
-        "footer_links": ["api", "settings"],
+        "footer_links": ["api"],
         "run_history": False,
         "enable_monitoring": False,
         "show_error": False,
         "max_file_size": MAX_BYTES,
         "ssr_mode": False,
         "pwa": False,
+        "favicon_path": STYLE.with_name("favicon.svg"),
+        # Gradio sends no file from outside of the working folder, where packages need not be installed.
+        "allowed_paths": [str(example.path) for example in available() if example.path],
+        "app_kwargs": {"middleware": [Middleware(Arrivals), Middleware(Card)]},
     }
 
 

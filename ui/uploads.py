@@ -1,23 +1,31 @@
-"""Uploaded pictures: taken as they are, decoded only by our loader, and deleted when their visitor leaves."""
+"""Uploaded pictures: kept under a name of ours without what a camera writes into them, and deleted after use."""
 
+import secrets
 import threading
-from collections import defaultdict
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import gradio as gr
 from gradio.data_classes import ImageData
+from gradio.route_utils import XSS_SAFE_MIMETYPES
 from gradio.utils import get_upload_folder
 
 from engine.errors import ImageError
 from engine.images import load_image
+from engine.memory import released
 from engine.posts import Post
+
+# Gradio sends other types as files to be saved; no script runs in this one.
+XSS_SAFE_MIMETYPES.add("image/bmp")
 
 GONE = "The picture is no longer on this server (it is kept for an hour at most); choose it again."
 NO_ADDRESS = "Pictures are not fetched from web addresses; upload the file."
 
 
 def picture_field(**settings: object) -> gr.Image:
-    """A gr.Image whose file reaches the handlers undecoded, as a path below Gradio's upload folder.
+    """A gr.Image whose file reaches the handlers as a path below Gradio's upload folder, neither copied nor decoded.
 
     The stock one opens the file with Pillow before our limits are checked, and downloads any address it is given
     without a limit. Gradio writes a stub file beside the module of every subclass, hence methods set on the instance.
@@ -28,10 +36,14 @@ def picture_field(**settings: object) -> gr.Image:
     async def only_local(url_or_file_path: str | Path | None) -> str | None:
         if str(url_or_file_path).lower().startswith(("http:", "https:")):
             raise gr.Error(NO_ADDRESS, print_exception=False)
-        return await fetch(url_or_file_path)
+        return str(url_or_file_path) if UPLOADS.holds(url_or_file_path) else await fetch(url_or_file_path)
 
     field.async_move_resource_to_block_cache = only_local  # type: ignore[method-assign]
     field.preprocess = uploaded_path  # type: ignore[method-assign]
+    schema = {**field.api_info(), "additional_description": "A local file, as handle_file(path)."}
+    field.api_info = lambda: schema  # type: ignore[method-assign]
+    # Gradio's own is a web address.
+    field.example_payload = lambda: None  # type: ignore[method-assign]
     return field
 
 
@@ -49,6 +61,7 @@ def read_draft(path: str | None, title: str | None, tags: str | None = "", descr
     """The post a visitor typed and dropped. Tags are separated by commas. Raises PostError."""
     image = None
     if path:
+        UPLOADS.wait(path)
         if not Path(path).is_file():
             raise ImageError(GONE)
         image = load_image(path)
@@ -56,25 +69,82 @@ def read_draft(path: str | None, title: str | None, tags: str | None = "", descr
     return Post(title=(title or "").strip(), image=image, tags=words, description=(description or "").strip())
 
 
+class Upload(NamedTuple):
+    """A file that a visitor brought: when it is ready, and the session it belongs to."""
+
+    ready: Future[None]
+    session: str = ""
+
+
 class Uploads:
-    """Which visitor's session brought which files."""
+    """The files that visitors brought."""
 
     def __init__(self) -> None:
-        self._paths: dict[str, set[Path]] = defaultdict(set)
+        self._uploads: dict[str, Upload] = {}
         self._lock = threading.Lock()
+        # However many arrive together, only one large picture is in memory whole.
+        self._decoder = ThreadPoolExecutor(1, "decode-upload")
+
+    def keep(self, data: bytes) -> tuple[str, Future[None]]:
+        """Path of the picture in these bytes, at the size and with the pixels that the model reads, nothing else.
+
+        It is there when the future is done, which holds the ImageError of what is no picture.
+        """
+        folder = Path(get_upload_folder()).resolve()
+        path = str(folder / f"{secrets.token_hex(16)}.bmp")
+        ready = self._decoder.submit(self._write, path, data)
+        with self._lock:
+            self._uploads[path] = Upload(ready)
+        return path, ready
+
+    def _write(self, path: str, data: bytes) -> None:
+        # BMP: all browsers show it, it loses nothing, and it costs a hundredth of PNG's time.
+        with released():
+            load_image(data).save(path)
+
+    def wait(self, path: str) -> None:
+        """Return when a file is ready. Raises ImageError for what is no picture."""
+        upload = self._uploads.get(path)
+        if upload is not None:
+            upload.ready.result()
+
+    def holds(self, path: object) -> bool:
+        """Whether this is a file that a visitor brought."""
+        return str(path) in self._uploads
 
     def remember(self, path: str | None, request: gr.Request) -> None:
-        """Note that this session uploaded `path`."""
+        """Note that this session has uploaded `path`, in the place of what it had."""
         if path and request.session_hash:
+            self.forget(request)
             with self._lock:
-                self._paths[request.session_hash].add(Path(path))
+                if path in self._uploads:
+                    self._uploads[path] = self._uploads[path]._replace(session=request.session_hash)
 
     def forget(self, request: gr.Request) -> None:
-        """Delete the files of a session that has ended, unless another visitor brought the very same file."""
+        """Delete the files of a session."""
         with self._lock:
-            mine = self._paths.pop(request.session_hash or "", set())
-            kept = set().union(*self._paths.values())
-        for path in mine - kept:
-            path.unlink(missing_ok=True)
-            if path.parent.is_dir() and not any(path.parent.iterdir()):
-                path.parent.rmdir()
+            mine = [path for path, upload in self._uploads.items() if upload.session == (request.session_hash or None)]
+        for path in mine:
+            self.drop(path)
+
+    def expire(self, path: str) -> None:
+        """Delete a file unless it belongs to a session."""
+        upload = self._uploads.get(path)
+        if upload is not None and not upload.session:
+            self.drop(path)
+
+    def drop(self, path: str | None) -> None:
+        """Delete a file that a visitor brought, once it is there; any other is left alone."""
+        with self._lock:
+            upload = self._uploads.pop(path or "", None)
+        if upload is not None and path is not None:
+            upload.ready.add_done_callback(lambda _: _unlink(path))
+
+
+def _unlink(path: str) -> None:
+    with suppress(OSError):
+        Path(path).unlink(missing_ok=True)
+
+
+# One a process, as is the folder that they lie in.
+UPLOADS = Uploads()

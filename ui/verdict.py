@@ -7,81 +7,90 @@ from itertools import pairwise
 
 from engine.prediction import Prediction
 from engine.scoring import LEVELS
-from ui.bars import NO_BREAK, percent, probability_bars
+from ui.bars import NO_BREAK, probability_bars
 from ui.scale import Scale
 
 SURENESS = {1: "Quite sure", 2: "Fairly sure", 3: "Fairly unsure", 4: "Very unsure", 5: "Not sure at all"}
+STRANGE = {
+    "text": "This does not look like a title the model has learned from",
+    "image": "This does not look like a picture the model has learned from",
+}
 EMPTY = (
     '<section class="fi-card fi-empty"><div class="fi-mark" aria-hidden="true">'
     '<i class="fi-level-0"></i><i class="fi-level-1"></i><i class="fi-level-2"></i>'
     '<i class="fi-level-3"></i><i class="fi-level-4"></i></div>'
     "<h2>Your first impression appears here</h2>"
-    "<p>Add a picture, a title, or both. You get one of five engagement levels, how sure the model is, "
-    "and what moved its answer. Drafts are private, and deleted after you leave.</p></section>"
+    "<p>Add a picture, a title, or both, and see how such a post is likely to do, how sure that is, and why. "
+    "Drafts are private, and deleted after you leave.</p></section>"
 )
 
 
-def headline(prediction: Prediction) -> str:
-    """The verdict in a few words: "High — 41 %", or what the model leans to when it abstains."""
+def above(share: float) -> int:
+    """Of ten posts, how many lie below a share of all."""
+    return min(max(round(10 * share), 0), 10)
+
+
+def headline(prediction: Prediction, scale: Scale) -> str:
+    """The verdict in a few words: "Likely above 7 of 10 trending posts", or that there is none."""
+    if prediction.strange is not None:
+        return STRANGE[prediction.strange]
     if prediction.abstain:
-        return f"Unclear — leans {prediction.level_name}"
-    return f"{prediction.level_name} — {percent(prediction.confidence)}"
+        return "Hard to call"
+    count = above(prediction.percentiles[0])
+    if count in (0, 10):
+        return f"Likely among the {'top' if count else 'lowest'} tenth of {scale.crowd}"
+    return f"Likely above {count} of 10 {scale.crowd}"
 
 
-def certainty(prediction: Prediction) -> str:
-    """How sure the verdict is, from the conformal 90 % set, or the reason why there is none."""
-    if prediction.abstain:
-        return prediction.reason
-    size = len(prediction.level_set)
-    if size == len(LEVELS):
-        return f"{SURENESS[size]}: none of the five levels can be ruled out."
-    names = _either([LEVELS[level] for level in prediction.level_set])
-    return f"{SURENESS[max(size, 1)]}: the true level is {names} in 9 of 10 such cases."
-
-
-def against_prior(prediction: Prediction) -> str:
-    """What the verdict adds to knowing nothing about the post."""
-    prior = prediction.prior[prediction.level]
-    if prediction.abstain or prior <= 0:
-        return ""
-    ratio = prediction.confidence / prior
-    if ratio < 1.15:
-        return f"{percent(prior)} of all posts are {prediction.level_name}, so this says little about yours."
-    return f"{prediction.level_name} is {ratio:.1f} times as likely for this draft as for any post."
+def certainty(prediction: Prediction, scale: Scale) -> str:
+    """How sure the verdict is, in one sentence."""
+    if prediction.strange is not None:
+        return f"So there is no verdict: the bars show how {scale.crowd} are spread, whatever they look like."
+    low, high = (above(share) for share in prediction.percentiles[1:])
+    told = f"between {low or 'almost none'} and {'nearly all' if high == 10 else high} of 10 {scale.crowd}"
+    sure = "It could go almost anywhere" if prediction.abstain else SURENESS[max(len(prediction.level_set), 1)]
+    return f"{sure}: 8 times in 10, a draft like this beats {told}."
 
 
 def estimate(prediction: Prediction, scale: Scale) -> str:
     """The estimated score with its 80 % interval, in words."""
     return (
-        f"About {scale.number(prediction.score)} {scale.unit}; 8 of 10 such posts land between "
+        f"About {scale.number(prediction.score)} {scale.unit}, most likely between "
         f"{scale.number(prediction.score_low)} and {scale.number(prediction.score_high)}."
     )
 
 
 def verdict_panel(prediction: Prediction, cuts: Sequence[float], scale: Scale) -> str:
     """HTML of the whole answer; `cuts` and `scale` are those of the bundle's score."""
-    tone = "fi-unclear" if prediction.abstain else f"fi-tone-{prediction.level}"
+    unclear = prediction.abstain
+    tone = (
+        f"fi-tone-{prediction.level}"
+        if not unclear
+        else "fi-unclear fi-strange"
+        if prediction.strange
+        else "fi-unclear"
+    )
     note = f'<p class="fi-note">{escape(prediction.note)}</p>' if prediction.note else ""
-    added = against_prior(prediction)
+    level = "" if unclear else f'<p class="fi-level">Likeliest level: <b>{escape(prediction.level_name)}</b></p>'
     return (
-        f'<section class="fi-card fi-verdict {tone}" aria-live="polite">'
+        f'<section class="fi-card fi-verdict {tone}">'
         f'<p class="fi-kicker">Likely {scale.name}<span class="fi-stale-hint">draft changed: predict again</span></p>'
-        f"<h2>{escape(headline(prediction))}</h2>"
-        f'<p class="fi-sure">{escape(certainty(prediction))}{" " + escape(added) if added else ""}</p>{note}'
-        f"{probability_bars(prediction)}"
+        f"<h2>{escape(headline(prediction, scale))}</h2>"
+        f'<p class="fi-sure">{escape(certainty(prediction, scale))}</p>{note}{level}'
+        f"{probability_bars(prediction)}{'' if prediction.strange else _estimate(prediction, cuts, scale)}</section>"
+    )
+
+
+def _estimate(prediction: Prediction, cuts: Sequence[float], scale: Scale) -> str:
+    return (
         f'<div class="fi-estimate"><p>{escape(estimate(prediction, scale))}</p>{_ruler(prediction, cuts, scale)}'
-        f'<p class="fi-small">{escape(scale.key)} Zones: the five levels.</p>'
-        "</div></section>"
+        f'<p class="fi-small">{escape(scale.key)} Zones: the five levels.</p></div>'
     )
 
 
 def error_panel(reason: str, title: str = "No prediction") -> str:
     """HTML of the one sentence that is shown when there is no answer."""
     return f'<section class="fi-card fi-error" role="alert"><h2>{title}</h2><p>{escape(reason)}</p></section>'
-
-
-def _either(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _ruler(prediction: Prediction, cuts: Sequence[float], scale: Scale) -> str:

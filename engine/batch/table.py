@@ -22,6 +22,7 @@ SCHEMA = pa.schema(
         ("level", pa.string()),
         *((name, pa.float64()) for name in NUMBERS),
         ("abstain", pa.bool_()),
+        ("reason", pa.string()),
         ("error", pa.string()),
     ]
 )
@@ -44,7 +45,7 @@ def make_record(post_id: str, outcome: Prediction | str) -> Record:
         return record
     record |= zip(PROBABILITIES, outcome.probabilities, strict=True)
     record |= {name: getattr(outcome, name) for name in ("expected_level", "score", "score_low", "score_high")}
-    return record | {"level": outcome.level_name, "abstain": outcome.abstain}
+    return record | {"level": outcome.level_name, "abstain": outcome.abstain, "reason": outcome.reason or None}
 
 
 class Writer(Protocol):

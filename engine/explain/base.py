@@ -22,7 +22,8 @@ class Explanation:
     `fields` holds tags and description where the model reads them. `segments` is a map (h, w) of region numbers
     0..k-1 over the picture, whatever its size, and `segment_values` (k,) their values; both None without a picture.
     `pixel_values` (h, w) is there when the method tells pixels apart; each region's value is then its sum.
-    `standard_errors` follow the order regions, words, fields and are None for a method that does not sample.
+    `half_widths` are half of the values' 95 % intervals, 0 where exact, in the order regions, words, fields; None for a
+    method that does not sample.
     `image_passes` and `text_passes` count the variants that went through the encoders, `evaluations` those that the
     model judged. `notes` are sentences for the page: what removing means, and what the method leaves out.
     """
@@ -36,7 +37,7 @@ class Explanation:
     segments: Labels | None = None
     segment_values: Floats | None = None
     pixel_values: Floats | None = None
-    standard_errors: Floats | None = None
+    half_widths: Floats | None = None
     image_passes: int = 0
     text_passes: int = 0
     evaluations: int = 0
@@ -53,6 +54,13 @@ class Explanation:
         """Values of all parts: regions, words, fields."""
         regions = np.empty(0) if self.segment_values is None else np.asarray(self.segment_values, dtype=np.float64)
         return np.concatenate([regions, self.text_values])
+
+    @property
+    def certain(self) -> npt.NDArray[np.bool_]:
+        """Of each part, whether its value lies outside of its own sampling noise."""
+        noise = np.zeros(len(self.values)) if self.half_widths is None else self.half_widths
+        found: npt.NDArray[np.bool_] = (np.abs(self.values) > noise) | (noise == 0)
+        return found
 
     @property
     def completeness_error(self) -> float:
@@ -80,9 +88,10 @@ class Explanation:
 
     @property
     def heat(self) -> npt.NDArray[np.float32] | None:
-        """Map (h, w) over the picture: each pixel's value, or its region's; None without a picture."""
+        """Map (h, w) over the picture: each pixel's value, or its region's where that is more than noise; or None."""
         if self.pixel_values is not None:
             return np.asarray(self.pixel_values, dtype=np.float32)
         if self.segments is None or self.segment_values is None:
             return None
-        return np.asarray(self.segment_values, dtype=np.float32)[self.segments]
+        certain = self.certain[: len(self.segment_values)]
+        return np.where(certain, self.segment_values, 0.0).astype(np.float32)[self.segments]

@@ -44,7 +44,7 @@ class DifferentiableNetworks:
         self._bundle = predictor.bundle
         self._networks = [member for member in predictor.members if isinstance(member, NetworkMember)]
         if not self._networks:
-            raise FirstImpressionsError("No member of this model has gradients; ask for Shapley values.")
+            raise FirstImpressionsError("No member of this model has gradients; ask for Owen values.")
         features = predictor.extractor.features
         image, text = features[self._networks[0].image], features[self._networks[0].text]
         assert isinstance(image, EncoderTokens) and isinstance(text, EncoderTokens)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from engine.explain.base import Explanation
 from engine.explain.game import Game, Keep
+from engine.explain.regions import SEGMENTS
 from engine.posts import Post
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def deletion_insertion(
     parts, rounded to whole parts. With `random_orders` > 0 the explanation's order is left aside and the mean curve of
     that many random orders is given, the control to beat. Raises ValueError when the explanation is of another post.
     """
-    game = Game(predictor, post, segments=16 if explanation.segments is None else explanation.segments)
+    game = Game(predictor, post, segments=SEGMENTS if explanation.segments is None else explanation.segments)
     importance = _importance(game, explanation)
     generator = np.random.default_rng(seed)
     orders = [generator.permutation(game.players) for _ in range(random_orders)] or [

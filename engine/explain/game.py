@@ -6,12 +6,13 @@ because an encoder costs far more than the model behind it.
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from engine import threads
 from engine.errors import PostError
 from engine.explain import regions, words
 from engine.features.base import Features
@@ -21,22 +22,23 @@ from engine.prediction import View
 if TYPE_CHECKING:
     from engine.predictor import Predictor
 
+Key = TypeVar("Key")
 Keep = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.intp]
 
 FIELDS = ("tags", "description")
 FIELDS_REMOVED = "Tags and description are taken away whole."
 # Bounds the memory of assembled features: a row may hold a whole token grid.
-ROWS_PER_CALL = 256
-VARIANTS_PER_CALL = 64
+ROWS_PER_CALL = 128
+VARIANTS_PER_CALL = 32
 
 
-class _Side:
+class _Side(Generic[Key]):
     """Features of the variants of one side, each computed once, by an order of its own."""
 
     def __init__(self, predictor: "Predictor", view: View) -> None:
         self._extractor, self._view = predictor.extractor, view
-        self._row_of: dict[object, int] = {}
+        self._row_of: dict[Key, int] = {}
         self._features: Features | None = None
         self._keep_posts = bool(predictor.extractor.joint)
         self.posts: list[Post] = []
@@ -44,26 +46,35 @@ class _Side:
     def __len__(self) -> int:
         return len(self._row_of)
 
-    def rows(self, keys: Sequence[object], make: Callable[[list[int]], list[Post]]) -> npt.NDArray[np.intp]:
-        """Row number of each key; `make` gives the variants at the positions whose keys are new."""
-        new: dict[object, int] = {}
+    def rows(
+        self, keys: Sequence[Key], make: Callable[[list[int]], list[Post]], size: Callable[[Key], int]
+    ) -> npt.NDArray[np.intp]:
+        """Row number of each key; `make` gives the variants at the positions whose keys are new.
+
+        Variants of like `size` are computed together: little padding.
+        """
+        new: dict[Key, int] = {}
         for position, key in enumerate(keys):
             if key not in self._row_of:
                 new.setdefault(key, position)
+        new = dict(sorted(new.items(), key=lambda item: size(item[0])))
         positions = list(new.values())
-        for start in range(0, len(positions), VARIANTS_PER_CALL):
-            self._append(make(positions[start : start + VARIANTS_PER_CALL]))
+        parts = [positions[start : start + VARIANTS_PER_CALL] for start in range(0, len(positions), VARIANTS_PER_CALL)]
+        self._append(list(threads.in_order(lambda part: self._computed(make(part)), parts)))
         for key in new:
             self._row_of[key] = len(self._row_of)
         return np.array([self._row_of[key] for key in keys], dtype=np.intp)
 
-    def _append(self, variants: list[Post]) -> None:
-        if self._keep_posts:
+    def _computed(self, variants: list[Post]) -> tuple[list[Post], Features]:
+        return (variants if self._keep_posts else []), self._extractor.compute(variants, self._view)
+
+    def _append(self, parts: list[tuple[list[Post], Features]]) -> None:
+        for variants, _ in parts:
             self.posts += variants
-        found, old = self._extractor.compute(variants, self._view), self._features
-        if old is not None:
-            found = {name: np.concatenate([old[name], part]) for name, part in found.items()}
-        self._features = found
+        known = [] if self._features is None else [self._features]
+        found = [*known, *(features for _, features in parts)]
+        if found:
+            self._features = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
     def take(self, rows: npt.NDArray[np.intp]) -> Features:
         """Features of the variants with these row numbers."""
@@ -80,22 +91,26 @@ class Game:
     coalition is exactly the prediction. Raises PostError for an empty post.
     """
 
-    def __init__(self, predictor: "Predictor", post: Post, *, segments: int | npt.NDArray[np.integer] = 16) -> None:
+    def __init__(
+        self, predictor: "Predictor", post: Post, *, segments: int | npt.NDArray[np.integer] = regions.SEGMENTS
+    ) -> None:
         read = predictor.bundle.text_fields
         if not post.has_image and not post.text(read):
             raise PostError("There is nothing to explain: give the post a picture or a title.")
         self.post = post
         self._predictor = predictor
-        self._images, self._texts = _Side(predictor, "image"), _Side(predictor, "text")
+        self._images: _Side[bytes] = _Side(predictor, "image")
+        self._texts: _Side[tuple[str, tuple[str, ...], str]] = _Side(predictor, "text")
         self._values: dict[bytes, float] = {}
         self.segments: npt.NDArray[np.integer] | None = None
         self.region_count = 0
         if post.image is not None:
             self._use_picture(post.image, segments)
+        self.fields = tuple(name for name in FIELDS if name in read and post.text([name]))
         self.pieces: tuple[str, ...] = ()
         if "title" in read and post.has_text:
-            self.pieces = words.group_pieces(words.split_title(post.title))
-        self.fields = tuple(name for name in FIELDS if name in read and post.text([name]))
+            most = words.MOST_PIECES - len(self.fields)
+            self.pieces = words.group_pieces(words.split_title(post.title), most)
 
     def _use_picture(self, image: Image.Image, segments: int | npt.NDArray[np.integer]) -> None:
         self._small = regions.shrink(image)
@@ -151,10 +166,13 @@ class Game:
     def _answer(self, keys: list[bytes], keep: Keep) -> None:
         image_rows = self._image_rows(keep[:, : self.region_count]) if self.region_count else None
         text_rows = self._text_rows(keep[:, self.region_count :]) if self.pieces or self.fields else None
-        for start in range(0, len(keys), ROWS_PER_CALL):
-            part = slice(start, start + ROWS_PER_CALL)
-            found = self._predictor.predict_features(*self._features(text_rows, image_rows, part))
-            self._values.update(zip(keys[part], map(float, found.expected_level), strict=True))
+
+        def answer(part: slice) -> npt.NDArray[np.float64]:
+            return self._predictor.predict_features(*self._features(text_rows, image_rows, part)).expected_level
+
+        parts = [slice(start, start + ROWS_PER_CALL) for start in range(0, len(keys), ROWS_PER_CALL)]
+        found = np.concatenate(list(threads.in_order(answer, parts)))
+        self._values.update(zip(keys, found.tolist(), strict=True))
 
     def _features(self, text_rows: Rows | None, image_rows: Rows | None, part: slice) -> tuple[View, Features]:
         """The view and the features of some coalitions."""
@@ -178,13 +196,15 @@ class Game:
                     pictures[index] = self.post.image
             return [Post(image=picture) for picture in pictures]
 
-        return self._images.rows([row.tobytes() for row in keep], make)
+        return self._images.rows([row.tobytes() for row in keep], make, lambda key: 0)
 
     def _text_rows(self, keep: Keep) -> Rows:
         variants = [self._text(row) for row in keep]
         # Taking away either of two equal words leaves one and the same text, so texts are told apart by their content.
-        keys: list[object] = [(variant.title, variant.tags, variant.description) for variant in variants]
-        return self._texts.rows(keys, lambda positions: [variants[position] for position in positions])
+        keys = [(variant.title, variant.tags, variant.description) for variant in variants]
+        return self._texts.rows(
+            keys, lambda positions: [variants[position] for position in positions], lambda key: len(key[0])
+        )
 
     def _text(self, keep: Keep) -> Post:
         kept = keep[: len(self.pieces)]
@@ -199,3 +219,10 @@ class Game:
             tags=self.post.tags if there.get("tags", True) else (),
             description=self.post.description if there.get("description", True) else "",
         )
+
+
+def ends(predictor: "Predictor", post: Post) -> tuple[float, float]:
+    """f(∅) and f(post) of the whole model, in levels. Raises PostError for an empty post."""
+    game = Game(predictor, post, segments=1)
+    nothing, everything = game.values(np.array([[False], [True]]).repeat(game.players, axis=1))
+    return float(nothing), float(everything)

@@ -22,8 +22,10 @@ METHOD = "Integrated Gradients"
 PICTURE_NOTE = "The picture fades in from its average colour."
 WORDS_NOTE = "Words fade in from the embedding of a neutral token."
 MEMBERS_NOTE = "Only members with gradients are explained: trees have none, so their votes are left out."
-# On the shipped model as complete as twice the steps, and then faster than Shapley values.
+# On the shipped model as complete as twice the steps, and then faster than Owen values.
 STEPS = 32
+# Each keeps about 55 MB for its gradients, and more of them together save a tenth of the time at most on a CPU.
+POINTS_AT_ONCE = 2
 
 
 def piece_values(
@@ -49,7 +51,12 @@ def piece_values(
 
 @torch.inference_mode(False)
 def explain(
-    predictor: "Predictor", post: Post, *, steps: int = STEPS, internal_batch_size: int = 8, segments: int = 16
+    predictor: "Predictor",
+    post: Post,
+    *,
+    steps: int = STEPS,
+    internal_batch_size: int = POINTS_AT_ONCE,
+    segments: int = regions.SEGMENTS,
 ) -> Explanation:
     """Integrated Gradients (Sundararajan, Taly & Yan 2017) of pixels and words, in levels.
 

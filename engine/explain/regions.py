@@ -11,6 +11,8 @@ WORKING_SIDE = 384
 # SLIC needs no detail to find about sixteen regions, and its time grows with the pixels.
 SLIC_SIDE = 192
 FEWEST = 4
+# About how many a picture is cut into: more would show finer parts, each less surely.
+SEGMENTS = 12
 
 REMOVED = "Regions taken away are filled with the average colour of the picture."
 
@@ -41,7 +43,7 @@ def fit_labels(segments: npt.NDArray[np.integer], height: int, width: int) -> np
     return labels
 
 
-def find_regions(image: Image.Image, count: int = 16) -> npt.NDArray[np.int32]:
+def find_regions(image: Image.Image, count: int = SEGMENTS) -> npt.NDArray[np.int32]:
     """About `count` superpixels as a label map of the picture's (height, width), numbered 0..k-1 without gaps.
 
     SLIC (Achanta et al. 2012) on a small copy. Where it finds fewer than four, as in a nearly uniform picture, a grid

@@ -132,7 +132,13 @@ class Feature(ABC):
 
 
 class FittedFeature(Feature):
-    """A feature with numbers of its own, fitted on training posts."""
+    """A feature with numbers of its own, fitted on training posts.
+
+    `supervised` ones learn the target, and so may be shown titles that nobody publishes; the others learn what
+    training posts look like.
+    """
+
+    supervised: ClassVar[bool] = True
 
     @abstractmethod
     def fitted(self, posts: Sequence[Post], upstream: Mapping[str, Values], target: npt.NDArray[np.float64]) -> Self:

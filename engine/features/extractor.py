@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from engine import threads
 from engine.encoders.base import Encoder, Modality
 from engine.features.base import Feature, Features, Values
 from engine.features.encoder_vector import EncoderVector
@@ -33,13 +32,7 @@ class Extractor:
         return {feature.role: feature.encoder for feature in found}
 
     def compute(self, posts: Sequence[Post], view: View, known: Mapping[str, Values] | None = None) -> Features:
-        """Features of n posts that have the sides of `view`; those in `known` are there already and left out.
-
-        Where there are cores for it, the two sides are computed side by side.
-        """
-        if known is None and view == "both":
-            sides = threads.in_order(lambda side: self.compute(posts, side), SIDES["both"])
-            known = {name: values for found in sides for name, values in found.items()}
+        """Features of n posts that have the sides of `view`; those in `known` are there already and left out."""
         modalities = set(SIDES[view])
         features: Features = dict(known or {})
         wanted = set(self._kept)

@@ -239,6 +239,14 @@ def test_a_tap_reads_a_bar_from_its_top_to_its_foot(browser, address: str) -> No
     context.close()
 
 
+DRAWN = """() => {
+  const seen = window.seen;
+  window.seen = [document.querySelector('[data-testid=stMain]').scrollHeight,
+                 document.querySelectorAll('.main-svg').length].join();
+  return window.seen === seen;
+}"""
+
+
 @pytest.fixture
 def phone(browser) -> Iterator[object]:
     context = browser.new_context(viewport={"width": 390, "height": 860}, has_touch=True, is_mobile=True)
@@ -321,6 +329,8 @@ def _settled(page) -> None:
     """Wait until the page has drawn what was asked for: until then it shows what stood there before."""
     page.wait_for_timeout(300)
     page.locator("[data-test-script-state=notRunning]").first.wait_for(state="attached")
+    # Charts are drawn after the script is done, and move what is below them.
+    page.wait_for_function(DRAWN, polling=500)
 
 
 def _selected(page) -> int:

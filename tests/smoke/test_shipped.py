@@ -52,7 +52,7 @@ def test_the_page_answers(client: Client, picture: Path) -> None:
 
 
 def test_the_page_explains(client: Client, picture: Path) -> None:
-    draft = (handle_file(picture), "My cat judges me", "", "", "Whole model (Shapley)")
+    draft = (handle_file(picture), "My cat judges me", "", "", "owen")
     reasons = client.predict(*draft, api_name="/explain")
     total = sum(part["value"] for part in (*reasons["words"], *reasons["regions"]))
     assert total == pytest.approx(reasons["value"] - reasons["base_value"], abs=1e-4)

@@ -1,21 +1,34 @@
 """The page as a client meets it: a real server, a predictor without weights."""
 
-import time
+import re
+import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
+# Imported by the server only when it first sends a file: in its thread pytest's own importer fails on Python 3.11.
+import anyio._core._fileio  # noqa: F401
 import httpx
 import pytest
+from gradio import Request
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from PIL import Image
+from PIL import ExifTags, Image
+from pydantic import TypeAdapter
 
 import app
 from engine.errors import BundleError
+from engine.images import load_image, pixel_hash
 from engine.scoring import LEVELS
 from tests.page_predictor import PagePredictor
+from ui import uploads
+from ui.api import Answer, Reasons
 from ui.model import UNAVAILABLE
 from ui.theme import launch_settings
+from ui.uploads import UPLOADS
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +74,27 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
+MARKER = "marker-3f9c1e"
+
+
+def marked(picture: Path) -> bytes:
+    """The picture as a JPEG with the marker in all that a camera or an editor writes into one."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = MARKER
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSDateStamp] = MARKER
+    file = BytesIO()
+    with Image.open(picture) as image:
+        image.save(file, "JPEG", exif=exif, comment=MARKER, xmp=f"<x>{MARKER}</x>".encode())
+    return file.getvalue()
+
+
 def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def ask(client: Client, picture: Path | None = None, title: object = "") -> dict:
-    upload = handle_file(picture) if picture else None
-    return client.predict(picture=upload, title=title, tags="", description="", api_name="/predict")
+    given = {"picture": handle_file(picture)} if picture else {}
+    return client.predict(**given, title=title, api_name="/predict")
 
 
 def refused(client: Client, picture: Path | None = None, title: object = "") -> str:
@@ -119,7 +146,8 @@ def test_odd_titles_are_only_text(client: Client) -> None:
 
 def test_explain_gives_words_and_regions_that_add_up(client: Client, picture: Path) -> None:
     title = "My cat & <b>rocket</b>"
-    reasons = client.predict(handle_file(picture), title, "", "", "Whole model (Shapley)", api_name="/explain")
+    reasons = client.predict(picture=handle_file(picture), title=title, method="owen", api_name="/explain")
+    TypeAdapter(Reasons).validate_python(reasons)
     assert "".join(word["text"] for word in reasons["words"]) == title
     total = sum(part["value"] for part in (*reasons["words"], *reasons["regions"]))
     assert total == pytest.approx(reasons["value"] - reasons["base_value"], abs=1e-4)
@@ -127,7 +155,14 @@ def test_explain_gives_words_and_regions_that_add_up(client: Client, picture: Pa
 
 def test_explain_refuses_an_empty_draft(client: Client) -> None:
     with pytest.raises(AppError, match="picture or a title"):
-        client.predict(None, "", "", "", "Whole model (Shapley)", api_name="/explain")
+        client.predict(api_name="/explain")
+
+
+def test_explain_names_its_methods(client: Client, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(AppError, match="one of owen, integrated_gradients"):
+        client.predict(title="My cat", method="a private method", api_name="/explain")
+    printed = capfd.readouterr()
+    assert "a private method" not in printed.out + printed.err
 
 
 def test_only_two_documented_endpoints_are_public(client: Client) -> None:
@@ -135,7 +170,43 @@ def test_only_two_documented_endpoints_are_public(client: Client) -> None:
     assert set(described) == {"/predict", "/explain"}
     for endpoint in described.values():
         assert endpoint["description"]
-        assert [p["parameter_name"] for p in endpoint["parameters"]][:4] == ["picture", "title", "tags", "description"]
+        names = [field["parameter_name"] for field in endpoint["parameters"]]
+        assert names[:4] == ["picture", "title", "tags", "description"]
+        assert all(field["parameter_has_default"] for field in endpoint["parameters"])
+        assert endpoint["returns"][0]["type"]["properties"]["members" if "method" not in names else "regions"]
+
+
+@pytest.mark.parametrize("endpoint", ["/predict", "/explain"])
+@pytest.mark.parametrize("language", ["python", "bash"])
+def test_what_use_via_api_shows_runs_as_shown(address: str, endpoint: str, language: str) -> None:
+    shown = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"][endpoint]["code_snippets"][language]
+    command = {"python": [sys.executable], "bash": ["bash"]}[language]
+    if language == "bash" and shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    ran = subprocess.run([*command, "-c", shown], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert ("probabilities" if endpoint == "/predict" else "base_value") in ran.stdout
+
+
+def test_the_readme_snippet_runs(
+    address: str, picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = re.findall(
+        r"```python\n(.*?)```", (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    snippet = next(block for block in code if "gradio_client" in block)
+    monkeypatch.chdir(picture.parent)
+    picture.rename("cat.jpg")
+    exec(snippet.replace("http://127.0.0.1:7860", address), {})
+    assert "'Very Low'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", [{"title": "My cat"}, {"picture": "sunset.png"}])
+def test_a_title_or_a_picture_is_enough(client: Client, picture: Path, given: dict[str, str]) -> None:
+    if "picture" in given:
+        given = {"picture": handle_file(picture)}
+    TypeAdapter(Answer).validate_python(client.predict(**given, api_name="/predict"))
+    assert client.predict(**given, api_name="/explain")["method"] == "Owen values"
 
 
 def test_files_of_the_server_cannot_be_judged(client: Client, address: str, picture: Path) -> None:
@@ -146,21 +217,104 @@ def test_files_of_the_server_cannot_be_judged(client: Client, address: str, pict
             assert "event: error" in told and "probabilities" not in told and "Traceback" not in told
 
 
+def upload(address: str, data: bytes, name: str = "draft.png") -> httpx.Response:
+    return httpx.post(f"{address}gradio_api/upload", files={"files": (name, data, "image/png")})
+
+
 def test_uploads_beyond_the_limit_are_refused(address: str, folder: Path) -> None:
-    upload = httpx.post(f"{address}gradio_api/upload", files={"files": ("big.png", b"\0" * 20_000_001, "image/png")})
-    assert upload.status_code == 413
-    assert not [path for path in files(folder) if path.name == "big.png"]
+    before = files(folder)
+    for size in (20_000_001, 40_000_000):
+        assert upload(address, b"\0" * size).status_code == 413
+    assert httpx.post(f"{address}gradio_api/upload", content=b"no form").status_code == 400
+    assert files(folder) == before
 
 
-def test_nothing_of_a_visitor_stays_in_the_temporary_folder(address: str, folder: Path, picture: Path) -> None:
-    visitor = Client(address, verbose=False)
-    ask(visitor, picture, "My cat")
-    assert [path for path in files(folder) if path.name == picture.name]
-    visitor.close()
-    deadline = time.monotonic() + 30
-    while [path for path in files(folder) if path.name == picture.name] and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not [path for path in files(folder) if path.name == picture.name]
+def test_nothing_of_a_program_stays(client: Client, folder: Path, picture: Path) -> None:
+    before = files(folder)
+    broken = picture.with_name("broken.png")
+    broken.write_bytes(picture.read_bytes()[:-40])
+    ask(client, picture, "My cat")
+    refused(client, broken)
+    refused(client, picture, "a" * 501)
+    client.predict(picture=handle_file(picture), api_name="/explain")
+    with pytest.raises(AppError):
+        client.predict(picture=handle_file(picture), method="none", api_name="/explain")
+    assert files(folder) == before
+
+
+def test_only_uploads_can_be_deleted(address: str, folder: Path, picture: Path) -> None:
+    other = folder / "other.png"
+    picture.rename(other)
+    payload = {"path": str(other), "meta": {"_type": "gradio.FileData"}}
+    call = httpx.post(f"{address}gradio_api/call/predict", json={"data": [payload, "", "", ""]})
+    assert "event: complete" in httpx.get(f"{address}gradio_api/call/predict/{call.json()['event_id']}").text
+    assert other.exists()
+    other.unlink()
+
+
+def test_uploads_keep_their_pixels_and_nothing_else(address: str, folder: Path, picture: Path) -> None:
+    [path] = upload(address, marked(picture), f"{MARKER}.jpg").json()
+    UPLOADS.wait(path)
+    kept = Path(path)
+    assert kept.parent == folder and kept.suffix == ".bmp" and MARKER not in path
+    assert MARKER.encode() not in kept.read_bytes()
+    with Image.open(kept) as image:
+        assert set(image.info) <= {"dpi", "compression"} and not image.getexif()
+    shown = httpx.get(f"{address}gradio_api/file={path}")
+    assert shown.headers["content-type"] == "image/bmp" and shown.content == kept.read_bytes()
+    assert pixel_hash(load_image(kept)) == pixel_hash(load_image(marked(picture)))
+    kept.unlink()
+
+
+def test_a_session_has_one_picture_and_leaves_none(picture: Path, folder: Path, address: str) -> None:
+    visitor, another = (Request(session_hash=name) for name in ("one", "two"))
+    first, second, third, unclaimed = (UPLOADS.keep(picture.read_bytes())[0] for _ in range(4))
+    for path in (first, second, third, unclaimed):
+        UPLOADS.wait(path)
+    UPLOADS.remember(first, visitor)
+    UPLOADS.remember(second, another)
+    UPLOADS.remember(third, visitor)
+    for path in (first, second, third, unclaimed):
+        UPLOADS.expire(path)
+    assert [Path(path).exists() for path in (first, second, third, unclaimed)] == [False, True, True, False]
+    UPLOADS.forget(visitor)
+    assert Path(second).exists() and not Path(third).exists()
+    UPLOADS.forget(another)
+    assert not Path(second).exists()
+
+
+def test_a_program_need_not_wait_for_a_slow_picture(
+    address: str, picture: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoding = threading.Event()
+    monkeypatch.setattr(uploads, "load_image", lambda source: decoding.wait(30) and load_image(source))
+    [path] = upload(address, picture.read_bytes()).json()
+    assert not Path(path).exists()
+    payload = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    call = httpx.post(f"{address}gradio_api/call/predict", json={"data": [payload, "", "", ""]})
+    decoding.set()
+    assert "event: complete" in httpx.get(f"{address}gradio_api/call/predict/{call.json()['event_id']}").text
+    assert not Path(path).exists()
+
+
+def test_no_draft_is_written_for_a_link(address: str, client: Client, folder: Path) -> None:
+    ask(client, title="My cat")
+    link = httpx.get(f"{address}gradio_api/deep_link", params={"session_hash": client.session_hash})
+    assert link.status_code == 404 and not (folder / "deep_links").exists()
+
+
+def test_the_head_of_the_page_is_ours(address: str) -> None:
+    page = httpx.get(address, headers={"Accept": "text/html"}).text
+    head = page.split("</head>")[0]
+    tags = dict(re.findall(r'<meta (?:property|name)="((?:og|twitter):[^"]*)" content="([^"]*)"', head))
+    assert tags["og:title"] == "First Impressions" and tags["og:url"] == address
+    assert "<title>First Impressions</title>" in head
+    assert "gradio" not in " ".join([*tags, *tags.values()]).lower()
+    assert len(re.findall('"og:image"', head)) == 1
+    with Image.open(BytesIO(httpx.get(tags["og:image"]).raise_for_status().content)) as card:
+        assert card.format == "PNG" and card.size == (1200, 630)
+    icon = httpx.get(f"{address}favicon.ico").text
+    assert "<svg" in icon and "#1f4fa3" in icon
 
 
 def test_privacy_settings_of_the_page(address: str) -> None:

@@ -62,6 +62,25 @@ def test_reliability_without_intervals_says_so(folder: Path, tmp_path: Path) -> 
     assert "no intervals of it" in texts(page("calibration", copy).run())
 
 
+def test_what_is_not_answered_is_told_by_kind_and_with_its_price(folder: Path, tmp_path: Path) -> None:
+    rows = pd.read_parquet(folder / "guard.parquet").set_index(["view", "origin", "kind", "metric"]).sort_index()
+    app = page("calibration", folder).run()
+    assert not app.exception and "What it does not answer" in texts(app)
+    shown = {frame.value.columns[0]: frame.value for frame in app.dataframe}
+    junk = shown["kind"].set_index(["view", "origin", "kind"])
+    assert len(junk) == 24 + 6
+    row = rows.loc[("text", "unseen", "hashes", "withheld")]
+    assert junk.loc[("titles", "never seen", "hashes"), "withheld"].startswith(f"{row['value']:.1%} [{row['low']:.1%}")
+    assert junk.loc[("pictures", "both", "all together"), "n"] == rows.loc[("image", "all", "all", "withheld"), "n"]
+    price = shown["view"].set_index("view")
+    assert price.index.tolist() == ["Picture and title", "Title only", "Picture only"]
+    change = rows.loc[("both", "test", "all", "src_difference")]
+    assert price.loc["Picture and title", "src_difference"].startswith(f"{change['value']:+.4f} [")
+    assert price["verdict"].isin(["better", "worse", "no clear difference"]).all()
+    app = page("calibration", altered(folder, tmp_path / "older", guard=None)).run()
+    assert not app.exception and "no guard.parquet" in texts(app) and not app.dataframe
+
+
 def test_leaks_and_controls_say_what_they_are_and_stand_last(folder: Path, tmp_path: Path) -> None:
     app = page("calibration", folder).run()
     options = app.selectbox(key="model").options

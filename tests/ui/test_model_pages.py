@@ -13,8 +13,8 @@ from tests.dashboard_page import PAGES, completed, page
 from tests.tiny_report import altered
 
 TABLES = (
-    "metrics", "predictions", "posts", "reliability", "coverage", "differences", "curves", "grid", "recipes",
-    "crossvalidation", "ablations", "comparisons", "attribution", "attribution_summary",
+    "metrics", "predictions", "posts", "reliability", "coverage", "guard", "differences", "curves", "grid",
+    "recipes", "crossvalidation", "ablations", "comparisons", "attribution", "attribution_summary",
 )  # fmt: skip
 
 
@@ -47,7 +47,16 @@ def test_figures_without_intervals_are_no_error(folder: Path, tmp_path: Path, na
     def bare(rows: pd.DataFrame) -> pd.DataFrame:
         return rows.assign(low=np.nan, high=np.nan)
 
-    tables = ("metrics", "reliability", "coverage", "differences", "recipes", "comparisons", "attribution_summary")
+    tables = (
+        "metrics",
+        "reliability",
+        "coverage",
+        "guard",
+        "differences",
+        "recipes",
+        "comparisons",
+        "attribution_summary",
+    )
     app = page(name, altered(folder, tmp_path / "report", **dict.fromkeys(tables, bare))).run()
     assert not app.exception and not app.error
 
@@ -60,6 +69,7 @@ def test_one_level_one_seed_one_fold_and_one_model_are_no_error(folder: Path, tm
         predictions=lambda rows: rows[(rows["level"] != 2) & (rows["model"] == "tiny")],
         reliability=lambda rows: rows[rows["level"] != 2],
         coverage=lambda rows: rows[rows["level"] != 2],
+        guard=lambda rows: rows[rows["view"] == "image"],
         metrics=lambda rows: rows[rows["model"] == "tiny"],
         ablations=lambda rows: rows[rows["seed"] == 0],
         crossvalidation=lambda rows: rows[rows["fold"] == 0],

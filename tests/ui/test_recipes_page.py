@@ -74,9 +74,9 @@ def test_grid_is_depth_by_trees_with_the_chosen_marked(folder: Path) -> None:
 
 def test_curves_say_whose_posts_they_are(folder: Path) -> None:
     app = page("recipes", folder).run()
-    assert "42 validation posts" in app.caption[-1].value
+    assert "the training posts that chose the epoch" in app.caption[-1].value
     app.pills(key="curve").set_value("loss").run()
-    assert not app.exception and "train posts" in app.caption[-1].value
+    assert not app.exception and "the training posts it learned from" in app.caption[-1].value
 
 
 @pytest.mark.parametrize(("table", "left"), [("grid", 3), ("crossvalidation", 2), ("recipes", 3)])

@@ -55,6 +55,9 @@ def test_a_report_that_evaluate_wrote_is_sound(tiny_report: Path) -> None:
         ("posts", put("score", float("inf")), "1 row with scores that are no numbers"),
         ("posts", put("split", None), "1 row with nulls"),
         ("posts", lambda table: pd.concat([table, table]), "rows with the same post more than once"),
+        ("guard", put("value", 1.5), "1 row with shares outside of 0 to 1"),
+        ("guard", put("kind", None), "1 row with nulls"),
+        ("guard", lambda table: table.drop(columns="origin"), "lacks origin"),
         ("cleaning", lambda table: table.drop(columns="reason"), "lacks reason"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 
 from engine.bundle import amend_bundle
 from engine.errors import DataError
-from engine.explain import gradients, shapley
+from engine.explain import gradients, owen
 from engine.predictor import Predictor
 from tests.made_up import make_work
 from training.evaluation import faithfulness as attribution
@@ -48,16 +48,16 @@ def refuse(*_: object, **__: object) -> None:
 def test_tables_are_those_of_the_architecture(report: Path) -> None:
     curves, summary = (pd.read_parquet(report / f"{name}.parquet") for name in ("attribution", "attribution_summary"))
     assert list(curves.columns) == "method kind fraction value n".split()
-    assert set(curves["method"]) == {shapley.METHOD, RANDOM} and set(curves["kind"]) == {"deletion", "insertion"}
+    assert set(curves["method"]) == {owen.METHOD, RANDOM} and set(curves["kind"]) == {"deletion", "insertion"}
     assert (curves["n"] == POSTS).all() and curves["value"].between(0, 4).all()
     assert len(curves) == 2 * 2 * curves["fraction"].nunique()
     assert list(summary.columns) == "method metric value low high n".split()
     assert (summary["low"] <= summary["value"]).all() and (summary["value"] <= summary["high"]).all()
     found = summary.set_index(["method", "metric"])["value"]
-    assert found[shapley.METHOD, AREA] > found[RANDOM, AREA] + 0.05
-    gain = found[f"{shapley.METHOD} − {RANDOM}", AREA]
-    assert gain == pytest.approx(found[shapley.METHOD, AREA] - found[RANDOM, AREA])
-    assert found[shapley.METHOD, "completeness_error"] < 1e-6 and found[shapley.METHOD, "seconds"] > 0
+    assert found[owen.METHOD, AREA] > found[RANDOM, AREA] + 0.05
+    gain = found[f"{owen.METHOD} − {RANDOM}", AREA]
+    assert gain == pytest.approx(found[owen.METHOD, AREA] - found[RANDOM, AREA])
+    assert found[owen.METHOD, "completeness_error"] < 1e-6 and found[owen.METHOD, "seconds"] > 0
     assert (RANDOM, "seconds") not in found
 
 
@@ -145,13 +145,13 @@ def test_a_post_that_fails_is_left_out(work: Path, report: Path, monkeypatch: py
 
 def test_gradients_are_measured_where_there_are_any(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Predictor, "has_gradients", True)
-    copied = lambda predictor, post: replace(shapley.explain(predictor, post), method=gradients.METHOD)  # noqa: E731
+    copied = lambda predictor, post: replace(owen.explain(predictor, post), method=gradients.METHOD)  # noqa: E731
     monkeypatch.setattr(gradients, "explain", copied)
     other = with_bundle_of(work, "with_gradients")
     summary = pd.read_parquet(explain(work, other, 2) / "attribution_summary.parquet")
-    methods = (shapley.METHOD, gradients.METHOD, RANDOM)
+    methods = (owen.METHOD, gradients.METHOD, RANDOM)
     pairs = [f"{first} − {second}" for first, second in itertools.pairwise(methods)]
-    assert {*methods, *pairs, f"{shapley.METHOD} − {RANDOM}"} == set(summary["method"])
+    assert {*methods, *pairs, f"{owen.METHOD} − {RANDOM}"} == set(summary["method"])
 
 
 def test_differences_are_paired_and_groups_are_drawn_whole() -> None:

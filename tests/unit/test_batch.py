@@ -19,7 +19,7 @@ from tests.fake_predictor import FakePredictor
 
 COLUMNS = [
     *("post_id", "level", "p_very_low", "p_low", "p_average", "p_high", "p_very_high"),
-    *("expected_level", "score", "score_low", "score_high", "abstain", "error"),
+    *("expected_level", "score", "score_low", "score_high", "abstain", "reason", "error"),
 ]
 
 

@@ -18,6 +18,7 @@ from training.modeling.run import Run
 from training.modeling.train import train
 from training.recipes.base import CatBoost, Ngrams, Recipe
 
+JUNK = 6
 RECIPE = Recipe(
     name="made_up",
     summary="Trees on statistics of a made-up dataset.",
@@ -29,7 +30,7 @@ RECIPE = Recipe(
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_work(tmp_path_factory.mktemp("made_up"), 400)
     train(folder, RECIPE)
-    evaluate(folder, RECIPE, resamples=50)
+    evaluate(folder, RECIPE, resamples=50, junk=JUNK)
     return folder
 
 
@@ -127,7 +128,7 @@ def test_every_read_of_test_stays_in_the_ledger(work: Path, report: Path) -> Non
     run = Run(work, RECIPE)
     reads = json.loads((report / "report.json").read_text())["test_reads"]
     assert [(read["step"], read["recipe"]) for read in reads] == [("evaluate", "made_up")]
-    evaluate(work, RECIPE, resamples=5)
+    evaluate(work, RECIPE, resamples=5, junk=1)
     assert len(run.test_reads()) == 2
     with (work / "test_reads.jsonl").open("a") as file:
         file.write('{"step": "cut off')

@@ -1,6 +1,7 @@
 """Explanations: values that add up, on predictors whose true values are known."""
 
 from collections.abc import Callable
+from itertools import permutations
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine.errors import FirstImpressionsError, PostError
-from engine.explain import faithfulness, gradients, regions, render, shapley
+from engine.explain import faithfulness, gradients, owen, regions, render
 from engine.explain.base import Explanation
 from engine.explain.differentiable import EmbeddedText
 from engine.explain.game import Game
@@ -79,7 +80,7 @@ def by_word(explanation: Explanation) -> dict[str, float]:
     return {word.strip(): value for word, value in explanation.words}
 
 
-# --- Shapley values ---
+# --- Owen values ---
 
 
 @pytest.mark.parametrize("title", ["wow what a picture", "wow", ""])
@@ -89,14 +90,14 @@ def test_values_add_up(title, image):
     post = Post(title=title, image=image)
     if not title and image is None:
         with pytest.raises(PostError, match="nothing to explain"):
-            shapley.explain(predictor, post)
+            owen.explain(predictor, post)
         return
-    explanation = shapley.explain(predictor, post)
+    explanation = owen.explain(predictor, post)
     assert abs(explanation.values.sum() - (explanation.value - explanation.base_value)) < 1e-5
     assert explanation.completeness_error < 1e-5
     assert explanation.picture_share + explanation.text_share == pytest.approx(1.0)
     assert "".join(word for word, _ in explanation.words) == title
-    assert len(explanation.standard_errors) == len(explanation.values)
+    assert len(explanation.half_widths) == len(explanation.values) == len(explanation.certain)
     assert (explanation.heat is None) == (image is None) == (explanation.image_passes == 0)
     assert explanation.text_passes > 0 or not title
     assert len(explanation.notes) == bool(title) + (image is not None)
@@ -110,14 +111,14 @@ def test_full_coalition_is_the_prediction_of_the_whole_picture():
     predictor = FakePredictor(nonlinear)
     sides = predictor.compute([Post(title="a title")], "text") | predictor.compute([Post(image=image)], "image")
     expected = predictor.predict_features("both", sides).expected_level[0]
-    assert shapley.explain(predictor, Post(title="a title", image=image), permutations=4).value == expected
+    assert owen.explain(predictor, Post(title="a title", image=image)).value == expected
 
 
 def test_a_part_that_does_nothing_is_worth_nothing_and_equal_parts_are_worth_the_same():
     def judge(pictures, posts):
         return np.array([float("red" in post.title and "blue" in post.title) for post in posts])
 
-    explanation = shapley.explain(FakePredictor(judge), Post(title="red and blue", image=photo()), permutations=64)
+    explanation = owen.explain(FakePredictor(judge), Post(title="red and blue", image=photo()))
     assert by_word(explanation)["and"] == 0.0
     assert np.all(explanation.segment_values == 0.0)
     assert by_word(explanation)["red"] == pytest.approx(by_word(explanation)["blue"], abs=1e-6)
@@ -133,61 +134,106 @@ def test_an_additive_model_is_recovered_exactly():
 
     predictor = FakePredictor(judge)
     image = photo(SIDE, SIDE)
-    explanation = shapley.explain(predictor, Post(title="three minus half", image=image), permutations=4)
+    explanation = owen.explain(predictor, Post(title="three minus half", image=image))
     assert by_word(explanation) == pytest.approx(worth, abs=1e-6)
-    assert np.abs(explanation.standard_errors).max() < 1e-6
+    assert np.abs(explanation.half_widths).max() < 1e-5
     difference = (np.asarray(image) / 255.0 - np.asarray(regions.baseline_picture(image)) / 255.0).mean(axis=2)
     expected = [difference[explanation.segments == number].sum() / SIDE**2 for number in range(explanation.heat.size)]
     assert explanation.segment_values == pytest.approx(expected[: len(explanation.segment_values)], abs=1e-6)
 
 
-def test_an_interaction_is_shared_and_the_truth_lies_within_the_errors():
+def test_an_interaction_of_words_is_shared_exactly():
     """v = product of the first three words, plus one for the fourth: Shapley values 1/3, 1/3, 1/3 and 1."""
 
     def judge(pictures, posts):
         return np.array([float(all(w in p.title for w in ("aa", "bb", "cc"))) + ("dd" in p.title) for p in posts])
 
-    explanation = shapley.explain(FakePredictor(judge), Post(title="aa bb cc dd ee"), permutations=400)
-    truth = np.array([1 / 3, 1 / 3, 1 / 3, 1, 0])
-    assert np.abs(explanation.values - truth).max() < 0.06
-    assert np.all(np.abs(explanation.values - truth) <= 4 * explanation.standard_errors + 1e-6)
+    explanation = owen.explain(FakePredictor(judge), Post(title="aa bb cc dd ee"))
+    assert explanation.values == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1, 0])
+    assert np.all(explanation.half_widths == 0.0) and explanation.certain.all()
 
 
-def test_few_parts_are_exact():
+def test_what_both_sides_do_together_is_halved_between_them_and_shared_within():
+    """v = 1 where all words and the picture's corner are there: each side is worth a half, each word a quarter."""
+
     def judge(pictures, posts):
-        return np.array([float("aa" in post.title and "bb" in post.title) for post in posts])
+        return (pictures[:, 0, 0, 0] > 0.5) * np.array([float(post.title == "aa bb") for post in posts])
 
-    explanation = shapley.explain(FakePredictor(judge), Post(title="aa bb cc"))
-    assert explanation.values == pytest.approx([0.5, 0.5, 0.0])
-    assert np.all(explanation.standard_errors == 0.0)
+    explanation = owen.explain(FakePredictor(judge), Post(title="aa bb", image=photo()))
+    assert explanation.text_values == pytest.approx([0.25, 0.25])
+    assert explanation.segment_values.sum() == pytest.approx(0.5)
+    assert explanation.segment_values.max() == pytest.approx(0.5)
 
 
-def test_errors_shrink_with_more_permutations_and_seeds_repeat():
+def test_values_are_those_of_the_definition():
+    """Against every order in which sides, and parts within them, can join (Owen 1977)."""
+    predictor, post = FakePredictor(nonlinear), Post(title="one two wow", image=photo())
+    game = Game(predictor, post, segments=2)
+    regions_, texts = range(game.region_count), range(game.region_count, game.players)
+    orders = [
+        first + second
+        for a in permutations(regions_)
+        for b in permutations(texts)
+        for first, second in ((a, b), (b, a))
+    ]
+    expected = np.zeros(game.players)
+    for order in orders:
+        keep = np.zeros((game.players + 1, game.players), dtype=bool)
+        for step, player in enumerate(order):
+            keep[step + 1 :, player] = True
+        expected[list(order)] += np.diff(game.values(keep)) / len(orders)
+    found = owen.explain(predictor, post, segments=2, error=0.0, seconds=None)
+    assert found.text_values == pytest.approx(expected[game.region_count :])
+    assert np.all(np.abs(found.segment_values - expected[: game.region_count]) <= found.half_widths.max() + 1e-9)
+
+
+def test_words_come_first_and_regions_get_sharper_until_they_are_sharp_enough():
     post = Post(title="one two three four wow", image=photo())
-    few, many, again = (
-        shapley.explain(FakePredictor(nonlinear), post, permutations=count, seed=5) for count in (8, 64, 8)
+    found = list(owen.stream(FakePredictor(nonlinear), post, error=0.0, seconds=None))
+    shares, explanations = zip(*found, strict=True)
+    assert explanations[0].segment_values is None and explanations[0].words == explanations[-1].words
+    assert shares == tuple(sorted(shares)) and shares[-1] == 1.0
+    widths = [explanation.half_widths.max() for explanation in explanations[2:]]
+    assert widths[-1] < widths[0]
+    easy = list(owen.stream(FakePredictor(nonlinear), post, error=10.0))
+    assert len(easy) == 1 + owen.FEWEST_PAIRS / owen.PAIRS_PER_ROUND
+    again = owen.explain(FakePredictor(nonlinear), post, error=0.0, seconds=None)
+    assert np.array_equal(again.values, explanations[-1].values)
+
+
+def test_time_that_is_over_ends_it_with_the_noise_that_is_left():
+    post = Post(title="wow", image=photo())
+    explanation = owen.explain(FakePredictor(nonlinear), post, error=0.0, seconds=0.0)
+    assert explanation.half_widths.max() > 0 and explanation.completeness_error < 1e-5
+
+
+def test_intervals_hold_the_values_of_many_orders():
+    post = Post(title="wow", image=photo())
+    reference = np.mean(
+        [owen.explain(FakePredictor(nonlinear), post, error=0.0, seconds=None, seed=s).values for s in range(100, 120)],
+        axis=0,
     )
-    assert many.standard_errors.mean() < few.standard_errors.mean()
-    assert np.array_equal(few.values, again.values)
-    with pytest.raises(ValueError, match="at least 4"):
-        shapley.explain(FakePredictor(nonlinear), post, permutations=2)
+    held = []
+    for seed in range(40):
+        found = owen.explain(FakePredictor(nonlinear), post, seconds=0.0, error=0.0, seed=seed)
+        held.append(np.abs(found.values - reference) <= found.half_widths + 1e-6)
+    assert np.mean(held) > 0.9
 
 
 def test_every_variant_is_encoded_and_judged_once():
     predictor = FakePredictor(nonlinear)
-    shares: list[float] = []
     post = Post(title="one two three four five six", image=photo())
-    explanation = shapley.explain(predictor, post, permutations=8, progress=shares.append)
+    explanation = owen.explain(predictor, post, error=10.0)
     parts, words = len(explanation.segment_values), 6
-    assert predictor.pictures == explanation.image_passes <= 8 * (parts - 1) + 2
-    assert predictor.texts == explanation.text_passes <= 8 * (words - 1) + 2
-    assert predictor.rows == explanation.evaluations <= 8 * (parts + words - 1) + 2
-    assert shares == sorted(shares) and shares[-1] == 1.0
+    orders = 2 * owen.FEWEST_PAIRS
+    assert predictor.pictures == explanation.image_passes <= orders * (parts - 1) + 2
+    assert predictor.texts == explanation.text_passes == 2**words
+    assert predictor.rows == explanation.evaluations <= 2 * (orders * (parts - 1) + 2**words)
 
 
 def test_equal_words_are_encoded_as_one_text():
     predictor = FakePredictor(nonlinear)
-    explanation = shapley.explain(predictor, Post(title="very very very"))
+    explanation = owen.explain(predictor, Post(title="very very very"))
     assert predictor.texts == 4
     assert explanation.values == pytest.approx(np.full(3, explanation.values.mean()), abs=1e-6)
 
@@ -197,10 +243,10 @@ def test_fields_are_parts_only_where_the_bundle_reads_them():
         return np.array([0.25 * len(post.tags) + (post.description != "") for post in posts])
 
     post = Post(title="a title", tags=("x", "y"), description="long")
-    read = shapley.explain(FakePredictor(judge, ("title", "tags", "description")), post)
+    read = owen.explain(FakePredictor(judge, ("title", "tags", "description")), post)
     assert dict(read.fields) == pytest.approx({"tags": 0.5, "description": 1.0})
     assert read.text_share == 1.0 and len(read.notes) == 2
-    unread = shapley.explain(FakePredictor(judge), post)
+    unread = owen.explain(FakePredictor(judge), post)
     assert unread.fields == () and unread.scale == 0.0
     assert unread.picture_share == unread.text_share == 0.0
 
@@ -209,19 +255,19 @@ def test_tags_alone_are_a_text_where_the_bundle_reads_them():
     def judge(pictures, posts):
         return np.array([float("x" in post.tags) for post in posts])
 
-    explanation = shapley.explain(FakePredictor(judge, ("title", "tags")), Post(tags=("x",)))
+    explanation = owen.explain(FakePredictor(judge, ("title", "tags")), Post(tags=("x",)))
     assert explanation.fields == (("tags", 1.0),) and explanation.words == ()
 
 
 def test_a_title_of_spaces_has_no_words():
-    explanation = shapley.explain(FakePredictor(nonlinear), Post(title="  ", image=photo()))
+    explanation = owen.explain(FakePredictor(nonlinear), Post(title="  ", image=photo()))
     assert explanation.words == (("  ", 0.0),)
     assert explanation.text_passes == 0
 
 
 def test_a_long_title_costs_no_more_than_its_groups():
     title = ("word " * 100).strip()[:MAX_TITLE]
-    explanation = shapley.explain(FakePredictor(nonlinear), Post(title=title))
+    explanation = owen.explain(FakePredictor(nonlinear), Post(title=title))
     assert len(explanation.words) == MOST_PIECES
     assert "".join(word for word, _ in explanation.words) == title
 
@@ -274,7 +320,7 @@ def test_regions_are_numbered_without_gaps(size):
 def test_a_picture_without_superpixels_is_cut_into_a_grid(monkeypatch):
     monkeypatch.setattr("skimage.segmentation.slic", lambda picture, **_: np.zeros(picture.shape[:2], dtype=int))
     labels = regions.find_regions(Image.new("RGB", (160, 90), "grey"))
-    assert np.array_equal(np.unique(labels), np.arange(15))
+    assert np.array_equal(np.unique(labels), np.arange(10))
     counts = np.bincount(labels.ravel())
     assert counts.max() <= 1.3 * counts.min()
 
@@ -385,7 +431,7 @@ def corner(pictures, posts):
 
 def test_deletion_in_the_explained_order_falls_faster_than_random():
     post = Post(title="some words nobody reads", image=photo())
-    explanation = shapley.explain(FakePredictor(corner), post)
+    explanation = owen.explain(FakePredictor(corner), post)
     points = faithfulness.deletion_insertion(FakePredictor(corner), post, explanation)
     control = faithfulness.deletion_insertion(FakePredictor(corner), post, explanation, random_orders=20)
     assert faithfulness.area(points, "deletion") < faithfulness.area(control, "deletion") - 0.05
@@ -396,7 +442,7 @@ def test_deletion_in_the_explained_order_falls_faster_than_random():
 
 
 def test_an_explanation_of_another_post_is_refused():
-    explanation = shapley.explain(FakePredictor(nonlinear), Post(title="one two"))
+    explanation = owen.explain(FakePredictor(nonlinear), Post(title="one two"))
     with pytest.raises(ValueError, match="this very post"):
         faithfulness.deletion_insertion(FakePredictor(nonlinear), Post(title="one two three"), explanation)
 
@@ -404,42 +450,38 @@ def test_an_explanation_of_another_post_is_refused():
 # --- drawing ---
 
 
-def explained(values: list[float]) -> Explanation:
+def explained(values: list[float], **more: object) -> Explanation:
     labels = regions.grid(30, 40, len(values))
-    return Explanation("", 0.0, sum(values), (), (), segments=labels, segment_values=np.array(values))
+    return Explanation("", 0.0, sum(values), (), (), segments=labels, segment_values=np.array(values), **more)
 
 
-def test_overlay_is_clear_where_nothing_happened_and_told_apart_by_sign():
-    image = Image.new("RGB", (400, 300), (128, 128, 128))
-    drawn = np.asarray(render.heat_overlay(image, explained([0.5, -0.5, 0.0, 0.0]))).astype(int)
-    assert drawn.shape == (300, 400, 3)
-    raised, lowered, clear = drawn[70, 100], drawn[70, 300], drawn[220, 100]
-    assert raised[0] > raised[2] + 60
-    assert lowered[2] > lowered[1] + 40
-    assert np.ptp(clear) == 0
+def test_the_layer_is_clear_where_nothing_happened_and_told_apart_by_sign():
+    drawn = np.asarray(render.heat_layer(explained([0.5, -0.25, 0.0, 0.0]))).astype(int)
+    assert drawn.shape == (240, 320, 4)
+    raised, lowered, clear = drawn[50, 70], drawn[50, 250], drawn[200, 70]
+    assert tuple(raised[:3]) == render.RAISES and tuple(lowered[:3]) == render.LOWERS
+    assert raised[3] > 240 and 110 < lowered[3] < 145 and clear[3] < 10
 
 
-def test_overlay_scale_is_fixed():
-    image = photo(200, 150)
-    strong, weak = (render.heat_overlay(image, explained([v, 0, 0, 0]), limit=1.0) for v in (1.0, 0.1))
-    clear = render.heat_overlay(image, explained([0.0, 0, 0, 0]), limit=1.0)
-
-    def distance(picture):
-        return np.abs(np.asarray(picture).astype(int) - np.asarray(clear).astype(int)).sum()
-
-    assert distance(strong) > 3 * distance(weak) > 0
-    tiny = render.heat_overlay(image, explained([1e-9, 0, 0, 0]))
-    assert distance(tiny) < 0.1 * distance(strong)
+def test_edges_of_the_layer_are_soft():
+    alpha = np.asarray(render.heat_layer(explained([0.5, 0.0, 0.0, 0.0])))[..., 3].astype(int)
+    assert np.abs(np.diff(alpha, axis=1)).max() < 40
 
 
-def test_overlay_with_legend_of_pixels_and_without_a_picture():
-    image = photo(200, 150)
-    heat = np.random.default_rng(0).normal(size=(26, 26))
-    labels = regions.grid(150, 200, 4)
+def test_what_did_little_is_pale_and_what_is_noise_is_clear():
+    assert render.heat_limit(explained([1e-9, 0, 0, 0])) == render.SMALLEST_SCALE
+    assert np.asarray(render.heat_layer(explained([1e-9, 0, 0, 0])))[..., 3].max() == 0
+    noisy = explained([0.2, 0.1, 0.0, 0.0], half_widths=np.array([0.05, 0.15, 0.1, 0.1]))
+    assert noisy.certain.tolist() == [True, False, False, False]
+    assert np.asarray(render.heat_layer(noisy))[50, 250, 3] < 10
+
+
+def test_a_layer_of_pixels_and_none_without_a_picture():
+    heat = np.random.default_rng(0).normal(size=(26, 39))
+    labels = regions.grid(150, 225, 4)
     dense = Explanation("", 0, 0, (), (), segments=labels, segment_values=np.zeros(4), pixel_values=heat)
-    assert render.heat_overlay(image, dense, legend=True).size == (200, 150 + render.LEGEND_HEIGHT)
-    assert render.heat_overlay(image, explained([0.1, 0.2]), legend=True).width == 200
-    assert render.heat_overlay(image, Explanation("", 0, 0, (), ())).tobytes() == image.tobytes()
+    assert render.heat_layer(dense).size == (320, 213)
+    assert render.heat_layer(Explanation("", 0, 0, (), ())) is None
 
 
 def test_game_counts_what_it_did():

@@ -37,6 +37,7 @@ NAMES = {
     "picture_statistics": "picture_statistics",
     "similarity": "similarity",
     "text_statistics": "text_statistics",
+    "title_surprise": "title_surprise",
 }
 # Between them, and the pictures below, no statistic is the same everywhere.
 TITLES = (
@@ -64,6 +65,7 @@ PINNED: dict[tuple[str, int], Any] = {
     ("picture_statistics", 1): [-64.2873, -68.7182, -34.8474, -36.6798, -28.9098, -65.4566, -59.8131],
     ("similarity", 1): [0.188222, 0.204741, 0.0930278, -0.0557243, -0.155304, -0.365479, -0.140664],
     ("text_statistics", 1): [64.713, 95.5295, 26.353, 13.8103, 7.49826, 7.84014, -0.186575],
+    ("title_surprise", 1): [35.5687, 54.2814, 7.48527, -6.93659, -13.5734, -6.051, -19.3507],
 }
 
 
@@ -215,7 +217,9 @@ def test_fingerprints_follow_configuration_encoders_and_fitted_posts(made: dict[
 
     assert others() == set()
     assert others(options={"ngrams": {"alpha": 1.0}}) == {"ngrams"}
-    assert others(text_fields=("title", "tags")) == {"ngrams", "words", "words.tokens", "similarity"}
+    assert others(text_fields=("title", "tags")) == {
+        *("ngrams", "words", "words.tokens", "similarity", "title_surprise")
+    }
     assert others(encoders={"picture": "lite0:64x64", "words": "minilm:16"}) == {"picture", "similarity"}
     again = Ngrams().fit(posts[1:], {}, target[1:])
     changed = Ngrams().fit(posts, {}, target + np.arange(len(target)))

@@ -8,6 +8,7 @@ import pytest
 
 from engine.__main__ import main
 from engine.batch.features import chosen_features, column_names, write_features
+from engine.features.extractor import Extractor
 from engine.images import load_image
 from engine.posts import Post
 from engine.predictor import Predictor
@@ -36,7 +37,7 @@ def test_every_row_has_its_features_or_its_error(predictor: Predictor, source: P
     assert table.index.tolist() == ["whole", "words", "seen", "broken", "empty"]
     assert table["error"].notna().tolist() == [False, False, False, True, True]
     assert table["text_statistics.words"].tolist()[:2] == [5.0, 3.0]
-    text = [name for name in table if name.startswith("text_statistics.") or name == "ngrams"]
+    text = [name for name in table if name.startswith(("text_statistics.", "title_surprise.")) or name == "ngrams"]
     seen = [name for name in table if name.startswith("picture_statistics.")]
     assert len(text) > 30 and len(seen) > 30 and set(table.columns) == {*text, *seen, "error"}
     assert table.loc["words", seen].isna().all() and table.loc["seen", text].isna().all()
@@ -44,12 +45,14 @@ def test_every_row_has_its_features_or_its_error(predictor: Predictor, source: P
     assert table.loc[["broken", "empty"]].drop(columns="error").isna().all(axis=None)
 
 
-def test_they_are_those_that_the_model_reads(predictor: Predictor, source: Path, tmp_path: Path) -> None:
+def test_they_are_those_that_model_and_guards_read(predictor: Predictor, source: Path, tmp_path: Path) -> None:
     write_features(predictor, source, tmp_path / "out.parquet", batch_size=2)
     table = pd.read_parquet(tmp_path / "out.parquet").set_index("post_id")
     row = pd.read_parquet(source).iloc[0]
-    values = predictor.extractor.compute([Post(row["title"], load_image(row["image"]))], "both")
-    for name, feature in chosen_features(predictor).items():
+    chosen = chosen_features(predictor)
+    extractor = Extractor(predictor.extractor.features, chosen)
+    values = extractor.compute([Post(row["title"], load_image(row["image"]))], "both")
+    for name, feature in chosen.items():
         np.testing.assert_allclose(table.loc["whole", column_names(feature)].astype(float), values[name][0], rtol=1e-5)
 
 

@@ -31,6 +31,7 @@ def test_an_entry_says_where_it_was_measured(tmp_path: Path) -> None:
     found = hardware.entry("this, against that", 1.23456, 1.3, {"this": (12.3456, "ms"), "that": (10.0, "ms")}, 60)
     assert (found["ratio"], found["target"], found["rounds"]) == (1.235, 1.3, 60)
     assert found["figures"][0] == {"name": "this", "value": 12.3, "unit": "ms"}
+    assert found["better"] == "lower"
     assert found["threads"] >= 1 and "core" in found["machine"]
     assert set(found["versions"]) == {"Python", *hardware.VERSIONS}
     hardware.merge(tmp_path / "hardware.json", "this", found)

@@ -6,14 +6,13 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from packaging.requirements import Requirement
 
 from engine.errors import DataError
-from tests.fake_report import write_report
+from tests.tiny_report import altered
 from training.evaluation.readme import BEGIN, END, figures, update_readme
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,54 +86,67 @@ def test_the_figures_are_those_of_the_shipped_report() -> None:
     assert README.split(BEGIN)[1].split(END)[0].strip() == figures(REPORT)
 
 
-def test_figures_replace_what_stood_between_the_markers(tmp_path: Path) -> None:
+def tables(text: str) -> list[list[list[str]]]:
+    """The Markdown tables of a text, as rows of cells."""
+    blocks = [[line for line in block.splitlines() if line.startswith("|")] for block in text.split("\n\n")]
+    return [[[cell.strip() for cell in line.split("|")[1:-1]] for line in block] for block in blocks if block]
+
+
+def test_figures_replace_what_stood_between_the_markers(tiny_report: Path, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
-    report = write_report(tmp_path / "report")
     for _ in range(2):
-        update_readme(report, readme)
-        text = readme.read_text(encoding="utf-8")
-        assert text == f"before\n{BEGIN}\n{figures(report)}\n{END}\nafter\n"
-    text, recipes = text.split("Other recipes")
-    table = [line.split("|") for line in text.splitlines() if line.startswith("|")]
+        update_readme(tiny_report, readme)
+        assert readme.read_text(encoding="utf-8") == f"before\n{BEGIN}\n{figures(tiny_report)}\n{END}\nafter\n"
+
+
+def test_the_model_stands_first_and_the_leak_last(tiny_report: Path, tmp_path: Path) -> None:
+    def again(rows: pd.DataFrame) -> pd.DataFrame:
+        return pd.concat([rows, rows[rows["model"] == "shuffled labels"]])
+
+    text = figures(altered(tiny_report, tmp_path / "report", metrics=again, differences=None, recipes=None))
+    (table,) = tables(text)
     assert len({len(row) for row in table}) == 1
-    names = [row[1].strip() for row in table[2:]]
-    assert names[:3] == ["**blend**"] * 3
-    assert [row[2].strip() for row in table[2:5]] == ["picture and title", "title", "picture"]
-    assert names[-1] == "counts as inputs (leak)"
+    names = [row[0] for row in table[2:]]
+    assert names[:3] == ["**tiny**"] * 3
+    assert [row[1] for row in table[2:5]] == ["picture and title", "title", "picture"]
+    assert names[-1] == "engagement rate as input (leak)"
+    assert "trees" not in names and "network" not in names
+    # Over several seeds there is a mean, without an interval.
     assert names.count("shuffled labels (control)") == 1
-    assert "fine-tuned title" not in names
-    assert "<sub>" not in "".join(next(row for row in table if "shuffled labels" in row[1]))
-    others = [line.split("|") for line in recipes.splitlines() if line.startswith("|")]
-    assert [row[1].strip() for row in others[2:]] == ["trees", "reach"]
-    assert [row[2].strip() for row in others[2:]] == ["engagement", "popularity"]
-    assert others[2][3].strip() == ".40 <sub>.35–.45</sub>"
+    assert "<sub>" not in "".join(table[2 + names.index("shuffled labels (control)")])
 
 
-def test_the_paired_differences_come_first_and_runs_that_are_one_are_named(tmp_path: Path) -> None:
-    report = write_report(tmp_path / "report")
-    rows = [("src", 0.008, 0.001, 0.017), ("accuracy", -0.004, -0.031, 0.017)]
-    table = pd.DataFrame(rows, columns=["metric", "delta", "low", "high"])
-    names = {"model": "blend", "view": "both", "reference": "blend", "reference_view": "text", "n": 60}
-    table.assign(**names).to_parquet(report / "differences.parquet")
-    recipes = pd.read_parquet(report / "recipes.parquet")
-    recipes["same_as"] = np.where(recipes["recipe"] == "trees", "shrubs", "")
-    recipes.to_parquet(report / "recipes.parquet")
-    text = figures(report)
-    first = next(line for line in text.splitlines() if line.startswith("| **blend**"))
-    cells = [cell.strip() for cell in first.split("|")[1:-1]]
-    assert cells[:2] == ["**blend**, picture and title", "blend, title"]
-    assert cells[2:] == ["+.008 <sub>+.001 to +.017</sub>", "−.004 <sub>−.031 to +.017</sub>", "–"]
-    assert "| trees (the same run: shrubs) |" in text
+def test_the_paired_differences_come_first_and_runs_that_are_one_are_named(tiny_report: Path, tmp_path: Path) -> None:
+    def changed(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows[rows["metric"] != "macro_f1"]
+        first = rows["view"].eq("both") & rows["reference_view"].eq("text") & rows["reference"].eq("tiny")
+        for metric, found in {"src": (0.008, 0.001, 0.017), "accuracy": (-0.004, -0.031, 0.017)}.items():
+            rows.loc[first & rows["metric"].eq(metric), ["delta", "low", "high"]] = found
+        return rows
+
+    def more(rows: pd.DataFrame) -> pd.DataFrame:
+        trees = rows[rows["recipe"] == "tiny_trees"]
+        reach = trees.assign(recipe="reach", target="popularity", value=0.4, low=0.35, high=0.45, same_as="")
+        better = trees.assign(recipe="better", value=0.99, same_as="shrubs")
+        return pd.concat([rows, reach, better])
+
+    text = figures(altered(tiny_report, tmp_path / "report", differences=changed, recipes=more))
+    gains, _, recipes = tables(text)
+    assert gains[2][:2] == ["**tiny**, picture and title", "tiny, title"]
+    assert gains[2][2:] == ["+.008 <sub>+.001 to +.017</sub>", "−.004 <sub>−.031 to +.017</sub>", "–"]
+    assert [row[0] for row in recipes[2:]] == ["better (the same run: shrubs)", "tiny_trees", "reach"]
+    assert [row[1] for row in recipes[2:]] == ["engagement", "engagement", "popularity"]
+    assert recipes[-1][2] == ".40 <sub>.35–.45</sub>"
     heads = [line for line in text.splitlines() if line.endswith(":")]
     assert len(heads) == 3 and all("test posts" in line for line in heads)
 
 
-def test_what_is_no_report_or_no_place_for_figures_is_said(tmp_path: Path) -> None:
+def test_what_is_no_report_or_no_place_for_figures_is_said(tiny_report: Path, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("no markers", encoding="utf-8")
     with pytest.raises(DataError, match="needs one line"):
-        update_readme(write_report(tmp_path / "report"), readme)
+        update_readme(tiny_report, readme)
     with pytest.raises(DataError, match="no readable report"):
         figures(tmp_path / "nothing")
     assert readme.read_text(encoding="utf-8") == "no markers"

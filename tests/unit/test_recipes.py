@@ -15,7 +15,7 @@ import pytest
 from engine.bundle import read_bundle
 from engine.encoders import load_encoder
 from engine.errors import DataError
-from engine.explain import gradients, shapley
+from engine.explain import gradients, owen
 from engine.images import load_image
 from engine.posts import Post
 from engine.predictor import Predictor
@@ -153,7 +153,7 @@ def test_whole_chain_on_tiny_checkpoints(name: str, work: Path, checkpoints: Cal
         assert np.isclose(sum(prediction.probabilities), 1)
         assert prediction.score_low <= prediction.score <= prediction.score_high
         assert set(prediction.level_set) <= set(range(5))
-    explanation = shapley.explain(predictor, post, permutations=4)
+    explanation = owen.explain(predictor, post)
     assert explanation.completeness_error < 1e-4
     if name == "catboost_clip":
         assert not predictor.has_gradients
@@ -233,7 +233,7 @@ def test_adapters_ship_as_plain_weights(work: Path, checkpoints: Callable) -> No
 def test_frozen_encoders_train_on_kept_tokens(work: Path, checkpoints: Callable) -> None:
     recipe = replace(small(on_tiny("vit_bert_concat", checkpoints, tuning="frozen")), name="frozen")
     bundle = train(work, recipe)
-    assert not (bundle / "features").exists()
+    assert [path.name for path in (bundle / "features").iterdir()] == ["title_surprise.safetensors"]
     assert len(Predictor.load(bundle, device="cpu").predict([draft(work)])) == 1
 
 
@@ -275,4 +275,4 @@ def test_whole_chain_on_embedded_encoders(name: str, work: Path) -> None:
     predictor = Predictor.load(train(work, replace(recipe, name=f"{name}-small")), device="cpu")
     (prediction,) = predictor.predict([draft(work)])
     assert np.isclose(sum(prediction.probabilities), 1)
-    assert shapley.explain(predictor, draft(work), permutations=4).completeness_error < 1e-4
+    assert owen.explain(predictor, draft(work)).completeness_error < 1e-4

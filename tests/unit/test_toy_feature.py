@@ -16,7 +16,7 @@ import pytest
 import engine.features
 from engine.bundle import read_bundle
 from engine.errors import BundleError
-from engine.explain import shapley
+from engine.explain import owen
 from engine.features.base import Feature, Values
 from engine.images import load_image
 from engine.posts import Post
@@ -151,7 +151,7 @@ def test_it_predicts(trained: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) 
 
 def test_it_takes_part_in_shapley_values(trained: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     post = next(post for post in trained.drafts if "fastest" in post.title)
-    explanation = shapley.explain(trained.predictor, post, permutations=4)
+    explanation = owen.explain(trained.predictor, post)
     assert explanation.completeness_error < 1e-6
     seen = []
 
@@ -160,7 +160,7 @@ def test_it_takes_part_in_shapley_values(trained: SimpleNamespace, monkeypatch: 
         return np.zeros((len(posts), 1), dtype=np.float32)
 
     monkeypatch.setattr(type(trained.predictor.extractor.features["toy_glow"]), "compute", zero)
-    without = shapley.explain(trained.predictor, post, permutations=4)
+    without = owen.explain(trained.predictor, post)
     assert abs(explanation.value - without.value) > 0.01
     # Of every coalition of pictures and titles.
     assert len(seen) == without.evaluations and len(set(seen)) > without.image_passes

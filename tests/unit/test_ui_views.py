@@ -11,6 +11,7 @@ from PIL import Image
 
 from engine.errors import BundleError, EncoderError, ImageError, PostError
 from engine.explain.base import Explanation
+from engine.explain.render import heat_layer
 from engine.posts import Post
 from engine.prediction import Prediction
 from engine.scoring import LEVELS
@@ -35,35 +36,57 @@ def changed(prediction: Prediction, **changes: Any) -> Prediction:
     return dataclasses.replace(prediction, **changes)
 
 
-def test_headline_names_level_and_confidence(prediction: Prediction) -> None:
-    sure = changed(prediction, level=3, probabilities=(0.05, 0.1, 0.2, 0.41, 0.24))
-    assert verdict.headline(sure).replace("\u00a0", " ") == "High — 41 %"
-    assert verdict.headline(changed(sure, abstain=True)) == "Unclear — leans High"
-
-
 @pytest.mark.parametrize(
-    ("level_set", "words"),
+    ("share", "words"),
     [
-        ((3,), "Quite sure: the true level is High in 9 of 10 such cases."),
-        ((3, 4), "Fairly sure: the true level is High or Very High in 9 of 10 such cases."),
-        ((2, 3, 4), "Fairly unsure: the true level is Average, High or Very High in 9 of 10 such cases."),
-        ((0, 1, 2, 3), "Very unsure: the true level is Very Low, Low, Average or High in 9 of 10 such cases."),
-        ((0, 1, 2, 3, 4), "Not sure at all: none of the five levels can be ruled out."),
+        (0.68, "Likely above 7 of 10 posts"),
+        (0.12, "Likely above 1 of 10 posts"),
+        (0.97, "Likely among the top tenth of posts"),
+        (0.02, "Likely among the lowest tenth of posts"),
     ],
 )
-def test_certainty_follows_the_level_set(prediction: Prediction, level_set: tuple[int, ...], words: str) -> None:
-    assert verdict.certainty(changed(prediction, level_set=level_set)) == words
+def test_headline_says_how_many_of_ten_are_beaten(prediction: Prediction, share: float, words: str) -> None:
+    assert verdict.headline(changed(prediction, percentiles=(share, 0.1, 0.99)), RATE) == words
 
 
-def test_certainty_gives_the_reason_of_an_abstention(prediction: Prediction) -> None:
-    assert verdict.certainty(changed(prediction, abstain=True, reason="Nobody knows.")) == "Nobody knows."
+def test_the_crowd_is_named_as_the_data_are() -> None:
+    described = PageBundle(data={"description": "the YouTube Trending Video Dataset"})
+    assert scale_of(described).crowd == "trending posts"  # type: ignore[arg-type]
 
 
-def test_the_prior_is_compared_with(prediction: Prediction) -> None:
-    likely = changed(prediction, level=3, probabilities=(0.1, 0.1, 0.2, 0.4, 0.2))
-    assert "2.0 times as likely" in verdict.against_prior(likely)
-    assert "says little" in verdict.against_prior(changed(likely, probabilities=(0.2, 0.19, 0.2, 0.21, 0.2)))
-    assert verdict.against_prior(changed(likely, abstain=True)) == ""
+def test_certainty_is_one_sentence_with_the_range(prediction: Prediction) -> None:
+    sure = changed(prediction, percentiles=(0.5, 0.22, 0.81), level_set=(2, 3))
+    assert (
+        verdict.certainty(sure, RATE)
+        == "Fairly sure: 8 times in 10, a draft like this beats between 2 and 8 of 10 posts."
+    )
+    wide = changed(prediction, percentiles=(0.5, 0.01, 0.99), level_set=(0, 1, 2, 3, 4))
+    assert verdict.certainty(wide, RATE) == (
+        "Not sure at all: 8 times in 10, a draft like this beats between almost none and nearly all of 10 posts."
+    )
+
+
+def test_what_cannot_be_told_is_not_praised(prediction: Prediction) -> None:
+    unclear = changed(prediction, abstain=True, percentiles=(0.9, 0.2, 0.95))
+    html = verdict.verdict_panel(unclear, CUTS, RATE)
+    assert "Hard to call" in html and "could go almost anywhere" in html
+    for praise in ("Likely above", "Likeliest level", "top tenth"):
+        assert praise not in html
+
+
+@pytest.mark.parametrize(("side", "what"), [("text", "title"), ("image", "picture")])
+def test_a_strange_side_is_named_and_nothing_is_estimated(prediction: Prediction, side: Any, what: str) -> None:
+    html = verdict.verdict_panel(changed(prediction, abstain=True, strange=side), CUTS, RATE)
+    assert f"This does not look like a {what} the model has learned from" in html
+    for wrong in ("Likely above", "points per 100 views", "8 times in 10"):
+        assert wrong not in html
+    assert details.members_table(changed(prediction, strange=side), RATE) == ""
+
+
+def test_shares_of_the_members_add_up(prediction: Prediction) -> None:
+    votes = [dataclasses.replace(prediction.members[0], weight=weight) for weight in (0.9, 0.6)]
+    html = details.members_table(changed(prediction, members=tuple(votes)), RATE).replace("\u00a0", " ")
+    assert "<td>60 %</td>" in html and "<td>40 %</td>" in html
 
 
 @pytest.mark.parametrize(
@@ -83,12 +106,10 @@ def test_popularity_is_not_per_view(score: float, text: str) -> None:
 
 def test_estimate_gives_its_interval(prediction: Prediction) -> None:
     rated = changed(prediction, score=0.061, score_low=0.029, score_high=0.114)
-    assert (
-        verdict.estimate(rated, RATE) == "About 6.1 points per 100 views; 8 of 10 such posts land between 2.9 and 11."
-    )
+    assert verdict.estimate(rated, RATE) == "About 6.1 points per 100 views, most likely between 2.9 and 11."
     reached = changed(prediction, score=5230.0, score_low=812.0, score_high=33600.0)
     assert verdict.estimate(reached, popularity()) == (
-        "About 5,200 popularity points; 8 of 10 such posts land between 810 and 34,000."
+        "About 5,200 popularity points, most likely between 810 and 34,000."
     )
 
 
@@ -179,7 +200,7 @@ def test_record_names_levels_in_order(prediction: Prediction) -> None:
 
 def explained(**changes: Any) -> Explanation:
     facts: dict = {
-        "method": "Shapley values",
+        "method": "Owen values",
         "base_value": 2.0,
         "value": 3.0,
         "words": (("cat ", 0.8), ("sleeps", -0.2)),
@@ -192,12 +213,38 @@ def explained(**changes: Any) -> Explanation:
     return Explanation(**{**facts, **changes})
 
 
-def test_signed_words_share_the_heat_maps_scale() -> None:
-    words = explanation.signed_words(explained())
-    assert [text for text, _ in words] == ["cat ", "sleeps"]
-    assert words[0][1] == pytest.approx(explanation.STRONGEST)
-    assert words[1][1] == pytest.approx(-explanation.STRONGEST / 4)
-    assert explanation.signed_words(explained(words=(("the", 0.0),)))[0][1] is None
+def test_words_are_coloured_by_what_they_did_and_told_in_numbers() -> None:
+    html = explanation.explanation_panel(explained(words=(("cat ", 0.8), ("the ", 0.0), ("sleeps", -0.2))), None, None)
+    found = re.findall(r'<span class="(fi-\w+)" style="--strength:([\d.]+)" title="([^"]+)">([^<]+)</span>', html)
+    assert [(kind, text) for kind, _, _, text in found] == [
+        ("fi-raises", "cat "), ("fi-plain", "the "), ("fi-lowers", "sleeps")
+    ]  # fmt: skip
+    assert [float(strength) for _, strength, _, _ in found] == pytest.approx(
+        [explanation.STRONGEST, 0, explanation.STRONGEST / 4]
+    )
+    assert "“cat” +0.80, “sleeps” −0.20 levels." in html
+
+
+def test_what_lies_within_its_noise_is_shown_as_such() -> None:
+    noisy = explained(half_widths=np.array([0.05, 0.2, 0.0, 0.0]))
+    picture = Image.new("RGB", (20, 10), "red")
+    html = explanation.explanation_panel(noisy, picture, heat_layer(noisy))
+    assert "1 of 2 parts are left clear" in html and "±0.20 levels" in html
+    assert "left clear" not in explanation.explanation_panel(explained(), picture, heat_layer(explained()))
+
+
+def test_while_it_gets_sharper_it_says_so() -> None:
+    assert "<progress" in explanation.explanation_panel(explained(), None, None, share=0.3)
+    assert "<progress" not in explanation.explanation_panel(explained(), None, None)
+
+
+def test_the_network_alone_is_named_and_a_contradiction_explained() -> None:
+    alone = explanation.explanation_panel(explained(), None, None, whole=(2.0, 2.4))
+    assert "The network alone" in alone and "other way" not in alone
+    against = explanation.explanation_panel(explained(), None, None, whole=(2.0, 1.4))
+    assert "The whole model goes the other way, down by 0.6 levels" in against and "no gradients" in against
+    assert "other way" not in explanation.explanation_panel(explained(), None, None, whole=(2.0, 1.99))
+    assert not any(fast in label for label in explanation.METHODS.values() for fast in ("fast", "Fast"))
 
 
 def test_summary_tells_direction_and_side() -> None:
@@ -215,14 +262,15 @@ def test_summary_tells_direction_and_side() -> None:
 
 def test_fine_print_says_what_is_attributed_and_how_exactly() -> None:
     html = explanation.fine_print(explained())
-    for part in ("Shapley values", "expected level", "2.00", "3.00", "1.5 seconds", "40 variants", "“cat” +0.80"):
+    for part in ("Owen values", "expected level", "2.00", "3.00", "1.5 seconds", "40 variants"):
         assert part in html
 
 
-def test_explanation_inlines_the_heat_map() -> None:
-    html = explanation.explanation_panel(explained(), Image.new("RGB", (20, 10), "red"))
-    assert 'src="data:image/jpeg;base64,' in html and 'alt="Heat map' in html
-    assert "<img" not in explanation.explanation_panel(explained(segments=None, segment_values=None), None)
+def test_the_picture_stands_beside_itself_under_the_heat_map() -> None:
+    html = explanation.explanation_panel(explained(), Image.new("RGB", (2000, 1000), "red"), heat_layer(explained()))
+    assert html.count('src="data:image/jpeg;base64,') == 2 and html.count('src="data:image/png;base64,') == 1
+    assert 'alt="Heat map' in html and 'type="range"' in html and "+0.50 levels" in html
+    assert "<img" not in explanation.explanation_panel(explained(segments=None, segment_values=None), None, None)
 
 
 def test_explanation_record_has_boxes_of_regions() -> None:
@@ -245,7 +293,7 @@ def test_the_servers_folders_are_for_its_log(kind: type[Exception], caplog: pyte
         raise kind("There is no bundle at /srv/models/youtube/bundle; train one.")
 
     page = handlers.Page(broken)  # type: ignore[arg-type]
-    shown = f"{page.describe()} {page.predict(None, 'My cat', '', '')} {page.explain(Post('My cat'), '')}"
+    shown = f"{page.describe()} {page.predict(None, 'My cat', '', '')} {[*page.explain(Post('My cat'), '')]}"
     assert "/srv" not in shown and shown.count(model.UNAVAILABLE) == 3
     assert caplog.text.count("/srv/models/youtube/bundle") == 3
 

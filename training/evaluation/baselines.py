@@ -15,7 +15,7 @@ from engine.scoring import LEVELS
 from training.evaluation.candidates import Candidate
 from training.features.matrix import FeatureMatrix
 from training.modeling.blend import prior_of
-from training.modeling.members import fit_trees
+from training.modeling.trees import fit_trees
 from training.recipes.base import CatBoost
 
 # Enough for a reference, and quick: what a baseline would gain by longer growing is no question of ours.

@@ -3,9 +3,9 @@
     python -m training explain --recipe youtube_blend --posts 150
 
 Each method explains a post as the page does, then parts of the post are taken away and given in its order while the
-whole model answers (`engine.explain.faithfulness`), beside random orders of the same parts. What Shapley values are
-made of is the same removals, so they have the advantage of it. A post's figures are kept in
-`runs/<recipe>/attribution/` and not computed again; a post costs 3 to 5 seconds of one core.
+whole model answers (`engine.explain.faithfulness`), beside random orders of the same parts. Owen values are made of
+such removals, so they have the advantage of it. A post's figures are kept in `runs/<recipe>/attribution/` and not
+computed again; a post costs about ten seconds of one core.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from engine.bundle import fingerprint
 from engine.errors import DataError
-from engine.explain import gradients, shapley
+from engine.explain import gradients, owen
 from engine.explain.faithfulness import area, deletion_insertion
 from engine.files import write_json
 from engine.intervals import mean_interval
@@ -55,7 +55,7 @@ def explain(work: Path, recipe: Recipe, posts: int = POSTS, *, seed: int = 0, re
         raise DataError(f"{posts} posts show nothing; give at least 1.")
     run = Run(work, recipe)
     predictor = Predictor.load(run.bundle)
-    made_from = {"bundle": fingerprint(predictor.bundle), "random_orders": RANDOM_ORDERS}
+    made_from = {"bundle": fingerprint(predictor.bundle), "method": owen.METHOD, "random_orders": RANDOM_ORDERS}
     folder = run.part("attribution", made_from, "explanations")
     run.read_test("explain")
     chosen = np.random.default_rng(seed).permutation(run.workspace.rows("test"))[:posts]
@@ -84,7 +84,7 @@ def explain(work: Path, recipe: Recipe, posts: int = POSTS, *, seed: int = 0, re
 def record_of(predictor: Predictor, post: Post, seed: int = 0) -> Record:
     """Curves and figures of each method for one post: {"curves": {method: [[kind, fraction, level], …]},
     "figures": {method: {metric: value}}}, with random orders as a further method."""
-    explanations = [shapley.explain(predictor, post, seed=seed)]
+    explanations = [owen.explain(predictor, post, seed=seed, seconds=None)]
     if predictor.has_gradients:
         explanations.append(gradients.explain(predictor, post))
     curves = {found.method: deletion_insertion(predictor, post, found) for found in explanations}

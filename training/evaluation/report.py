@@ -29,6 +29,7 @@ from training.data.workspace import Workspace
 from training.evaluation.baselines import Baselines
 from training.evaluation.candidates import Candidate, calibrated
 from training.evaluation.gains import differences_of, gains_of, notes_of
+from training.evaluation.guard import guard_notes, guard_table
 from training.features.extract import with_pictures
 from training.metrics.bootstrap import with_intervals
 from training.metrics.predictions import coverage, prediction_table, reliability, truth_of
@@ -143,11 +144,11 @@ def _model_tables(predictor: Predictor, run: Run) -> Iterator[tuple[str, pd.Data
             yield "member", table
 
 
-def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000) -> Path:
+def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000, junk: int = 200) -> Path:
     """Evaluate a recipe's bundle on validation and test beside baselines and controls, and write its report.
 
-    Returns the report's folder. That test was read goes into the ledger first. Run it once: what is chosen by looking
-    at test is no longer tested by it.
+    The guard is tried on `junk` made-up titles or pictures of each kind. Returns the report's folder. That test was
+    read goes into the ledger first. Run it once: what is chosen by looking at test is no longer tested by it.
     """
     began = time.monotonic()
     run = Run(work, recipe)
@@ -165,12 +166,14 @@ def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000) -> Path:
     own = predictions[predictions["model"] == recipe.name]
     truth = pd.concat([truth_of(workspace, split) for split in ("validation", "test")])
     differences = differences_of(predictions, recipe.name, truth, resamples)
+    guard = guard_table(predictor, run, own, junk, resamples)
     tables = {
         "predictions": _narrow(shipped),
         "metrics": metrics,
         "differences": differences,
         "reliability": reliability(own, truth, resamples=resamples),
         "coverage": coverage(own, truth, resamples),
+        "guard": guard,
         "posts": posts_of(workspace),
         "cleaning": pd.read_parquet(work / "cleaning.parquet"),
     }
@@ -180,6 +183,7 @@ def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000) -> Path:
     for name, table in tables.items():
         write_table(report / f"{name}.parquet", table)
     notes = notes_of(workspace, differences, metrics[metrics["model"] == recipe.name], run.test_reads())
+    notes += guard_notes(guard)
     test_metrics = _test_metrics(metrics, recipe.name) | {"gains": gains_of(differences)}
     seconds = json.loads((run.folder / "seconds.json").read_text()) | {"evaluate": time.monotonic() - began}
     write_json(report / "report.json", _report(run, predictor, notes, test_metrics, seconds))

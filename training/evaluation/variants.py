@@ -24,9 +24,9 @@ from engine.prediction import MemberOutput
 from training.features.matrix import FeatureMatrix
 from training.modeling.batches import frozen_set
 from training.modeling.choosing import learning_and_choosing
-from training.modeling.members import fit_trees
 from training.modeling.network import JointNetwork, NetworkConfig, predict_rows
 from training.modeling.trainer import train_network
+from training.modeling.trees import fit_trees
 from training.recipes.base import CatBoost
 from training.tables import COUNTS
 

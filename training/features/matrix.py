@@ -1,6 +1,7 @@
 """Features of every pictured post of a work folder by name, through the very `compute` that answers visitors."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -9,7 +10,10 @@ import pandas as pd
 
 from engine.features import make_features
 from engine.features.base import Feature, Features, FeatureSettings, FittedFeature, Values
+from engine.features.extractor import Extractor
 from engine.posts import Post
+from engine.prediction import View
+from training.data.junk import LEARNED, NEUTRAL, junk_titles
 from training.data.workspace import Workspace
 from training.features.extract import Extraction, extract, file_hashes, post_hashes
 from training.features.pictures import decoded_pictures
@@ -27,12 +31,14 @@ class FeatureMatrix:
     """Named features of n posts in file order, made when first asked for.
 
     On training posts a fitted feature is out of fold, so that a model that stacks it sees it as it will be on new
-    posts.
+    posts. Supervised ones also learn from titles that nobody publishes (`training.data.junk`), a share `junk` of the
+    training posts, whose target is the middle.
     """
 
-    def __init__(self, workspace: Workspace, settings: FeatureSettings) -> None:
+    def __init__(self, workspace: Workspace, settings: FeatureSettings, junk: float = 0.0) -> None:
         self.workspace = workspace
         self.settings = settings
+        self.junk = junk
         self._features: dict[str, Feature] = {}
         self._values: Features = {}
 
@@ -80,6 +86,23 @@ class FeatureMatrix:
             found |= {**self.behind(above.name for above in feature.upstream), name: feature}
         return found
 
+    def under_titles(self, names: Sequence[str], rows: npt.NDArray[np.int64], titles: Sequence[str]) -> Features:
+        """The named features of the posts of some rows, each under another title."""
+        posts = [
+            replace(self.posts[row], title=title, tags=(), description="")
+            for row, title in zip(rows, titles, strict=True)
+        ]
+        behind = self.behind(names)
+        pictured = {name: self[name][rows] for name, feature in behind.items() if feature.modalities == ("image",)}
+        sides = {side for feature in behind.values() for side in feature.modalities}
+        view: View = "both" if len(sides) > 1 else "image" if sides == {"image"} else "text"
+        return Extractor(behind, names).compute(posts, view, pictured)
+
+    def junk_titles(self, count: int, seed: int = 0) -> list[str]:
+        """Titles that nobody publishes, made up; words are lent by training titles."""
+        lent = [self.posts[row].title for row in self.workspace.rows("train")]
+        return [title for _, title in junk_titles(LEARNED, count, lent, seed)]
+
     def blank(self, name: str) -> Values:
         """One row of a feature, (1, *shape), for a post with nothing on the sides that it reads."""
         return self.feature(name).blank()
@@ -122,7 +145,15 @@ class FeatureMatrix:
         target, groups = (self.workspace.posts[name].to_numpy()[train] for name in ("target", "group_number"))
         posts = [self.posts[row] for row in train]
         above = {name: values[train] for name, values in upstream.items()}
+        if self.junk and feature.supervised and feature.modalities == ("text",):
+            titles = self.junk_titles(round(self.junk * len(train)))
+            posts += [Post(title, post_id=f"junk-{number}") for number, title in enumerate(titles)]
+            rows = train[: len(titles)]
+            made_up = self.under_titles(list(above), rows, titles)
+            above = {name: np.concatenate([values, made_up[name]]) for name, values in above.items()}
+            target = np.concatenate([target, np.full(len(titles), NEUTRAL)])
+            groups = np.concatenate([groups, groups.max() + 1 + np.arange(len(titles))])
         fitted = feature.fit(posts, above, target)
         values = fitted.compute(self.posts, upstream)
-        values[train] = feature.out_of_fold(posts, above, target, groups)
+        values[train] = feature.out_of_fold(posts, above, target, groups)[: len(train)]
         return fitted, values

@@ -16,6 +16,7 @@ from training.modeling.network import Inputs, NetworkConfig, TrainingSet
 
 # Covers are kept at several sizes by the sites that show them; the smallest common one is about a third as large.
 SMALLEST = 0.3
+JUNK_TITLES = 4000
 
 Rows = npt.NDArray[np.int64]
 
@@ -58,9 +59,11 @@ def finetuning_set(
 
     In training a word piece is hidden with probability `config.word_dropout`, so that no single name decides, and with
     probability `config.blank` a title is left empty, or a picture is its mean colour: the network learns what it can
-    say of a post with nothing on that side, the baseline of every explanation.
+    say of a post with nothing on that side, the baseline of every explanation. With probability `config.junk` a title
+    is one that nobody publishes: the outcome stays what it was, so the network learns that nothing follows of it.
     """
     pictures, texts = matrix.pictures(image_encoder.size), matrix.texts
+    junk = matrix.junk_titles(JUNK_TITLES, config.seed) if config.junk else []
 
     def fetch(index: Rows, *, seed: int | None) -> tuple[Inputs, Inputs]:
         pixels = torch.from_numpy(pictures[rows[index]]).permute(0, 3, 1, 2).float()
@@ -71,12 +74,20 @@ def finetuning_set(
             empty = torch.rand(2, len(index), generator=generator) < config.blank
             pixels[empty[0]] = pixels[empty[0]].mean(dim=(2, 3), keepdim=True)
             words = ["" if gone else word for word, gone in zip(words, empty[1].tolist(), strict=True)]
+            # Nothing is drawn without junk, so that trainings without it stay what they were.
+            if junk:
+                replaced = torch.rand(len(index), generator=generator) < config.junk
+                drawn = torch.randint(len(junk), (len(index),), generator=generator)
+                words = [
+                    junk[new] if gone else word
+                    for word, gone, new in zip(words, replaced.tolist(), drawn.tolist(), strict=True)
+                ]
         hidden = 0.0 if generator is None else config.word_dropout
         return {"pixels": image_encoder.normalise_pixels(pixels)}, tokenised(text_encoder, words, generator, hidden)
 
     read = [[texts[row], matrix.files[row]] for row in rows]
     identities = [encoder.identity for encoder in (image_encoder, text_encoder)]
-    return _training_set(matrix.workspace, rows, fetch, [read, identities, list(image_encoder.size)])
+    return _training_set(matrix.workspace, rows, fetch, [read, identities, list(image_encoder.size), junk])
 
 
 def tokenised(encoder: Any, texts: list[str], generator: torch.Generator | None, word_dropout: float) -> Inputs:

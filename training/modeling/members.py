@@ -13,7 +13,6 @@ import structlog
 import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
-from sklearn.model_selection import GroupShuffleSplit
 
 from engine.encoders import Encoder, load_encoder
 from engine.features import default_names
@@ -31,10 +30,10 @@ from training.modeling.choosing import Rows, learning_and_choosing
 from training.modeling.model_soup import greedy_soup
 from training.modeling.network import JointNetwork, NetworkConfig, levels_from_score, predict_rows
 from training.modeling.trainer import TrainingResult, train_network, validation_src
+from training.modeling.trees import fit_trees
 from training.recipes import base as specs
 
 log = structlog.get_logger()
-HELD_OUT = 0.12
 NGRAMS, LEARNING, CHOOSING = "ngrams", "learning", "choosing"
 
 Outputs = dict[View, MemberOutput]
@@ -80,51 +79,6 @@ def fit_ngrams(spec: specs.Ngrams, matrix: FeatureMatrix, splits: Sequence[str])
     return Fitted(member, _read_by(member, matrix), outputs, time.monotonic() - began)
 
 
-def fit_trees(
-    spec: specs.CatBoost,
-    table: npt.NDArray[np.float32],
-    level: npt.NDArray[np.int64],
-    target: npt.NDArray[np.float64],
-    groups: npt.NDArray[np.int64],
-) -> tuple[Any, Any]:
-    """CatBoost for levels and for the score, on n rows: table (n, columns), level, target and groups (n,)."""
-    from catboost import CatBoostClassifier, CatBoostRegressor
-
-    settings: dict[str, Any] = {
-        "depth": spec.depth,
-        "learning_rate": spec.learning_rate,
-        "bootstrap_type": "Bernoulli",
-        "subsample": spec.subsample,
-        "l2_leaf_reg": spec.l2_leaf_reg,
-        "border_count": spec.border_count,
-        "rsm": spec.rsm,
-        "random_seed": spec.seed,
-        # As many as OMP_NUM_THREADS allows: beside other work, threads that wait for one another cost many times more.
-        "thread_count": torch.get_num_threads(),
-        "allow_writing_files": False,
-        "verbose": False,
-    }
-    models = []
-    for kind, labels, extra in (
-        (CatBoostClassifier, level, {"loss_function": "MultiClass"}),
-        (CatBoostRegressor, target, {"loss_function": "RMSE"}),
-    ):
-        trees = spec.iterations
-        if spec.early_stopping:
-            splitter = GroupShuffleSplit(1, test_size=HELD_OUT, random_state=spec.seed)
-            rest, held = next(splitter.split(table, groups=groups))
-            probe = kind(iterations=spec.iterations, **settings, **extra)
-            probe.fit(
-                table[rest],
-                labels[rest],
-                eval_set=(table[held], labels[held]),
-                early_stopping_rounds=spec.early_stopping,
-            )
-            trees = max(probe.get_best_iteration() + 1, 10)
-        models.append(kind(iterations=trees, **settings, **extra).fit(table, labels))
-    return models[0], models[1]
-
-
 def reads_of(names: Sequence[str], matrix: FeatureMatrix) -> dict[View, tuple[str, ...]]:
     """Names of features by view: those of the words first, then of the picture, then of both; no view without any."""
     sides = {name: matrix.feature(name).modalities for name in names}
@@ -148,7 +102,7 @@ def fit_catboost(
     member = CatBoostMember(spec.name, {view: names for view, names in reads.items() if view in views}, {})
     train = matrix.workspace.rows("train") if rows is None else rows
     for view in member.reads:
-        table, taken = _with_blanks(member, view, matrix, train, spec)
+        table, taken = _with_made_up(member, view, matrix, train, spec)
         labels = (posts[name].to_numpy()[taken] for name in ("level", "target", "group_number"))
         member.models[view] = fit_trees(spec, table, *labels)
         log.info("trees", member=spec.name, view=view, trees=[model.tree_count_ for model in member.models[view]])
@@ -161,13 +115,14 @@ def own_process() -> PartialState:
     return PartialState(cpu=not torch.cuda.is_available())
 
 
-def _with_blanks(
+def _with_made_up(
     member: CatBoostMember, view: View, matrix: FeatureMatrix, train: Rows, spec: specs.CatBoost
 ) -> tuple[npt.NDArray[np.float32], Rows]:
     """The training table of a view and the post of each of its rows.
 
     A share `spec.blank` of the posts is there again without words, as many without a picture, as many with neither:
-    trees extrapolate wildly to an empty title, and that is where every explanation starts.
+    trees extrapolate wildly to an empty title, and that is where every explanation starts. A share `matrix.junk` is
+    there again under titles that nobody publishes, of which nothing follows.
     """
     generator = np.random.default_rng(spec.seed)
     names = member.reads[view]
@@ -183,13 +138,19 @@ def _with_blanks(
             emptied[name] = matrix.blank(name).repeat(len(chosen), axis=0) if blank else features[name][chosen]
         tables.append(member.table(view, emptied))
         rows.append(chosen)
+    if matrix.junk and "text" in sides:
+        chosen = generator.choice(train, max(1, round(matrix.junk * len(train))), replace=False)
+        titles = matrix.junk_titles(len(chosen), seed=spec.seed)
+        tables.append(member.table(view, matrix.under_titles(names, chosen, titles)))
+        rows.append(chosen)
     return np.concatenate(tables), np.concatenate(rows)
 
 
-def network_config(spec: specs.Network, image: Encoder, text: Encoder) -> NetworkConfig:
-    """The whole training configuration of a recipe's network on two encoders."""
+def network_config(spec: specs.Network, image: Encoder, text: Encoder, junk: float = 0.0) -> NetworkConfig:
+    """The whole training configuration of a recipe's network on two encoders; frozen ones are shown no junk."""
     shape = FusionConfig(image.token_dim, text.token_dim, kind=spec.fusion, **spec.shape)
-    return NetworkConfig(fusion=shape, **spec.settings)
+    config = NetworkConfig(fusion=shape, **spec.settings)
+    return config if config.tuning == "frozen" else replace(config, junk=junk)
 
 
 def fit_network(spec: specs.Network, matrix: FeatureMatrix, folder: Path, splits: Sequence[str]) -> Fitted:
@@ -203,7 +164,7 @@ def fit_network(spec: specs.Network, matrix: FeatureMatrix, folder: Path, splits
         # Only the one that fine-tunes may change an encoder, so it gets encoders of its own.
         specs_of = (matrix.settings.encoders[role] for role in (spec.image_encoder, spec.text_encoder))
         image, text = (load_encoder(name, device=matrix.settings.device, shared=False) for name in specs_of)
-        config = replace(network_config(spec, image, text), replicate=replicate)
+        config = replace(network_config(spec, image, text, matrix.junk), replicate=replicate)
         frozen = config.tuning == "frozen"
         if frozen:
             # One process extracts, the others find the tokens there.

@@ -61,6 +61,7 @@ class NetworkConfig:
     ordinal: bool = True
     word_dropout: float = 0.1
     blank: float = 0.05
+    junk: float = 0.0
     ema: float = 0.995
     patience: int = 3
     seed: int = 0

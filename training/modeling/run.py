@@ -37,7 +37,7 @@ class Run:
         self.folder = work / "runs" / recipe.name
         self.bundle, self.report = self.folder / "bundle", self.folder / "report"
         self.workspace = Workspace(work, target=recipe.target)
-        self.matrix = FeatureMatrix(self.workspace, replace(recipe.features, device=device))
+        self.matrix = FeatureMatrix(self.workspace, replace(recipe.features, device=device), recipe.junk)
         claim(self.folder, self.made_from, "a run")
 
     @cached_property
@@ -73,7 +73,7 @@ class Run:
     def elsewhere(self, assignment: pd.Series, protocol: Any) -> FeatureMatrix:
         """The features under another split, post_id → part."""
         workspace = replace(self.workspace, protocol=protocol, assignment=assignment)
-        return FeatureMatrix(workspace, self.matrix.settings)
+        return FeatureMatrix(workspace, self.matrix.settings, self.recipe.junk)
 
     def read_test(self, step: str) -> None:
         """Write into the ledger that a step reads the test posts. Call it before the first of them is read."""

@@ -5,23 +5,38 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import structlog
 
-from engine.bundle import CARD, FEATURES, MEMBERS, Bundle, FeatureEntry, MemberEntry, ViewFit, save_bundle
+from engine.bundle import (
+    CARD,
+    FEATURES,
+    GUARDS,
+    MEMBERS,
+    Bundle,
+    FeatureEntry,
+    MemberEntry,
+    Side,
+    ViewFit,
+    save_bundle,
+)
 from engine.errors import DataError
 from engine.features.base import Feature
 from engine.files import write_json
+from engine.guard import Guard
 from engine.prediction import VIEWS, View
 from training.features.matrix import FeatureMatrix
 from training.modeling.blend import fit_on_validation, prior_of
 from training.modeling.grid_search import fit_grid
+from training.modeling.guard import fit_guards
 from training.modeling.members import Fitted, fit_member, own_process
 from training.modeling.run import Run
 from training.recipes.base import CatBoost, Network, Recipe
 from training.tables import write_table
 
 log = structlog.get_logger()
+STEPS = np.linspace(0, 1, 201)
 
 
 def fit_members(
@@ -72,7 +87,8 @@ def train(work: Path, recipe: Recipe) -> Path:
         write_table(run.folder / "curves.parquet", pd.concat(curves, ignore_index=True))
     seconds = {name: round(found.seconds, 1) for name, found in fitted.items()}
     write_json(run.folder / "seconds.json", {**seconds, "train": sum(seconds.values())})
-    save_bundle(run.bundle, lambda place: _write(place, run, fitted, views))
+    guards = fit_guards(run.matrix)
+    save_bundle(run.bundle, lambda place: _write(place, run, fitted, views, guards))
     size = sum(path.stat().st_size for path in run.bundle.rglob("*"))
     log.info("bundle", folder=str(run.bundle), megabytes=round(size / 1e6, 1), seconds=round(time.monotonic() - began))
     return run.bundle
@@ -92,17 +108,21 @@ def features_of(fitted: Mapping[str, Fitted]) -> dict[str, Feature]:
     return features
 
 
-def _write(place: Path, run: Run, fitted: Mapping[str, Fitted], views: dict[View, ViewFit]) -> Bundle:
+def _write(
+    place: Path, run: Run, fitted: Mapping[str, Fitted], views: dict[View, ViewFit], guards: Mapping[Side, Guard]
+) -> Bundle:
     """Fill the folder of a bundle and return its manifest."""
-    for name in (FEATURES, MEMBERS):
+    for name in (FEATURES, MEMBERS, GUARDS):
         (place / name).mkdir()
-    features = features_of(fitted)
+    features = {**features_of(fitted), **run.matrix.behind(guard.fit.feature for guard in guards.values())}
     for feature in features.values():
         feature.save(place / FEATURES)
     members = [
         MemberEntry(kind=found.member.kind, name=name, config=found.member.save(place / MEMBERS))
         for name, found in fitted.items()
     ]
+    for guard in guards.values():
+        guard.save(place / GUARDS)
     for name in (FEATURES, MEMBERS):
         if not any((place / name).iterdir()):
             # Git and many copying tools drop an empty folder.
@@ -116,10 +136,12 @@ def _write(place: Path, run: Run, fitted: Mapping[str, Fitted], views: dict[View
         score_formula=workspace.score_formula,
         cuts=tuple(workspace.cuts.tolist()),
         prior=tuple(prior_of(workspace).tolist()),
+        score_quantiles=tuple(np.quantile(workspace.posts["log_score"].to_numpy()[workspace.rows("train")], STEPS)),
         text_fields=run.recipe.text_fields,
         features=tuple(_entry(feature) for feature in features.values()),
         members=tuple(members),
         views=views,
+        guards={side: guard.fit for side, guard in guards.items()},
         data={
             **{name: workspace.dataset[name] for name in ("name", "description", "fingerprint", "absent_counts")},
             "posts": len(workspace.posts),

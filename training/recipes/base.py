@@ -71,6 +71,7 @@ class Recipe:
     """One experiment. `encoders` maps roles to what `load_encoder` takes; `embedded` replaces them where no hub is.
 
     `grid` holds alternatives of the first member, which is CatBoost then: validation posts choose among all of them.
+    `junk` is the share of the training posts that members also see under a made-up title (`training.data.junk`).
     `expects` states the validation figures that the recipe reached when it was written, `embedded_expects` those on
     its embedded encoders; `evaluate` warns when a run is off by more than `DRIFT`.
     """
@@ -83,6 +84,7 @@ class Recipe:
     embedded: dict[str, str] = field(default_factory=dict)
     text_fields: tuple[str, ...] = ("title",)
     target: Target = "score"
+    junk: float = 0.0
     baseline_vectors: tuple[str, ...] = ()
     expects: dict[str, float] = field(default_factory=dict)
     embedded_expects: dict[str, float] = field(default_factory=dict)

@@ -7,6 +7,7 @@ RECIPE = Recipe(
     summary="Title n-grams, CatBoost on text and picture statistics, and EfficientNet-Lite0 with MiniLM fine-tuned "
     "end to end under cross-attention; blended and calibrated on validation posts.",
     encoders={"picture": "lite0:128x224", "words": "minilm:48"},
+    junk=0.05,
     baseline_vectors=("picture", "words"),
     expects={"src": 0.615, "accuracy": 0.388},
     members=(

@@ -1,9 +1,24 @@
-"""Figures of the calibration page: reliability, error among the surest posts, and sizes of the conformal sets."""
+"""Figures of the calibration page: reliability, error among the surest posts, sizes of conformal sets, junk."""
+
+from collections.abc import Mapping
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts import ACCENT, LEVEL_COLORS, NEUTRAL, interval, layout, tinted
+from dashboard.charts import (
+    ACCENT,
+    LEVEL_COLORS,
+    NEUTRAL,
+    WARM,
+    interval,
+    interval_lines,
+    layout,
+    named_rows,
+    plain,
+    tinted,
+)
+from dashboard.metrics import between
+from dashboard.store import records
 from engine.scoring import LEVELS
 
 
@@ -69,3 +84,28 @@ def set_sizes(table: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(range=[0.4, 5.6], dtick=1)
     figure.update_yaxes(tickformat=".0%")
     return figure
+
+
+def turned_away(table: pd.DataFrame, origins: Mapping[str, str]) -> go.Figure:
+    """Share of each kind of junk that is turned away, with its interval, coloured by whether it was learned from."""
+    figure = go.Figure()
+    for (origin, label), color in zip(origins.items(), (ACCENT, WARM), strict=True):
+        rows = table[table["origin"] == origin]
+        names = [plain(name) for name in rows["kind"]]
+        interval_lines(figure, names, rows, color)
+        figure.add_scatter(
+            x=rows["value"],
+            y=names,
+            mode="markers",
+            name=label.capitalize(),
+            marker={"color": color, "symbol": "circle" if origin == "learned" else "diamond", "size": 11},
+            customdata=[
+                f"{row['value']:.1%} of {row['n']:,} ({between(row['low'], row['high'], '.1%') or 'no interval'})"
+                for row in records(rows)
+            ],
+            hovertemplate="%{y}: %{customdata}<extra></extra>",
+            cliponaxis=False,
+        )
+    layout(figure, 90, "Share turned away", legend=True)
+    figure.update_xaxes(range=[0, 1.02], tickformat=".0%", nticks=5)
+    return named_rows(figure, [plain(name) for name in table["kind"]])

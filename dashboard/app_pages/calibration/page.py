@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import charts, text
 from dashboard.app_pages.calibration import charts as own_charts
-from dashboard.app_pages.calibration import queries
+from dashboard.app_pages.calibration import guard, queries
 from dashboard.metrics import metric
 from dashboard.reports import Report
 from dashboard.scope import Scope, scope_controls
@@ -53,6 +53,7 @@ def render(report: Report) -> None:
                 st.caption("A set of five says: I do not know. Smaller is better at the promised coverage.")
                 chart = own_charts.set_sizes(sizes)
                 st.plotly_chart(chart, config=charts.CONFIG, key="sizes", alt="Sizes of conformal sets")
+    guard.section(report)
 
 
 def _tiles(report: Report, scope: Scope, posts: int) -> None:

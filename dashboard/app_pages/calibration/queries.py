@@ -70,3 +70,13 @@ def abstained(report: Report, scope: Scope) -> pd.DataFrame:
                avg(CAST(level = predicted_level AS INTEGER)) FILTER (NOT abstain) AS kept_accuracy
         FROM predictions WHERE model = ? AND view = ? AND split = ?"""
     return query(report, sql, scope.parameters)
+
+
+def junk(report: Report) -> pd.DataFrame:
+    """Shares of made-up junk, kinds in the report's order: view, origin, kind, metric, value, low, high, n."""
+    return query(report, "SELECT * FROM guard WHERE origin <> 'test' AND \"view\" IN ('text', 'image')")
+
+
+def price(report: Report) -> pd.DataFrame:
+    """What the guard does to the test posts: view, metric, value, low, high, n."""
+    return query(report, "SELECT * FROM guard WHERE origin = 'test'")

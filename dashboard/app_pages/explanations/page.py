@@ -70,7 +70,7 @@ def _summary(table: pd.DataFrame) -> None:
     st.caption(
         f"{int(table['n'].max()):,} test posts. {meanings} Rows with a minus sign are differences paired by post: the "
         "first method points better when its brackets lie above 0. Brackets hold 95% intervals, which draw whole "
-        "groups. Shapley values are made of such removals, so the test favours them."
+        "groups. Owen values are made of such removals, so the test favours them."
     )
 
 

@@ -14,6 +14,8 @@ TITLE = "Recipes and folds"
 URL = "recipes"
 ICON = ":material/science:"
 QUESTION = "Would another recipe, other folds or another size do better?"
+# What the parts of a learning curve are made of.
+PARTS = {"train": "the training posts it learned from", "validation": "the training posts that chose the epoch"}
 SECTIONS = ("recipes", "crossvalidation", "grid", "curves")
 
 SHOWN = ("src", "accuracy", "macro_f1", "quadratic_kappa", "r2", "mae_log10")
@@ -159,8 +161,8 @@ def _grid_table(report: Report, rows: pd.DataFrame, what: Metric, place: int) ->
     st.dataframe(wide.reset_index(), hide_index=True, key=f"table-grid-{place}", column_config={"depth": "Depth"})
     chosen = ", ".join(rows.loc[rows["chosen"].astype(bool), "candidate"])
     st.caption(
-        f"{_whose(report, rows['recipe'].iloc[0])}. {what.title} on {int(rows['n'].max()):,} validation "
-        f"posts, by depth and number of trees. ● {text.markdown(chosen)} has the best "
+        f"{_whose(report, rows['recipe'].iloc[0])}. {what.title} on {int(rows['n'].max()):,} training "
+        f"posts that it did not learn from, by depth and number of trees. ● {text.markdown(chosen)} has the best "
         f"{metric(CRITERION).label.lower()} and was taken. The posts that chose it flatter it: the test figures judge."
     )
 
@@ -178,9 +180,8 @@ def _curves(report: Report) -> None:
     x = "epoch" if rows["epoch"].nunique() > 1 else "step"
     chart = charts.lines(rows, x, x.capitalize(), _curve_name(str(choice)))
     st.plotly_chart(chart, config=charts.CONFIG, key="curves", alt="Learning curves")
-    sizes = queries.posts_per_split(report)
-    splits = [f"{sizes[split]:,} {text.markdown(split)} posts" for split in rows["style"].unique() if split in sizes]
-    st.caption(f"{_whose(report, report.facts.get('recipe'))}. {' and '.join(splits)}".rstrip(". ") + ".")
+    parts = " and ".join(f"{text.markdown(part)}: {PARTS[part]}" for part in rows["style"].unique() if part in PARTS)
+    st.caption(f"{_whose(report, report.facts.get('recipe'))}. {parts}".rstrip(". ") + ".")
 
 
 def _curve_name(name: str) -> str:

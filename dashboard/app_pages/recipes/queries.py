@@ -45,11 +45,3 @@ def curves(report: Report) -> pd.DataFrame:
     """Learning curves as written by the trainers."""
     sql = "SELECT model, epoch, step, split, metric, value FROM curves ORDER BY model, metric, step, epoch"
     return query(report, sql)
-
-
-def posts_per_split(report: Report) -> dict[str, int]:
-    """Posts in each split of the grouped protocol; empty without a table of posts."""
-    if not report.has("posts"):
-        return {}
-    table = query(report, "SELECT split, count(*) AS n FROM posts GROUP BY split")
-    return dict(zip(table["split"], table["n"].astype(int), strict=True))

@@ -1,0 +1,69 @@
+"""How much of what nobody publishes is turned away, and how many real posts with it.
+
+    python -m benchmarks.junk --work work/youtube [--bundle models/youtube/bundle] [--each 200]
+
+Junk is made up of the kinds that something was learned from and of kinds that nothing was; the thresholds were set on
+real posts alone. Real posts are those of the test split of a work folder: their titles and pictures, each alone and
+together. Printed are, by kind, the share withheld by the guard, and the share that abstains for any reason or is
+answered within .05 of the prior.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.explanation_stability import sample
+from engine.posts import Post
+from engine.predictor import Predictor
+from training.data.junk import LEARNED, LEARNED_PICTURES, junk_pictures, junk_titles
+from training.data.workspace import Workspace
+from training.evaluation.guard import PICTURES, TITLES, shares_of
+
+SEED = 21
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="a work folder, for its test posts")
+    parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
+    parser.add_argument("--each", type=int, default=200, help="made up of each kind")
+    parser.add_argument("--posts", type=int, default=400, help="real test posts")
+    options = parser.parse_args()
+    predictor = Predictor.load(options.bundle)
+    workspace = Workspace(options.work)
+    lent = workspace.posts["title"].to_numpy()[workspace.rows("test")].tolist()
+    junk: dict[str, list[Post]] = {}
+    for kind in TITLES:
+        made = junk_titles({kind: TITLES[kind]}, options.each, lent, SEED)
+        junk[f"{kind}{'' if kind in LEARNED else ' *'}"] = [Post(title) for _, title in made]
+    for kind in PICTURES:
+        shown = junk_pictures({kind: PICTURES[kind]}, options.each, SEED)
+        junk[f"{kind}{'' if kind in LEARNED_PICTURES else ' *'}"] = [Post(image=picture) for _, picture in shown]
+    found = {kind: _shares(predictor, posts) for kind, posts in junk.items()}
+    for kind, (withheld, near) in found.items():
+        print(f"{kind:24} withheld {withheld:6.1%}   abstains or near the prior {near:6.1%}")
+    print(f"{'all junk':24} withheld {_mean(found, 0):6.1%}   abstains or near the prior {_mean(found, 1):6.1%}")
+    print("* of a kind that nothing was learned from")
+    real = list(sample(options.work, options.posts))
+    for name, posts in (
+        ("picture and title", real),
+        ("title", [Post(post.title) for post in real if post.title]),
+        ("picture", [Post(image=post.image) for post in real]),
+    ):
+        print(f"{len(posts)} real posts, {name}: withheld {_shares(predictor, posts)[0]:.1%}")
+
+
+def _shares(predictor: Predictor, posts: list[Post]) -> tuple[float, float]:
+    """Share withheld, and share that abstains or is near the prior."""
+    batches = (posts[start : start + 64] for start in range(0, len(posts), 64))
+    answers = np.array([shares_of(found) for batch in batches for found in predictor.predict(batch)])
+    return float(answers[:, 0].mean()), float(answers[:, 1:].any(axis=1).mean())
+
+
+def _mean(found: dict[str, tuple[float, float]], place: int) -> float:
+    return float(np.mean([shares[place] for shares in found.values()]))
+
+
+if __name__ == "__main__":
+    main()

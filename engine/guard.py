@@ -1,0 +1,56 @@
+"""Whether a title or a picture is unlike all that the model learned from, so that its answer would be a guess.
+
+A classifier tells the training posts from titles and pictures that nobody publishes, by one feature of that side. It
+says nothing of whether a post is good.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.bundle import GuardFit, Side
+from engine.errors import BundleError
+from engine.features.base import Feature, Values
+
+REASONS: Mapping[Side, str] = {
+    "text": "This does not look like a title the model has learned from, so it says no more than what is usual.",
+    "image": "This does not look like a picture the model has learned from, so it says no more than what is usual.",
+}
+
+
+@dataclass(frozen=True)
+class Guard:
+    """The guard of one side. `model` is a CatBoost classifier, junk above real, on the columns of `fit.feature`."""
+
+    side: Side
+    fit: GuardFit
+    model: Any
+
+    def strangeness(self, values: Values) -> npt.NDArray[np.float64]:
+        """Log odds of junk for n posts, (n,), from the feature's values (n, columns)."""
+        found: npt.NDArray[np.float64] = self.model.predict(values, prediction_type="RawFormulaVal", thread_count=1)
+        return found
+
+    def is_strange(self, values: Values) -> npt.NDArray[np.bool_]:
+        """Whether each of n posts looks stranger than is let through, (n,)."""
+        strange: npt.NDArray[np.bool_] = self.strangeness(values) > self.fit.threshold
+        return strange
+
+    def save(self, folder: Path) -> None:
+        self.model.save_model(str(folder / f"{self.side}.cbm"))
+
+    @classmethod
+    def load(cls, folder: Path, side: Side, fit: GuardFit, feature: Feature) -> "Guard":
+        """Raises BundleError for a classifier that is not of finite numbers, or not of this feature of this side."""
+        from catboost import CatBoostClassifier
+
+        model = CatBoostClassifier().load_model(str(folder / f"{side}.cbm"))
+        if feature.modalities != (side,) or feature.shape != (len(model.feature_names_),):
+            raise BundleError(f"The guard of the {side} cannot read {fit.feature}; fetch or train the bundle again.")
+        if not np.isfinite(model.get_leaf_values()).all():
+            raise BundleError(f"The guard of the {side} is not of finite numbers; fetch or train the bundle again.")
+        return cls(side, fit, model)

@@ -1,0 +1,96 @@
+"""A draft leaves no trace: the shipped page as its own process, told things that must be found nowhere afterwards."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from PIL import ExifTags, Image
+
+ROOT = Path(__file__).parents[2]
+MARKER = "marker-5d0e7a"
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A JPEG with the marker in its name and in all that a camera or an editor writes into one."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = MARKER
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSDateStamp] = MARKER
+    file = BytesIO()
+    gradient = Image.linear_gradient("L").resize((640, 480)).convert("RGB")
+    gradient.save(file, "JPEG", exif=exif, comment=MARKER, xmp=f"<x>{MARKER}</x>".encode())
+    path = tmp_path / f"{MARKER}.jpg"
+    path.write_bytes(file.getvalue())
+    return path
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Where the server's temporary files, caches and logs go."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return home
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[tuple[subprocess.Popen, str]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    places = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR"), str(home))
+    settings = {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", "PYTHONUNBUFFERED": "1"}
+    environment = {name: value for name, value in os.environ.items() if name != "GRADIO_TEMP_DIR"} | places | settings
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log)
+        yield process, f"http://127.0.0.1:{port}/"
+        process.kill()
+        process.wait()
+
+
+def wait_for(address: str) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(address).raise_for_status()
+            return
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    raise TimeoutError(address)
+
+
+def traces(home: Path) -> list[str]:
+    """Files below the server's folders that hold the marker, or are named by it."""
+    found = [path for path in home.rglob("*") if path.is_file()]
+    return [str(path) for path in found if MARKER in path.name or MARKER.encode() in path.read_bytes()]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGTERM")
+def test_a_draft_leaves_no_trace(server: tuple[subprocess.Popen, str], home: Path, picture: Path) -> None:
+    process, address = server
+    wait_for(address)
+    [uploads] = home.glob("first-impressions-*")
+    client = Client(address, verbose=False)
+    draft = {"picture": handle_file(picture), "title": f"My cat {MARKER}"}
+    assert client.predict(**draft, api_name="/predict")["view"] == "both"
+    assert client.predict(**draft, api_name="/explain")["regions"]
+    client.close()
+    assert not any(uploads.iterdir()) and not traces(home)
+
+    files = {"files": (picture.name, picture.read_bytes(), "image/jpeg")}
+    # With an identifier the answer waits for the file, as for a page.
+    [kept] = httpx.post(f"{address}gradio_api/upload?upload_id=one", files=files, timeout=60).json()
+    assert Path(kept).parent == uploads and Path(kept).is_file() and not traces(home)
+
+    process.send_signal(signal.SIGTERM)
+    process.wait(30)
+    assert not uploads.exists() and not traces(home)
+    assert process.returncode == 0 and "Traceback" not in (home / "log").read_text()

@@ -1,0 +1,241 @@
+"""Titles and pictures that nobody publishes: made up with care, told from real ones, answered with what is usual."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scipy.stats import spearmanr
+
+from engine.batch.table import SCHEMA, make_record
+from engine.bundle import amend_bundle, read_bundle
+from engine.features.title_surprise import COLUMNS, SurpriseModel, TitleSurprise
+from engine.guard import REASONS
+from engine.images import load_image
+from engine.posts import Post
+from engine.prediction import VIEWS, Prediction
+from engine.predictor import Predictor
+from tests import made_up
+from tests.tiny_report import JUNK
+from training.data.junk import LEARNED, LEARNED_PICTURES, UNSEEN, UNSEEN_PICTURES, junk_pictures, junk_titles
+from training.evaluation.guard import KINDS, PICTURES, SEED, guard_notes
+from training.evaluation.guard import TITLES as TITLE_KINDS
+from training.evaluation.report import evaluate
+from training.modeling.run import Run
+from training.modeling.train import train
+from training.recipes.base import CatBoost, Ngrams, Recipe
+
+TITLES = [f"My {pet} {does} the {thing}" for pet in ("cat", "dog") for does in ("eats", "finds") for thing in "ab"]
+TREES = CatBoost(
+    iterations=20, depth=2, early_stopping=None, features=("text_statistics", "ngrams", "picture_statistics")
+)
+RECIPE = Recipe(name="guarded", summary="Made up.", members=(Ngrams(), TREES), junk=0.2)
+# Log odds of junk that only some of it has.
+LENIENT = {"text": 7.3, "image": 5.0}
+
+
+def test_every_kind_of_junk_comes_equally_often_and_the_same_again() -> None:
+    titles = junk_titles(LEARNED, 4 * len(LEARNED), TITLES, seed=3)
+    assert titles == junk_titles(LEARNED, 4 * len(LEARNED), TITLES, seed=3)
+    assert {kind: [found for found, _ in titles].count(kind) for kind in LEARNED} == dict.fromkeys(LEARNED, 4)
+    assert all(title.strip() for _, title in titles)
+    pictures = junk_pictures(LEARNED_PICTURES, 2 * len(LEARNED_PICTURES), seed=3)
+    assert all(picture.mode == "RGB" for _, picture in pictures)
+
+
+def test_what_the_guard_is_measured_on_is_not_what_it_learns_from() -> None:
+    assert not set(LEARNED) & set(UNSEEN) and not set(LEARNED_PICTURES) & set(UNSEEN_PICTURES)
+    learned, unseen = ({title for _, title in junk_titles(kinds, 2000, TITLES, 0)} for kinds in (LEARNED, UNSEEN))
+    assert len(unseen & learned) < 0.01 * len(unseen)
+
+
+def test_surprise_is_small_for_what_was_often_seen_and_large_for_the_rest() -> None:
+    feature = TitleSurprise(model=SurpriseModel.fit(TITLES * 3))
+    seen, mash, odd = feature.compute([Post("My cat eats the a"), Post("asdf jkl"), Post("今日は")], {})
+    bits = COLUMNS.index("bits_mean")
+    assert seen[bits] < 1 < 4 < mash[bits] < odd[bits]
+    assert seen[COLUMNS.index("known_word_share")] == 1 and mash[COLUMNS.index("known_word_share")] == 0
+
+
+@pytest.mark.parametrize("title", ["", "  ", "\ud800", "\0", "a" * 500, "👀", "\u202e", "..."])
+def test_no_title_breaks_the_surprise(title: str) -> None:
+    feature = TitleSurprise(model=SurpriseModel.fit(TITLES))
+    assert np.isfinite(feature.compute([Post(title)], {})).all()
+
+
+def test_probabilities_of_the_next_character_sum_to_no_more_than_one() -> None:
+    model = SurpriseModel.fit(TITLES * 2)
+    following = "abcdefghijklmnopqrstuvwxyz ?!"
+    total = sum(2 ** -model.bits("my ca" + character)[5] for character in following)
+    assert 0.9 < total <= 1 + 1e-9
+
+
+def test_no_training_title_can_be_read_off_the_counts() -> None:
+    tensors = SurpriseModel.fit(["One secret title that nobody else has"]).tensors
+    assert not any(b"secret" in value.tobytes() for value in tensors.values())
+    # Whatever occurs once, beyond two characters, is not kept at all.
+    assert len(tensors["words"]) == 0
+
+
+# --- what the model says to them ---
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A model of made-up posts, one of those, and a picture that is none."""
+    work = made_up.make_work(tmp_path_factory.mktemp("guarded"))
+    posts = pd.read_parquet(work / "posts.parquet")
+    drafts = [Post(row["title"], load_image(row["image"])) for _, row in posts.head(40).iterrows()]
+    predictor = Predictor.load(train(work, RECIPE), device="cpu")
+    real = next(post for post, found in zip(drafts, predictor.predict(drafts), strict=True) if found.strange is None)
+    return SimpleNamespace(work=work, predictor=predictor, real=real, blank=Image.new("RGB", (48, 32), "white"))
+
+
+def check_usual(predictor: Predictor, found: Prediction, side: str) -> None:
+    """That an answer says what is usual, and why."""
+    assert found.strange == side and found.reason == REASONS[side]  # type: ignore[index]
+    assert found.abstain and found.probabilities == found.prior == predictor.bundle.prior
+    assert found.level_set == (0, 1, 2, 3, 4) and found.level == round(found.expected_level)
+    assert found.score == pytest.approx(np.exp(predictor.bundle.views[found.view].intercept))
+    low, middle, high = (found.percentiles[place] for place in (1, 0, 2))
+    assert 0 <= low < middle < high <= 1 and 0.3 < middle < 0.7
+    assert found.score_low < found.score < found.score_high
+    assert found.members == ()
+
+
+def test_a_strange_title_is_answered_with_what_is_usual(model: SimpleNamespace) -> None:
+    alone, beside = model.predictor.predict([Post("asdf {jkl} 123 ;;; qwertz"), Post("今日は", model.real.image)])
+    check_usual(model.predictor, alone, "text")
+    check_usual(model.predictor, beside, "text")
+    assert "title" in alone.reason and (alone.view, beside.view) == ("text", "both")
+
+
+def test_a_strange_picture_is_answered_with_what_is_usual(model: SimpleNamespace) -> None:
+    alone, beside = model.predictor.predict([Post(image=model.blank), Post(model.real.title, model.blank)])
+    check_usual(model.predictor, alone, "image")
+    check_usual(model.predictor, beside, "image")
+    assert "picture" in alone.reason and (alone.view, beside.view) == ("image", "both")
+
+
+def test_a_real_post_is_answered_as_if_there_were_no_guard(model: SimpleNamespace) -> None:
+    title, picture = model.real.title, model.real.image
+    for view, post in zip(VIEWS, (model.real, Post(title), Post(image=picture)), strict=True):
+        found = model.predictor.predict([Post("asdf {jkl} 123"), post, Post(image=model.blank)])[1]
+        batch = model.predictor.predict_features(view, model.predictor.extractor.compute([post], view))
+        assert found.strange is None and found.reason not in REASONS.values()
+        np.testing.assert_allclose(found.probabilities, batch.probabilities[0])
+        logs = (batch.log_score[0], *batch.interval[0])
+        np.testing.assert_allclose((found.score, found.score_low, found.score_high), np.exp(logs))
+        np.testing.assert_allclose(found.percentiles, model.predictor.percentile(logs))
+        assert found.abstain == batch.abstain[0] and len(found.members) == len(batch.members)
+
+
+def test_a_table_says_why(model: SimpleNamespace) -> None:
+    strange, real = model.predictor.predict([Post("asdf {jkl} 123 ;;; qwertz"), model.real])
+    record = make_record("a", strange)
+    assert list(record) == SCHEMA.names and record["abstain"]
+    assert record["reason"] == REASONS["text"] and record["error"] is None
+    assert make_record("b", real)["reason"] == (real.reason or None)
+
+
+# --- what evaluate says of it ---
+
+
+@pytest.fixture(scope="module", params=["tiny", "lenient"])
+def report(request: pytest.FixtureRequest) -> Path:
+    """A report of the whole pipeline, and one of a model that lets much of the junk through."""
+    if request.param == "tiny":
+        return request.getfixturevalue("tiny_report")
+    work = request.getfixturevalue("model").work
+    bundle = Run(work, RECIPE).bundle
+    guards = read_bundle(bundle).guards
+    amend_bundle(
+        bundle, guards={side: fit.model_copy(update={"threshold": LENIENT[side]}) for side, fit in guards.items()}
+    )
+    return evaluate(work, RECIPE, resamples=20, junk=JUNK)
+
+
+@pytest.fixture(scope="module")
+def table(report: Path) -> pd.DataFrame:
+    return pd.read_parquet(report / "guard.parquet").set_index(["view", "origin", "kind", "metric"]).sort_index()
+
+
+@pytest.fixture(scope="module")
+def predictor(report: Path) -> Predictor:
+    return Predictor.load(report.parent / "bundle", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def seen(report: Path) -> pd.DataFrame:
+    """The test posts, with title and picture."""
+    posts = pd.read_parquet(report / "posts.parquet").query("split == 'test'")
+    raw = pd.read_parquet(report.parents[2] / "posts.parquet", columns=["post_id", "title", "image"])
+    return posts.merge(raw, on="post_id")
+
+
+def test_shares_of_junk_are_those_of_its_answers(table: pd.DataFrame, predictor: Predictor, seen: pd.DataFrame) -> None:
+    lent = list(seen["title"])
+    # The guard is not taught shuffled words, and not every recipe's members learn from junk.
+    learned = {*LEARNED, *LEARNED_PICTURES} - (set() if predictor.bundle.name == RECIPE.name else {"shuffled words"})
+    held: dict[tuple[str, str], list[bool]] = {}
+    for view, kinds in KINDS.items():
+        for number, kind in enumerate(kinds):
+            seed = [SEED, number]
+            posts = (
+                [Post(title) for _, title in junk_titles({kind: TITLE_KINDS[kind]}, JUNK, lent, seed)]
+                if view == "text"
+                else [Post(image=picture) for _, picture in junk_pictures({kind: PICTURES[kind]}, JUNK, seed)]
+            )
+            found = predictor.predict(posts)
+            held[view, kind] = [answer.strange is not None for answer in found]
+            near = [np.allclose(answer.probabilities, answer.prior, rtol=0, atol=0.05) for answer in found]
+            assert table.loc[(view, "learned" if kind in learned else "unseen", kind)]["value"].to_dict() == {
+                "withheld": pytest.approx(np.mean(held[view, kind])),
+                "near_prior": pytest.approx(np.mean(near)),
+                "abstained": pytest.approx(np.mean([answer.abstain for answer in found])),
+            }
+        for origin, own in (("all", set(kinds)), ("learned", set(kinds) & learned), ("unseen", set(kinds) - learned)):
+            shares = [share for kind in own for share in held[view, kind]]
+            row = table.loc[(view, origin, "all", "withheld")]
+            assert row["value"] == pytest.approx(np.mean(shares)) and row["n"] == len(shares)
+            assert row["low"] <= row["value"] <= row["high"]
+    if predictor.bundle.name == RECIPE.name:
+        assert all(0.2 < table.loc[(view, "all", "all", "withheld"), "value"] < 0.9 for view in KINDS)
+
+
+def test_the_price_on_test_posts_is_that_of_their_answers(
+    table: pd.DataFrame, predictor: Predictor, seen: pd.DataFrame, report: Path
+) -> None:
+    metrics = pd.read_parquet(report / "metrics.parquet").query("kind == 'model' and split == 'test'")
+    metrics = metrics.set_index(["view", "metric"])
+    for view in VIEWS:
+        posts = [
+            Post("" if view == "image" else row["title"], None if view == "text" else load_image(row["image"]))
+            for _, row in seen.iterrows()
+        ]
+        found = predictor.predict(posts)
+        rows = table.loc[(view, "test", "all")]
+        assert rows.loc["withheld", "value"] == pytest.approx(np.mean([answer.strange is not None for answer in found]))
+        assert rows.loc["abstained", "value"] == pytest.approx(np.mean([answer.abstain for answer in found]))
+        guarded = spearmanr([answer.score for answer in found], seen["score"]).statistic
+        assert rows.loc["src_guarded", "value"] == pytest.approx(guarded, abs=1e-3)
+        plain = rows.loc["src", ["value", "low", "high"]].tolist()
+        assert plain == pytest.approx(metrics.loc[(view, "src"), ["value", "low", "high"]].tolist())
+        gap = rows.loc["src_guarded", "value"] - rows.loc["src", "value"]
+        assert rows.loc["src_difference", "value"] == pytest.approx(gap)
+        assert rows.loc["src_difference", "low"] <= gap <= rows.loc["src_difference", "high"]
+        assert (rows["n"] == len(seen)).all()
+
+
+def test_its_sentences_carry_the_figures(table: pd.DataFrame, predictor: Predictor) -> None:
+    caught, lost = guard_notes(table.reset_index())
+    assert predictor.bundle.notes[-2:] == (caught, lost)
+    for view in ("text", "image"):
+        assert f"{table.loc[(view, 'all', 'all', 'withheld'), 'value']:.1%} of the" in caught
+        assert f"{table.loc[(view, 'unseen', 'all', 'withheld'), 'value']:.1%} of kinds" in caught
+    assert f"turns away {table.loc[('both', 'test', 'all', 'withheld'), 'value']:.1%}" in lost
+    pictures = table.query("view == 'image'").reset_index()
+    assert "titles" not in guard_notes(pictures)[0]
+    assert len(guard_notes(pictures.query("origin == 'test'"))) == 1

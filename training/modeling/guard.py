@@ -1,0 +1,58 @@
+"""Fitting the guards of a bundle: training posts against titles and pictures that nobody publishes."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from engine.bundle import GuardFit, Side
+from engine.features.base import Values
+from engine.guard import Guard
+from engine.posts import Post
+from training.data.junk import LEARNED, LEARNED_PICTURES, junk_pictures, junk_titles
+from training.features.matrix import FeatureMatrix
+
+FEATURES: Mapping[Side, str] = {"text": "title_surprise", "image": "picture_statistics"}
+# Share of the validation posts that may be turned away. Pictures that nobody publishes are told apart more clearly.
+LOST: Mapping[Side, float] = {"text": 0.025, "image": 0.001}
+# Words of several titles, shuffled, are made of what titles are made of: to turn those away would cost many real ones.
+LEFT_OUT = "shuffled words"
+# Made-up ones for every real one.
+JUNK = 0.5
+
+
+def fit_guards(matrix: FeatureMatrix) -> dict[Side, Guard]:
+    """The guard of each side that the features of the matrix read; thresholds come from the validation posts."""
+    return {side: _fit(matrix, side, name) for side, name in FEATURES.items()}
+
+
+def junk_values(matrix: FeatureMatrix, side: Side, posts: list[Post]) -> Values:
+    """Values of the feature that the guard of a side looks at, for made-up posts."""
+    return matrix.feature(FEATURES[side]).compute(posts, {})
+
+
+def _fit(matrix: FeatureMatrix, side: Side, name: str) -> Guard:
+    from catboost import CatBoostClassifier
+
+    train, validation = (matrix.workspace.rows(split) for split in ("train", "validation"))
+    count = max(round(JUNK * len(train)), len(LEARNED))
+    if side == "text":
+        kinds = {kind: make for kind, make in LEARNED.items() if kind != LEFT_OUT}
+        lent = [matrix.posts[row].title for row in train]
+        junk = [Post(title) for _, title in junk_titles(kinds, count, lent, seed=1)]
+    else:
+        junk = [Post(image=picture) for _, picture in junk_pictures(LEARNED_PICTURES, count, seed=1)]
+    table = np.concatenate([matrix[name][train], junk_values(matrix, side, junk)])
+    labels = np.repeat([0, 1], [len(train), len(junk)])
+    model = CatBoostClassifier(
+        iterations=300,
+        depth=4,
+        learning_rate=0.08,
+        random_seed=0,
+        thread_count=1,
+        allow_writing_files=False,
+        verbose=False,
+    ).fit(table, labels)
+    draft = Guard(side, GuardFit(feature=name, threshold=0.0, share=0.0), model)
+    found = draft.strangeness(matrix[name][validation])
+    threshold = float(np.quantile(found, 1 - LOST[side]))
+    return Guard(side, GuardFit(feature=name, threshold=threshold, share=float(np.mean(found > threshold))), model)

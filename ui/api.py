@@ -1,0 +1,146 @@
+"""The page for programs: two endpoints, fields of which a title or a picture is enough, answers with a schema.
+
+What "Use via API" shows runs as it is shown.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import gradio as gr
+from gradio import routes
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from engine.scoring import LEVELS
+from ui.explanation import METHODS, OWEN
+from ui.uploads import picture_field
+
+if TYPE_CHECKING:
+    from ui.handlers import Page
+
+TITLE = "My cat judges me every morning at 5 a.m."
+
+Level = Literal["Very Low", "Low", "Average", "High", "Very High"]
+assert Level.__args__ == tuple(LEVELS)  # type: ignore[attr-defined]
+
+
+class Vote(TypedDict):
+    """What one member of the blend says."""
+
+    member: str
+    probabilities: dict[str, float]
+    log_score: float
+    weight: float
+
+
+class Answer(TypedDict):
+    """What `/predict` returns."""
+
+    view: Literal["both", "text", "image"]
+    level: Level
+    confidence: float
+    probabilities: dict[str, float]
+    prior: dict[str, float]
+    level_set: list[Level]
+    expected_level: float
+    score: float
+    score_low: float
+    score_high: float
+    percentiles: list[float]
+    score_name: str
+    score_formula: str
+    abstain: bool
+    reason: str
+    strange: Literal["image", "text"] | None
+    note: str
+    members: list[Vote]
+
+
+class Word(TypedDict):
+    """A piece of the title, and what it added in levels."""
+
+    text: str
+    value: float
+
+
+class Field(TypedDict):
+    """Tags or description, and what they added in levels."""
+
+    field: str
+    value: float
+
+
+class Region(TypedDict):
+    """Left, top, right and bottom in shares of the picture's size, and what the region added in levels."""
+
+    box: list[float]
+    value: float
+
+
+class Reasons(TypedDict):
+    """What `/explain` returns."""
+
+    method: str
+    target: str
+    base_value: float
+    value: float
+    words: list[Word]
+    fields: list[Field]
+    regions: list[Region]
+    picture_share: float
+    text_share: float
+    completeness_error: float
+    seconds: float
+    notes: list[str]
+
+
+def publish(page: "Page", predict: Mapping[str, Any], explain: Mapping[str, Any]) -> None:
+    """Declare both endpoints in fields that nobody sees, with these settings of their queues."""
+    with gr.Row(visible=False):
+        inputs = [picture_field(label="Picture"), text("Title", TITLE), text("Tags"), text("Description")]
+        method = gr.Radio(list(METHODS), value=OWEN, label="Method")
+        # Gradio would log what was given instead; the handler has a sentence for it.
+        method.preprocess = lambda payload: payload  # type: ignore[method-assign]
+        gr.Button().click(page.api_predict, inputs, answer("Prediction", Answer), api_name="predict", **predict)
+        gr.Button().click(
+            page.api_explain, [*inputs, method], answer("Reasons", Reasons), api_name="explain", **explain
+        )
+
+
+def text(label: str, example: str = "") -> gr.Textbox:
+    """A field that may be left out; its `example` stands in the snippets."""
+    field = gr.Textbox("", label=label)
+    field.example_payload = lambda: example  # type: ignore[method-assign]
+    return field
+
+
+def answer(label: str, shape: type) -> gr.JSON:
+    """A JSON output whose schema says what is in it."""
+    schema = TypeAdapter(shape).json_schema()
+    field = gr.JSON(label=label)
+    field.api_info = lambda: schema  # type: ignore[method-assign]
+    return field
+
+
+def runnable(generate: Callable[..., dict[str, str]]) -> Callable[..., dict[str, str]]:
+    """Gradio's snippets with examples in the place of defaults, which for a draft are all empty."""
+
+    def with_examples(api_name: str, endpoint_info: dict[str, Any], *rest: Any, **options: Any) -> dict[str, str]:
+        parameters = [
+            # No file is both here and with whoever reads this: the picture is none, and no upload either.
+            field | ({"parameter_default": field["example_input"]} if field["example_input"] else {"component": ""})
+            for field in endpoint_info["parameters"]
+        ]
+        snippets = generate(api_name, endpoint_info | {"parameters": parameters}, *rest, **options)
+        # In Bash a variable read at the end of a pipe is gone after it.
+        pipe = "| read EVENT_ID; curl -N "
+        if pipe in snippets["bash"]:
+            snippets["bash"] = snippets["bash"].replace(pipe, "| { read EVENT_ID; curl -N ") + "; }"
+        return snippets
+
+    return with_examples
+
+
+if not hasattr(routes.generate_code_snippets, "shows_examples"):
+    routes.generate_code_snippets = runnable(routes.generate_code_snippets)
+    routes.generate_code_snippets.shows_examples = True  # type: ignore[attr-defined]
