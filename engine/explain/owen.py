@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from math import factorial, inf, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,17 +84,9 @@ class Sides:
         return found
 
 
-def explain(
-    predictor: "Predictor",
-    post: Post,
-    *,
-    segments: int = SEGMENTS,
-    seed: int = 0,
-    error: float = ERROR,
-    seconds: float | None = SECONDS,
-) -> Explanation:
-    """The last explanation of `stream`."""
-    *_, (_, last) = stream(predictor, post, segments=segments, seed=seed, error=error, seconds=seconds)
+def explain(predictor: "Predictor", post: Post, **settings: Any) -> Explanation:
+    """The last explanation of `stream`, which takes the settings."""
+    *_, (_, last) = stream(predictor, post, **settings)
     return last
 
 

@@ -34,7 +34,7 @@ _PLACEHOLDERS_ELSEWHERE = (
 _CODE = (
     "for i in range({n}): print(i)", "import numpy as np", "SELECT * FROM users WHERE id = {n};", "<div class='a{n}'>",
     '{{"key": {n}, "value": null}}', "def f(x): return x + {n}", "git commit -m 'fix'", "https://example.com/a?id={n}",
-    "C:\\Users\\me\\file{n}.txt", "if (x == {n}) {{ return; }}", "console.log({n})", "/home/me/work/{n}/out.log",
+    "C:\\Users\\me\\file{n}.txt", "if (x == {n}) {{ return; }}", "console.log({n})", "/home/me/{n}/out.log",
 )  # fmt: skip
 _CODE_ELSEWHERE = (
     "fn main() {{ print!({n}); }}", "#include <stdio.h>", "let x = [...Array({n}).keys()]", "sudo apt install x{n}",
