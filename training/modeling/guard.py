@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from engine.bundle import GuardFit, Side
-from engine.features.base import Values
 from engine.guard import Guard
 from engine.posts import Post
 from training.data.junk import LEARNED, LEARNED_PICTURES, junk_pictures, junk_titles
@@ -25,11 +24,6 @@ def fit_guards(matrix: FeatureMatrix) -> dict[Side, Guard]:
     return {side: _fit(matrix, side, name) for side, name in FEATURES.items()}
 
 
-def junk_values(matrix: FeatureMatrix, side: Side, posts: list[Post]) -> Values:
-    """Values of the feature that the guard of a side looks at, for made-up posts."""
-    return matrix.feature(FEATURES[side]).compute(posts, {})
-
-
 def _fit(matrix: FeatureMatrix, side: Side, name: str) -> Guard:
     from catboost import CatBoostClassifier
 
@@ -41,7 +35,7 @@ def _fit(matrix: FeatureMatrix, side: Side, name: str) -> Guard:
         junk = [Post(title) for _, title in junk_titles(kinds, count, lent, seed=1)]
     else:
         junk = [Post(image=picture) for _, picture in junk_pictures(LEARNED_PICTURES, count, seed=1)]
-    table = np.concatenate([matrix[name][train], junk_values(matrix, side, junk)])
+    table = np.concatenate([matrix[name][train], matrix.feature(name).compute(junk, {})])
     labels = np.repeat([0, 1], [len(train), len(junk)])
     model = CatBoostClassifier(
         iterations=300,
