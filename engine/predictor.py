@@ -172,7 +172,7 @@ class Predictor:
             abstain=abstain,
             reason=reason if strange is None else REASONS[strange],
             strange=strange,
-            note=self._note(post, view),
+            note=self._note(post, view) if strange is None else "",
             members=tuple(
                 MemberPrediction(
                     name,
