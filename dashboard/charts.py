@@ -24,6 +24,8 @@ TILE = 170
 # Height of a row whose name stands above its line.
 ROW = 38
 CONFIG = {"displayModeBar": False, "responsive": True}
+# Of figures whose marks are picked by drawing around them: with a lasso, or a box.
+PICKING = CONFIG | {"displayModeBar": True, "displaylogo": False, "modeBarButtons": [["lasso2d", "select2d"]]}
 VIEW_NAMES = {"both": "Picture and title", "text": "Title only", "image": "Picture only"}
 SPLIT_NAMES = {"all": "All posts", "train": "Training", "validation": "Validation", "test": "Test"}
 
@@ -127,6 +129,47 @@ def interval_lines(figure: go.Figure, names: Sequence[str], table: pd.DataFrame,
         hoverinfo="skip",
         showlegend=False,
     )
+
+
+def level_points(table: pd.DataFrame, x: str, y: str, hover: str) -> go.Figure:
+    """A dot a post at columns `x` and `y`, coloured by `level`; those that are not `chosen` are faint.
+
+    Their customdata are `post_id`, level in words and `split`.
+    """
+    figure = go.Figure()
+    for level, name in enumerate(LEVELS):
+        # What is chosen is drawn last, above the rest.
+        rows = table[table["level"] == level].sort_values("chosen", kind="stable")
+        figure.add_scatter(
+            x=rows[x],
+            y=rows[y],
+            mode="markers",
+            name=name,
+            marker={
+                "color": LEVEL_COLORS[level],
+                "size": 7,
+                "opacity": [0.85 if chosen else 0.12 for chosen in rows["chosen"]],
+            },
+            customdata=point_data(rows),
+            hovertemplate=hover,
+        )
+    return figure
+
+
+def drawable(figure: go.Figure) -> go.Figure:
+    """Room beside the plot, on the right, for the tools of `PICKING`, which would else cover the legend."""
+    right = {**figure.layout.margin.to_plotly_json(), "r": 44}
+    return figure.update_layout(
+        margin=right, modebar={"orientation": "v", "bgcolor": "rgba(0,0,0,0)", "color": NEUTRAL}
+    )
+
+
+def point_data(rows: pd.DataFrame) -> list[list[str]]:
+    """Customdata of posts' dots: post_id, level in words, split in words."""
+    return [
+        [str(post), LEVELS[level], SPLIT_NAMES.get(split, plain(split))]
+        for post, level, split in zip(rows["post_id"], rows["level"], rows["split"], strict=True)
+    ]
 
 
 def lines(table: pd.DataFrame, x: str, label: str, y: str) -> go.Figure:

@@ -12,15 +12,20 @@ from engine.scoring import LEVELS
 TOP = len(LEVELS) - 1
 PROBABILITIES = ("p_very_low", "p_low", "p_average", "p_high", "p_very_high")
 LEVELED = ("level", "predicted_level", "set_low", "set_high")
+FOREIGN = "post_id NOT IN (SELECT post_id FROM posts)"
+# Of bins by level or by interval of popularity, of which the first and the last are open.
+BINS = f"""bin < 0 OR "by" NOT IN ('level', 'interval') OR "by" = 'level' AND bin > {TOP}
+    OR bin_low >= bin_high AND NOT isnan(bin_low)"""
+UNORDERED = "low > high"
 NUMBERS = ("expected_level", "score", "score_low", "score_high")
 
 
 def _any(condition: str, *columns: str) -> str:
-    return " OR ".join(f"{column} {condition}" for column in columns)
+    return " OR ".join(f'"{column}" {condition}' for column in columns)
 
 
 def _repeated(table: str, *key: str) -> str:
-    names = ", ".join(key)
+    names = ", ".join(f'"{name}"' for name in key)
     return f"({names}) IN (SELECT ({names}) FROM {table} GROUP BY {names} HAVING count(*) > 1)"
 
 
@@ -50,7 +55,44 @@ CHECKS = (
         "metric IN ('withheld', 'near_prior', 'abstained') AND coalesce(value, -1) NOT BETWEEN 0 AND 1",
         "shares outside of 0 to 1",
     ),
-    ("predictions", "post_id NOT IN (SELECT post_id FROM posts)", "posts that posts.parquet lacks"),
+    ("predictions", FOREIGN, "posts that posts.parquet lacks"),
+    ("signals", _any("IS NULL", "post_id", "popularity", "interval", "removed"), "nulls"),
+    ("signals", '"interval" < 0', "intervals that cannot be"),
+    ("signals", "NOT isfinite(popularity)", "popularities that are no numbers"),
+    ("signals", _repeated("signals", "post_id"), "the same post more than once"),
+    ("signals", FOREIGN, "posts that posts.parquet lacks"),
+    ("consistency", _any("IS NULL", "signal", "by", "bin", "cleaning", "control", "value", "n"), "nulls"),
+    ("consistency", BINS, "bins that cannot be"),
+    ("consistency", UNORDERED, "intervals that end before they begin"),
+    ("consistency", _repeated("consistency", "signal", "by", "bin", "cleaning", "control"), "a mean more than once"),
+    ("trends", _any("IS NULL", "signal", "against", "cleaning", "control", "n"), "nulls"),
+    ("trends", "abs(value) > 1 AND NOT isnan(value)", "correlations outside of -1 to 1"),
+    ("trends", UNORDERED, "intervals that end before they begin"),
+    ("trends", _repeated("trends", "signal", "against", "cleaning", "control"), "a trend more than once"),
+    ("removal", _any("IS NULL", "by", "bin", "reason", "value", "n"), "nulls"),
+    ("removal", BINS, "bins that cannot be"),
+    ("removal", _any("NOT BETWEEN 0 AND 1", "value"), "shares outside of 0 to 1"),
+    ("removal", UNORDERED, "intervals that end before they begin"),
+    ("removal", _repeated("removal", "by", "bin", "reason"), "a share more than once"),
+    ("verdicts", _any("IS NULL", "signal", "against", "verdict", "survives", "sentence"), "nulls"),
+    ("verdicts", "verdict NOT IN ('grows', 'falls', 'none')", "verdicts of another kind"),
+    ("verdicts", _repeated("verdicts", "signal", "against"), "a verdict more than once"),
+    ("matching", _any("IS NULL", "dataset", "model", "direction", "metric", "value", "n"), "nulls"),
+    ("matching", _any("NOT BETWEEN 0 AND 1", "value"), "shares outside of 0 to 1"),
+    ("matching", UNORDERED, "intervals that end before they begin"),
+    ("captions", _any("IS NULL", "dataset", "metric", "value", "n"), "nulls"),
+    ("captions", "value NOT BETWEEN if(metric = 'difference', -1, 0) AND 1", "shares outside of 0 to 1"),
+    ("captions", UNORDERED, "intervals that end before they begin"),
+    ("caption_examples", _any("IS NULL", "dataset", "name", "caption"), "nulls"),
+    ("adapter", _any("IS NULL", "stage", "side", "metric", "value", "n"), "nulls"),
+    ("adapter", "ratio NOT BETWEEN 0 AND 1 OR stage = 'search' AND ratio IS NULL", "ratios outside of 0 to 1"),
+    ("adapter", "metric = 'cka' AND value NOT BETWEEN 0 AND 1.001", "shares outside of 0 to 1"),
+    ("adapter", UNORDERED, "intervals that end before they begin"),
+    ("embedding", _any("IS NULL", "post_id", "stage", "dimensions", "x", "y"), "nulls"),
+    ("embedding", "dimensions NOT IN (2, 3) OR dimensions = 3 AND z IS NULL", "dimensions that cannot be"),
+    ("embedding", "NOT (isfinite(x) AND isfinite(y) AND isfinite(coalesce(z, 0)))", "places that are no numbers"),
+    ("embedding", _repeated("embedding", "post_id", "stage", "dimensions"), "the same post more than once"),
+    ("embedding", FOREIGN, "posts that posts.parquet lacks"),
 )
 
 

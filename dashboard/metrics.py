@@ -52,6 +52,7 @@ CATALOGUE = {
         Metric("src_likes_per_view", "SRC, likes per view", "Rank correlation of the expected score with likes/views."),
         Metric("r2", "R²", "Share of the log score's variance explained; below 0 is worse than the mean."),
         Metric("mae_log10", "MAE, log10", "Mean distance between true and predicted score, in powers of ten.", "lower"),
+        Metric("mae_log2", "MAE, log2", "Mean distance between true and predicted score, in powers of two.", "lower"),
         Metric("top20_src", "SRC, top 20%", "Rank correlation among the fifth of posts with the highest true score."),
         Metric(
             "log_loss", "Log loss", "Mean negative log probability of the true level; a flat guess costs 1.61.", "lower"
@@ -112,6 +113,22 @@ CATALOGUE = {
         Metric("src_guarded", "SRC with the guard", "SRC when posts that are turned away rank in the middle."),
         Metric("src_difference", "Change in SRC", "SRC with the guard minus SRC without it."),
         Metric("seconds", "Seconds", "Time that one explanation took.", "lower"),
+        *(
+            Metric(f"recall@{depth}", f"Recall at {depth}", f"Share found among the first {depth} of all there are.")
+            for depth in (1, 5, 10)
+        ),
+        Metric("auc", "AUC", "How often a matched pair is more alike than a mismatched one; guessing gives .50."),
+        Metric("bleu4", "BLEU-4", "Runs of one to four words that captions share with what people wrote of a photo."),
+        Metric("nouns_in_title", "Nouns in the title", "Share of the captions' nouns that the post's own title has."),
+        Metric("nouns_in_other_title", "Nouns in other titles", "The same in titles of other posts.", None),
+        Metric("nouns_difference", "Own minus other", "How much oftener the nouns are in a post's own title."),
+        Metric(
+            "linear_probe_r2",
+            "R² of a linear probe",
+            "Share of the target's variance that a ridge regression on the vectors explains out of fold.",
+        ),
+        Metric("cka", "CKA", "How alike the vectors before and after are: 1 where one is the other turned.", None),
+        Metric("ratio", "Chosen ratio", "Share of the adapter in the vector; the rest is the vector as it was.", None),
     )
 }
 HEADLINE = (

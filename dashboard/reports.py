@@ -45,6 +45,16 @@ COLUMNS: dict[str, frozenset[str]] = {
     "grid": frozenset("candidate iterations depth chosen metric value n".split()),
     "attribution": frozenset("method kind fraction value n".split()),
     "attribution_summary": frozenset("method metric value low high n".split()),
+    "signals": frozenset("post_id popularity interval removed".split()),
+    "consistency": frozenset("signal by bin bin_low bin_high cleaning control value low high n".split()),
+    "trends": frozenset("signal against cleaning control value low high n".split()),
+    "removal": frozenset("by bin bin_low bin_high reason value low high n".split()),
+    "verdicts": frozenset("signal against verdict survives sentence".split()),
+    "matching": frozenset("dataset model direction metric value low high n".split()),
+    "captions": frozenset("dataset metric value low high n".split()),
+    "caption_examples": frozenset("dataset name caption".split()),
+    "adapter": frozenset("stage side ratio metric value low high n".split()),
+    "embedding": frozenset("post_id stage dimensions x y z".split()),
 }
 EXPECTED = ("posts", "metrics", "predictions")
 

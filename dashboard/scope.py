@@ -15,7 +15,7 @@ MARKED = ("leak", "control")
 
 @dataclass(frozen=True)
 class Scope:
-    """Whose predictions are looked at, and on which split."""
+    """Whose predictions are looked at, and on which split ("all": on every one)."""
 
     model: str
     view: str
@@ -53,6 +53,13 @@ def predicted_models(report: Report) -> pd.DataFrame:
               FROM predictions p LEFT JOIN ({kinds}) k USING (model) GROUP BY ALL)
         ORDER BY rank, model, "view", split = 'test'"""
     return query(report, sql)
+
+
+def own_model(report: Report) -> str:
+    """The recipe's own model, by the name that its predictions bear."""
+    found = predicted_models(report)
+    own = found.loc[found["kind"] == "model", "model"].tolist()
+    return str(own[0] if own else report.facts.get("recipe", ""))
 
 
 def scope_controls(report: Report) -> Scope | None:

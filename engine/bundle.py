@@ -27,6 +27,8 @@ MOST_BYTES = 20_000_000
 Name = Annotated[str, StringConstraints(pattern=r"^[\w][\w .+-]{0,99}$")]
 Side = Literal["image", "text"]
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# Of a signal among the training posts of one level: 5, 25, 50, 75 and 95 % of them lie below.
+Quantiles = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
 
 
 class _Strict(BaseModel):
@@ -88,6 +90,7 @@ class Bundle(_Strict):
     """The manifest, bundle.json. `test_metrics` are figures of the report, `notes` sentences to show with them.
 
     `score_quantiles` are those of the training posts' log scores, from the lowest to the highest in equal steps.
+    `typical` says of signals (`engine.signals`) what is usual at each level, Very Low first.
     """
 
     format: Literal[3] = 3
@@ -103,6 +106,7 @@ class Bundle(_Strict):
     members: tuple[MemberEntry, ...] = ()
     views: dict[View, ViewFit]
     guards: dict[Side, GuardFit] = {}
+    typical: dict[Name, tuple[Quantiles, Quantiles, Quantiles, Quantiles, Quantiles]] = {}
     data: dict[str, Any]
     test_metrics: dict[str, Any] = {}
     notes: tuple[str, ...] = ()
@@ -114,6 +118,8 @@ class Bundle(_Strict):
             raise ValueError("prior or cuts are none")
         if list(self.score_quantiles) != sorted(self.score_quantiles):
             raise ValueError("quantiles are none")
+        if any(list(row) != sorted(row) for rows in self.typical.values() for row in rows):
+            raise ValueError("quantiles of a signal are none")
         if unknown := {guard.feature for guard in self.guards.values()} - {feature.name for feature in self.features}:
             raise ValueError(f"a guard reads a feature that is not there: {min(unknown)}")
         members = {member.name for member in self.members}
@@ -160,16 +166,19 @@ def save_bundle(target: Path, write: Callable[[Path], Bundle]) -> Bundle:
 
 
 def amend_bundle(folder: Path, **changes: Any) -> Bundle:
-    """Replace manifest fields (test_metrics, notes) of a bundle after its evaluation; weights stay as they are."""
-    manifest = read_bundle(folder).model_copy(update=changes)
+    """Replace manifest fields (test_metrics, notes, typical) of a bundle after training; weights stay as they are.
+
+    Raises ValueError for fields that no bundle can have, which stays as it was.
+    """
+    manifest = Bundle.model_validate({**dict(read_bundle(folder)), **changes})
     # Any other file in the folder would make the bundle refuse itself, also one that a killed run left there.
     write_bytes(folder / MANIFEST, _seal(manifest.model_dump(mode="json")), scratch=folder.parent)
     return manifest
 
 
 def fingerprint(manifest: Bundle) -> str:
-    """Hash of what a bundle answers with: its manifest without the figures and notes that `evaluate` puts in later."""
-    fields = manifest.model_dump(mode="json", exclude={"test_metrics", "notes"})
+    """Hash of what a bundle answers with: its manifest without the figures and notes that are put in later."""
+    fields = manifest.model_dump(mode="json", exclude={"test_metrics", "notes", "typical"})
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,15 +1,25 @@
 """Settings from the environment."""
 
+import os
 from pathlib import Path
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SHIPPED_BUNDLE = Path(__file__).parent.parent / "models" / "youtube" / "bundle"
 
 
+def _cache() -> Path:
+    """The project's folder where the user's caches lie."""
+    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(folder, "first-impressions")
+
+
 class Settings(BaseSettings):
-    """`FIRST_IMPRESSIONS_BUNDLE`: the bundle to load in place of the shipped one."""
+    """`FIRST_IMPRESSIONS_BUNDLE`: the bundle to load in place of the shipped one; `FIRST_IMPRESSIONS_CACHE`: where
+    unpacked weights are kept, by default a folder of the user's cache, which may be deleted at any time."""
 
     model_config = SettingsConfigDict(env_prefix="FIRST_IMPRESSIONS_", extra="ignore")
 
     bundle: Path = SHIPPED_BUNDLE
+    cache: Path = Field(default_factory=_cache)

@@ -10,6 +10,7 @@ from engine.errors import PostError
 from engine.posts import Post
 from engine.prediction import MemberPrediction, Prediction, View
 from engine.scoring import LEVELS, SCORE_FORMULA
+from tests.page_signals import TYPICAL
 
 CUTS = (0.012, 0.022, 0.035, 0.06)
 PRIOR = (0.2, 0.2, 0.2, 0.2, 0.2)
@@ -54,6 +55,7 @@ class PageBundle:
         }
     )
     notes: tuple[str, ...] = ("A note about the data.",)
+    typical: dict = field(default_factory=lambda: dict(TYPICAL))
 
 
 @dataclass(frozen=True)

@@ -191,3 +191,24 @@ def build_siglip(folder: Path, seed: int = 0, *, naflex: bool = False) -> Path:
         vision = {**SMALL, "image_size": SIDE, "patch_size": PATCH}
         _save(transformers.SiglipModel(transformers.SiglipConfig(text_config=text, vision_config=vision)), folder)
     return folder
+
+
+def build_blip(folder: Path, seed: int = 0) -> Path:
+    """BLIP for captions, with the tokenizer of BERT, as blip-image-captioning-base has it."""
+    from transformers import BlipConfig, BlipForConditionalGeneration
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]")
+    tokenizer.train_from_iterator(CORPUS, trainers.WordPieceTrainer(**_special(*special)))
+    named = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    _save_tokenizer(tokenizer, folder, **named)
+    _save_processor(folder, "BlipImageProcessorPil", size={"height": SIDE, "width": SIDE})
+    text = {"vocab_size": 200, "max_position_embeddings": 64, "encoder_hidden_size": 16, "projection_dim": 16, **SMALL}
+    text |= {"pad_token_id": 0, "sep_token_id": 3, "eos_token_id": 3, "bos_token_id": 5}
+    vision = {"image_size": SIDE, "patch_size": PATCH, "projection_dim": 16, **SMALL}
+    torch.manual_seed(seed)
+    config = BlipConfig(text_config=text, vision_config=vision, projection_dim=16, image_text_hidden_size=16)
+    _save(BlipForConditionalGeneration(config), folder)
+    return folder

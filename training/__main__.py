@@ -20,7 +20,7 @@ def prepare(
     """Read a raw dataset, clean it, and write posts.parquet.
 
     Args:
-        dataset: Name of the adapter, youtube or pixelrec.
+        dataset: Name of the adapter, youtube, pixelrec or smpd.
         data: Folder of the raw dataset; the variable FIRST_IMPRESSIONS_DATA where not given.
         work: Folder that will hold the prepared posts, features and runs.
         limit: Stop after this many posts, for a trial.
@@ -167,12 +167,57 @@ def explain(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "r
     print(f"attribution: {run(work, chosen(recipe, encoders), posts)}")
 
 
+def align(photos: Path, work: Path = WORK, covers: Path | None = None, epochs: int = 38, frozen: int = 30) -> None:
+    """Bring the packaged picture and text encoders into one space, and measure how well pairs match in it.
+
+    Args:
+        photos: Parquet table of photos with captions (photo_id, image, captions), as Flickr8k comes in.
+        work: A split work folder; its training posts' pictures and titles are pairs too.
+        covers: Parquet table of further covers with titles (post_id, image, title), for training alone.
+        epochs: Passes over the photos in all.
+        frozen: Passes of them that train the projections alone.
+    """
+    from training.evaluation.matching import align as run
+
+    print(f"alignment: {run(photos, work, covers, epochs=epochs, frozen=frozen)}")
+
+
+def caption(photos: Path, work: Path = WORK, epochs: int = 18) -> None:
+    """Train the captioner on photos, and measure it on others and on covers.
+
+    Args:
+        photos: Parquet table of photos with captions (photo_id, image, captions), as Flickr8k comes in.
+        work: A split work folder, whose alignment's picture tower is taken where `align` made one.
+        epochs: Passes over the photos.
+    """
+    from training.evaluation.captioning import caption as run
+
+    print(f"captioner: {run(photos, work, epochs=epochs)}")
+
+
+def consistency(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
+    """Study whether picture and words agree, how usual the wording is, what adapters add, and whom that goes with.
+
+    Args:
+        recipe: Name of a module in training/recipes whose report is to hold the study.
+        work: The work folder it was trained in.
+        encoders: As it was trained.
+    """
+    from training.evaluation.consistency import consistency as study
+    from training.modeling.run import Run
+    from training.recipes import chosen
+
+    for sentence in study(Run(work, chosen(recipe, encoders)))["sentence"]:
+        print(sentence)
+
+
 def ship(
     recipe: str = "youtube_blend",
     work: Path = WORK,
     encoders: str = "recipe",
     models: Path = Path("models"),
     name: str = "youtube",
+    signals: Path | None = None,
 ) -> None:
     """Copy a run's bundle and report to where the apps look.
 
@@ -182,11 +227,12 @@ def ship(
         encoders: As it was trained.
         models: Folder of shipped models.
         name: Folder in it to write.
+        signals: Folder that takes what align and caption trained; engine/encoders/weights is where the apps look.
     """
     from training.evaluation.ship import ship as run
     from training.recipes import chosen
 
-    print(f"shipped: {run(work, chosen(recipe, encoders), models / name)}")
+    print(f"shipped: {run(work, chosen(recipe, encoders), models / name, signals)}")
 
 
 def figures(report: Path = Path("models/youtube/report"), readme: Path = Path("README.md")) -> None:
@@ -204,7 +250,10 @@ def figures(report: Path = Path("models/youtube/report"), readme: Path = Path("R
 
 STEPS = {
     step.__name__: step
-    for step in (prepare, split, extract, train, evaluate, crossvalidate, ablate, explain, compare, ship, figures)
+    for step in (
+        *(prepare, split, extract, train, evaluate, crossvalidate, ablate, explain, compare),
+        *(align, caption, consistency, ship, figures),
+    )
 }
 
 

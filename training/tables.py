@@ -14,13 +14,24 @@ from filelock import FileLock, Timeout
 
 from engine.errors import DataError
 from engine.files import replacing, write_json
-from engine.posts import MAX_DESCRIPTION, MAX_TAG, MAX_TAGS, MAX_TITLE
+from engine.posts import (
+    MAX_DESCRIPTION,
+    MAX_LATITUDE,
+    MAX_LONGITUDE,
+    MAX_TAG,
+    MAX_TAGS,
+    MAX_TITLE,
+    fault_of_facts,
+)
 
 ImageKind = Literal["bytes", "path"]
 
 COUNTS = ("views", "likes", "comments", "shares", "favorites")
 TEXTS = ("post_id", "title", "description", "category", "group", "source")
+NUMBERS = ("latitude", "longitude", "popularity")
 MAX_POST_ID = 200
+# Of a published popularity, a log2: two to its power and the natural log of that must both be plain numbers.
+LEAST_POPULARITY, MOST_POPULARITY = -16, 64
 
 # Beyond 2^53 a float no longer holds every whole number, so a count read through one could be another count.
 MAX_COUNT = 2**53
@@ -52,6 +63,19 @@ def _count() -> pandera.Column:
     return pandera.Column("Int64", checks, nullable=True)
 
 
+def _number(least: float, most: float) -> pandera.Column:
+    check = pandera.Check.in_range(least, most, error=f"not between {least:g} and {most:g}")
+    return pandera.Column("float64", check, nullable=True)
+
+
+def _author_fits(facts: object) -> bool:
+    if not isinstance(facts, list) or not facts:
+        return False
+    pairs = [pair for pair in facts if isinstance(pair, tuple) and len(pair) == 2]
+    named = [(name, value) for name, value in pairs if isinstance(value, float) and str(name).isascii()]
+    return len(named) == len(facts) and not fault_of_facts(named)
+
+
 # Of posts.parquet and texts.parquet. Absent is null: never 0, never "".
 POSTS = pandera.DataFrameSchema(
     {
@@ -64,6 +88,13 @@ POSTS = pandera.DataFrameSchema(
         "category": _text(MAX_TITLE, nullable=True),
         "group": _text(MAX_TITLE, nullable=True),
         "published_at": pandera.Column(pd.DatetimeTZDtype("us", "UTC"), nullable=True),
+        "latitude": _number(-MAX_LATITUDE, MAX_LATITUDE),
+        "longitude": _number(-MAX_LONGITUDE, MAX_LONGITUDE),
+        "author": pandera.Column(
+            object,
+            pandera.Check(_author_fits, element_wise=True, error="no numbers known before publication"),
+            nullable=True,
+        ),
         "source": _text(MAX_TITLE),
         "image": pandera.Column(
             object,
@@ -71,6 +102,7 @@ POSTS = pandera.DataFrameSchema(
             nullable=True,
         ),
         **{name: _count() for name in COUNTS},
+        "popularity": _number(LEAST_POPULARITY, MOST_POPULARITY),
     },
     strict=True,
 )
@@ -82,9 +114,11 @@ CLEANING_SCHEMA = pa.schema([("post_id", pa.string()), ("reason", pa.string()), 
 def posts_schema(image: ImageKind) -> pa.Schema:
     """Arrow schema of a posts table whose pictures are file contents, or paths relative to the work folder."""
     fields = {name: pa.string() for name in TEXTS} | {name: pa.int64() for name in COUNTS}
+    fields |= {name: pa.float64() for name in NUMBERS}
     fields |= {
         "tags": pa.list_(pa.string()),
         "published_at": pa.timestamp("us", tz="UTC"),
+        "author": pa.map_(pa.string(), pa.float64()),
         "image": pa.binary() if image == "bytes" else pa.string(),
     }
     return pa.schema([(name, fields[name]) for name in POST_COLUMNS])

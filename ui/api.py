@@ -1,4 +1,4 @@
-"""The page for programs: two endpoints, fields of which a title or a picture is enough, answers with a schema.
+"""The page for programs: three endpoints, fields of which a title or a picture is enough, answers with a schema.
 
 What "Use via API" shows runs as it is shown.
 """
@@ -94,8 +94,25 @@ class Reasons(TypedDict):
     notes: list[str]
 
 
-def publish(page: "Page", predict: Mapping[str, Any], explain: Mapping[str, Any]) -> None:
-    """Declare both endpoints in fields that nobody sees, with these settings of their queues."""
+class Reading(TypedDict):
+    """One signal; where its value is null, its sentence is the reason."""
+
+    name: str
+    value: float | None
+    percentile: float | None
+    sentence: str
+    detail: list[str]
+
+
+class Readings(TypedDict):
+    """What `/signals` returns."""
+
+    signals: list[Reading]
+    note: str
+
+
+def publish(page: "Page", predict: Mapping[str, Any], explain: Mapping[str, Any], signals: Mapping[str, Any]) -> None:
+    """Declare the endpoints in fields that nobody sees, with these settings of their queues."""
     with gr.Row(visible=False):
         inputs = [picture_field(label="Picture"), text("Title", TITLE), text("Tags"), text("Description")]
         method = gr.Radio(list(METHODS), value=OWEN, label="Method")
@@ -105,6 +122,7 @@ def publish(page: "Page", predict: Mapping[str, Any], explain: Mapping[str, Any]
         gr.Button().click(
             page.api_explain, [*inputs, method], answer("Reasons", Reasons), api_name="explain", **explain
         )
+        gr.Button().click(page.api_signals, inputs, answer("Signals", Readings), api_name="signals", **signals)
 
 
 def text(label: str, example: str = "") -> gr.Textbox:

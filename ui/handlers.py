@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -12,14 +13,15 @@ from engine.explain.render import heat_layer
 from engine.memory import released
 from engine.posts import Post
 from engine.prediction import Prediction
-from ui import details, explanation, verdict
+from ui import details, explanation, signals, verdict
 from ui.examples import available
-from ui.model import Model, on_gpu, sentence, zero_gpu
+from ui.model import Model, load_signals, on_gpu, sentence, zero_gpu
 from ui.scale import scale_of
 from ui.uploads import UPLOADS, read_draft
 
 if TYPE_CHECKING:
     from engine.predictor import Predictor
+    from engine.signals import Signal, Signals
 
 # Share of the work done, the explanation, and base value and value of the whole model where it is of a part of it.
 Explained = tuple[float, Explanation, tuple[float, float] | None]
@@ -28,8 +30,11 @@ Explained = tuple[float, Explanation, tuple[float, float] | None]
 class Page:
     """The handlers of one app. Nothing of a draft outlives its visitor's session."""
 
-    def __init__(self, loader: Callable[[], "Predictor"]) -> None:
+    def __init__(
+        self, loader: Callable[[], "Predictor"], signals_loader: Callable[[], "Signals"] = load_signals
+    ) -> None:
         self.model = Model(loader)
+        self._signals = cache(signals_loader)
         self.uploads = UPLOADS
         self.examples = available()
         self._predict = on_gpu(released()(self._predict_here))
@@ -47,17 +52,39 @@ class Page:
         return *(gr.update(visible=is_shown) for is_shown in shown), details.model_facts(bundle), gr.skip()
 
     def predict(self, path: str | None, title: str, tags: str, description: str) -> tuple[Any, ...]:
-        """Verdict, votes, record, explanation reset, and the draft kept for explaining this very answer."""
+        """Verdict, votes, record, explanation and signals reset, and the draft that these will be of.
+
+        What is withheld has none of them.
+        """
         try:
             post = read_draft(path, title, tags, description)
             prediction = self._predict(post)
             bundle = self.model.get().bundle
             scale = scale_of(bundle)
         except Exception as error:
-            return verdict.error_panel(sentence(error)), "", None, "", None
+            return verdict.error_panel(sentence(error)), "", None, "", "", None
         panel = verdict.verdict_panel(prediction, bundle.cuts, scale)
         votes, record = details.members_table(prediction, scale), details.record(prediction, scale)
-        return panel, votes, record, explanation.HINT, post
+        if prediction.strange is not None:
+            return panel, votes, record, "", "", None
+        return panel, votes, record, explanation.HINT, signals.WORKING, post
+
+    def signals(self, post: Post | None) -> Iterator[str]:
+        """The card on picture and words of the draft that was predicted last, one signal after another."""
+        if post is None:
+            return
+        try:
+            bundle = self.model.get().bundle
+            found: list[Signal] = []
+            with released():
+                for signal in self._signals().stream(post):
+                    found.append(signal)
+                    yield signals.card(found, bundle, done=False)
+            yield signals.card(found, bundle)
+        except Exception as error:
+            # The verdict stands without it.
+            sentence(error)
+            yield ""
 
     def explain(self, post: Post | None, method: str) -> Iterator[str]:
         """The explanation of the draft that was predicted last, ever sharper."""
@@ -80,7 +107,7 @@ class Page:
 
     def start_over(self) -> tuple[Any, ...]:
         """An empty draft and empty panels."""
-        return None, "", "", "", verdict.EMPTY, "", None, "", None
+        return None, "", "", "", verdict.EMPTY, "", None, "", "", None
 
     def api_predict(
         self, picture: str | None = None, title: str = "", tags: str = "", description: str = ""
@@ -115,6 +142,22 @@ class Page:
                 raise PostError(f"There is no such method; take one of {', '.join(explanation.METHODS)}.")
             _, reasons, _ = self._explain(read_draft(picture, title, tags, description), method)
             return explanation.record(reasons)
+
+    def api_signals(
+        self, picture: str | None = None, title: str = "", tags: str = "", description: str = ""
+    ) -> dict[str, Any]:
+        """Read what picture and words of an unpublished post say to each other.
+
+        Takes what the prediction takes. Returns for each signal its value, its percentile among the training posts
+        (0-1, null where that is not known), one sentence, which is the reason where the value is null, and what was
+        read on the way, such as the caption. These are associations, not causes.
+        """
+        with self._used_once(picture):
+            post = read_draft(picture, title, tags, description)
+            predictor = self.model.get()
+            predictor.view_of(post)
+            with released():
+                return signals.record(list(self._signals().read(post).values()), predictor.bundle)
 
     @contextmanager
     def _used_once(self, picture: str | None) -> Iterator[None]:

@@ -12,6 +12,7 @@ from engine.errors import BundleError, DataError, EncoderError, FirstImpressions
 
 if TYPE_CHECKING:
     from engine.predictor import Predictor
+    from engine.signals import Signals
 
 UNEXPECTED = "Something went wrong on our side; your draft was not the reason. Try again in a moment."
 UNAVAILABLE = (
@@ -61,6 +62,14 @@ def load_shipped() -> "Predictor":
     from engine.predictor import Predictor
 
     return Predictor.load()
+
+
+def load_signals() -> "Signals":
+    """What reads picture and words; its models are loaded with the first draft."""
+    from engine.signals import Signals
+
+    # A lent GPU is there for a prediction only.
+    return Signals("cpu" if zero_gpu() else "auto")
 
 
 def sentence(error: Exception) -> str:

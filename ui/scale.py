@@ -13,6 +13,9 @@ POPULARITY = "popularity"
 POPULARITY_KEY = (
     "Popularity points: a post's reactions added up, not per view; a count that follows the views closely weighs less."
 )
+# How the formula of a score begins that a dataset brings itself.
+PUBLISHED = "popularity as published"
+PUBLISHED_KEY = "Popularity points: as the dataset publishes them, in the place of counts."
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ def scale_of(bundle: "Bundle") -> Scale:
     formula = bundle.score_formula
     crowd = "trending posts" if "trending" in str(bundle.data.get("description", "")).lower() else "posts"
     if formula.startswith(POPULARITY):
-        return Scale(POPULARITY, "popularity points", POPULARITY_KEY, formula, crowd)
+        key = PUBLISHED_KEY if formula.startswith(PUBLISHED) else POPULARITY_KEY
+        return Scale(POPULARITY, "popularity points", key, formula, crowd)
     key = _points_key(bundle.data.get("absent_counts", ()))
     return Scale("engagement", "points per 100 views", key, formula, crowd, factor=100)
 

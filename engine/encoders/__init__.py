@@ -37,6 +37,13 @@ def _minilm(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
     return MiniLM(max_length=int(argument or 64), **options)
 
 
+def _aligned(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
+    from engine.encoders.aligned import SHIPPED, AlignedImage, AlignedText
+
+    folder = Path(argument) if argument else SHIPPED
+    return AlignedImage(folder, **options) if kind == "aligned-image" else AlignedText(folder, **options)
+
+
 def _checkpoint(modality: Modality, pooling: Any, **settings: Any) -> Callable[[str, str, dict[str, Any]], Encoder]:
     def build(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
         from engine.encoders import huggingface
@@ -58,6 +65,8 @@ KINDS: dict[str, tuple[str, Callable[[str, str, dict[str, Any]], Encoder]]] = {
     "lite0": ("lite0[:HEIGHTxWIDTH]", _lite),
     "lite2": ("lite2[:HEIGHTxWIDTH]", _lite),
     "minilm": ("minilm[:LENGTH]", _minilm),
+    "aligned-image": ("aligned-image[:FOLDER]", _aligned),
+    "aligned-text": ("aligned-text[:FOLDER]", _aligned),
     "clip-image": ("clip-image:openai/clip-vit-base-patch32", _checkpoint("image", "projected", normalise=True)),
     "clip-text": ("clip-text:…", _checkpoint("text", "projected", normalise=True, max_length=77)),
     "siglip-image": ("siglip-image:google/siglip2-base-patch16-224", _checkpoint("image", "projected", normalise=True)),

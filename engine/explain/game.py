@@ -194,7 +194,10 @@ class Game:
             for index, position in enumerate(positions):
                 if keep[position].all():
                     pictures[index] = self.post.image
-            return [Post(image=picture) for picture in pictures]
+            # Its context stays with the post: when and by whom it is published is no part that can be taken away.
+            return [
+                dataclasses.replace(self.post, image=picture, title="", tags=(), description="") for picture in pictures
+            ]
 
         return self._images.rows([row.tobytes() for row in keep], make, lambda key: 0)
 

@@ -31,6 +31,8 @@ Features = dict[str, Values]
 # What stands for a picture that is not there: one grey says nothing of what a picture shows.
 PLAIN = Image.new("RGB", (320, 180), (128, 128, 128))
 FOLDS = 5
+# Steps of 255 between the darkest and the brightest pixel of a channel, up to which a picture is one colour.
+PLAIN_SPREAD = 8
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ def digest(content: Any) -> str:
 class Feature(ABC):
     """One thing read off posts: `values` of shape (n, *shape), float32, NaN where there is nothing to say.
 
-    `modalities` are the sides that it reads: it exists for posts that have all of them. `upstream` are features it is
-    computed from. A member that names no features takes those with `by_default`, which is for readable columns.
+    `modalities` are the sides that it reads: it exists for posts that have all of them. One without any reads only the
+    context (when, where, by whom, as what), and is there for every post. `upstream` are features it
+    is computed from. A member that names no features takes those with `by_default`, which is for readable columns.
     """
 
     kind: ClassVar[str]
@@ -87,6 +90,15 @@ class Feature(ABC):
     def shape(self) -> tuple[int, ...]:
         """Shape of one post's values."""
         return (len(self.columns),)
+
+    @property
+    def unavailable(self) -> str:
+        """One sentence on what to install before it can be computed here; "" where it can. Its values are NaN then."""
+        return ""
+
+    def why_null(self, post: Post) -> str:
+        """One sentence on why it says nothing of a post, whose values are NaN then; "" where it says something."""
+        return ""
 
     def blank(self) -> Values:
         """One row (1, *shape) of a post with nothing on the sides that this reads: no words, a plain picture."""
@@ -193,3 +205,13 @@ def pictures_of(posts: Sequence[Post]) -> list[Image.Image]:
     if len(images) < len(posts):
         raise PostError("A feature of pictures was asked of a post that has none; leave it out for such posts.")
     return images
+
+
+def nothing_seen(post: Post) -> str:
+    """One sentence on why there is nothing to see in a post's picture; "" where there is."""
+    if post.image is None:
+        return "There is no picture."
+    # Compression leaves a few steps of noise on a plain surface.
+    pixels = np.asarray(post.image.convert("RGB").resize((64, 64)))
+    spread = int((pixels.max(axis=(0, 1)) - pixels.min(axis=(0, 1))).max())
+    return "The picture shows a single colour." if spread <= PLAIN_SPREAD else ""

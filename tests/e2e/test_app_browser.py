@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 import app
 from engine.scoring import LEVELS
 from tests.page_predictor import PagePredictor
+from tests.page_signals import PageSignals
 from ui.theme import launch_settings
 
 CHROMIUM = shutil.which("chromium")
@@ -25,7 +26,7 @@ HOSTILE = "<img src=x onerror=\"document.title='hit'\"> {{this}} ${document.titl
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        demo = app.build(PagePredictor)  # type: ignore[arg-type]
+        demo = app.build(PagePredictor, PageSignals)  # type: ignore[arg-type]
         yield demo.launch(**{**launch_settings(), "quiet": True, "prevent_thread_lock": True})[1]
         demo.close(verbose=False)
 
@@ -101,6 +102,35 @@ def test_a_draft_is_predicted_and_explained(browser: Browser, address: str, pict
 
 def foreign(url: str, address: str) -> bool:
     return url.startswith("http") and not url.startswith(address)
+
+
+def test_picture_and_words_are_shown_below_the_verdict(browser: Browser, address: str, picture: Path) -> None:
+    page = visit(browser, address)
+    expect(page.locator("#signals")).to_be_hidden()
+    choose(page, picture)
+    page.get_by_label("Title").fill("My cat and the rocket")
+    press_predict(page)
+    card = page.locator("#signals")
+    expect(card.locator("section")).to_have_attribute("aria-busy", "false", timeout=20_000)
+    expect(card.locator("li")).to_have_count(5)
+    expect(card.get_by_role("img")).to_have_count(5)
+    expect(card).to_contain_text("3 of the title's 7 words are also written in the picture.")
+    # What captioner and reader say is as hostile as any upload.
+    expect(card).to_contain_text("a cat <script>document.title='hit'</script> on a sofa")
+    assert page.title() == "First Impressions" and card.locator("b", has_text="MY CAT").count() == 0
+    verdict, shown, more = (page.locator(name).bounding_box() for name in ("#verdict", "#signals", "#more"))
+    assert verdict and shown and more and verdict["y"] < shown["y"] < more["y"]
+
+    page.get_by_label("Title").press_sequentially("!")
+    expect(card).to_have_css("opacity", "0.45")
+    page.locator("#picture").get_by_label("Remove Image").or_(page.locator("#picture button").first).first.click()
+    press_predict(page)
+    expect(card.locator("li")).to_have_count(1, timeout=20_000)
+    expect(card).to_have_css("opacity", "1")
+    expect(card).to_contain_text("The wording is unusual.")
+    page.get_by_role("button", name="Start over").click()
+    expect(card).to_be_hidden()
+    page.close()
 
 
 def test_a_picture_can_be_dropped(browser: Browser, address: str, picture: Path) -> None:
@@ -189,12 +219,13 @@ def test_a_picture_that_is_too_large_leaves_the_title_usable(browser: Browser, a
     page.close()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_phone_needs_no_sideways_scrolling(browser: Browser, address: str, theme: str) -> None:
-    page = visit(browser, address, width=390, theme=theme)
+@pytest.mark.parametrize(("theme", "width"), [("light", 390), ("dark", 390), ("light", 320)])
+def test_a_phone_needs_no_sideways_scrolling(browser: Browser, address: str, theme: str, width: int) -> None:
+    page = visit(browser, address, width=width, theme=theme)
     page.locator("#examples button").first.click()
     expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=20_000)
     expect(page.locator("#verdict h2")).to_be_in_viewport()
+    expect(page.locator("#signals section")).to_have_attribute("aria-busy", "false", timeout=20_000)
     verdict, examples = (page.locator(name).bounding_box() for name in ("#verdict", "#examples"))
     assert verdict and examples and verdict["y"] < examples["y"]
     for tab in ("Details", "Explanation"):
@@ -214,13 +245,15 @@ def test_nothing_keeps_anyone_out(browser: Browser, address: str, theme: str) ->
         found = Axe().run(page).response["violations"]
         assert not [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
 
-    expect(page.locator("#verdict")).to_have_attribute("aria-live", "polite")
+    for region in ("#verdict", "#signals", "#reasons"):
+        expect(page.locator(region)).to_have_attribute("aria-live", "polite")
     accessible()
     press_predict(page)
     expect(page.locator("#verdict [role=alert]")).to_be_visible(timeout=20_000)
     accessible()
     page.locator("#examples button").first.click()
     expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=20_000)
+    expect(page.locator("#signals section")).to_have_attribute("aria-busy", "false", timeout=20_000)
     page.get_by_role("button", name="Explain this answer").click()
     expect(page.locator("#reasons section")).to_have_attribute("aria-busy", "false", timeout=60_000)
     accessible()

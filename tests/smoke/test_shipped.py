@@ -23,7 +23,7 @@ from engine.scoring import LEVELS
 from ui.theme import launch_settings
 
 ROOT = Path(__file__).parents[2]
-REQUIREMENTS = ("requirements.txt", "requirements-heic.txt", "requirements-dev.txt")
+REQUIREMENTS = ("requirements.txt", "requirements-heic.txt", "requirements-signals.txt", "requirements-dev.txt")
 
 
 @pytest.fixture(scope="module")

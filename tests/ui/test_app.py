@@ -23,9 +23,11 @@ import app
 from engine.errors import BundleError
 from engine.images import load_image, pixel_hash
 from engine.scoring import LEVELS
+from engine.signals import SIGNALS
 from tests.page_predictor import PagePredictor
+from tests.page_signals import PageSignals
 from ui import uploads
-from ui.api import Answer, Reasons
+from ui.api import Answer, Readings, Reasons
 from ui.model import UNAVAILABLE
 from ui.theme import launch_settings
 from ui.uploads import UPLOADS
@@ -45,7 +47,7 @@ def serve(folder: Path) -> Iterator[Callable[..., str]]:
         patch.setenv("GRADIO_HEARTBEAT_INTERVAL", "0.5")
 
         def start(loader: Callable) -> str:
-            demo = app.build(loader)
+            demo = app.build(loader, PageSignals)
             started.append(demo)
             settings = {**launch_settings(), "quiet": True, "prevent_thread_lock": True}
             return demo.launch(**settings, server_name="127.0.0.1")[1]
@@ -165,18 +167,41 @@ def test_explain_names_its_methods(client: Client, capfd: pytest.CaptureFixture[
     assert "a private method" not in printed.out + printed.err
 
 
-def test_only_two_documented_endpoints_are_public(client: Client) -> None:
+def test_signals_come_with_their_sentences(client: Client, picture: Path) -> None:
+    found = client.predict(picture=handle_file(picture), title="My cat", api_name="/signals")
+    TypeAdapter(Readings).validate_python(found)
+    assert [signal["name"] for signal in found["signals"]] == list(SIGNALS)
+    assert all(0 <= signal["percentile"] <= 1 and signal["sentence"] for signal in found["signals"])
+    assert "not what causes what" in found["note"]
+
+
+def test_signals_that_are_null_say_why(client: Client) -> None:
+    found = {signal["name"]: signal for signal in client.predict(title="My cat", api_name="/signals")["signals"]}
+    assert found["faces"] == {
+        "name": "faces",
+        "value": None,
+        "percentile": None,
+        "sentence": "There is no picture.",
+        "detail": [],
+    }
+    assert found["log_perplexity"]["value"] is not None
+    with pytest.raises(AppError, match="give a picture, a title, or both"):
+        client.predict(api_name="/signals")
+
+
+def test_only_three_documented_endpoints_are_public(client: Client) -> None:
     described = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(described) == {"/predict", "/explain"}
+    assert set(described) == {"/predict", "/explain", "/signals"}
     for endpoint in described.values():
         assert endpoint["description"]
         names = [field["parameter_name"] for field in endpoint["parameters"]]
         assert names[:4] == ["picture", "title", "tags", "description"]
         assert all(field["parameter_has_default"] for field in endpoint["parameters"])
-        assert endpoint["returns"][0]["type"]["properties"]["members" if "method" not in names else "regions"]
+    for name, field in (("/predict", "members"), ("/explain", "regions"), ("/signals", "note")):
+        assert described[name]["returns"][0]["type"]["properties"][field]
 
 
-@pytest.mark.parametrize("endpoint", ["/predict", "/explain"])
+@pytest.mark.parametrize("endpoint", ["/predict", "/explain", "/signals"])
 @pytest.mark.parametrize("language", ["python", "bash"])
 def test_what_use_via_api_shows_runs_as_shown(address: str, endpoint: str, language: str) -> None:
     shown = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"][endpoint]["code_snippets"][language]
@@ -185,7 +210,7 @@ def test_what_use_via_api_shows_runs_as_shown(address: str, endpoint: str, langu
         pytest.skip("the bash snippet calls curl, which this machine lacks")
     ran = subprocess.run([*command, "-c", shown], capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
-    assert ("probabilities" if endpoint == "/predict" else "base_value") in ran.stdout
+    assert {"/predict": "probabilities", "/explain": "base_value", "/signals": "sentence"}[endpoint] in ran.stdout
 
 
 def test_the_readme_snippet_runs(
@@ -237,6 +262,7 @@ def test_nothing_of_a_program_stays(client: Client, folder: Path, picture: Path)
     refused(client, broken)
     refused(client, picture, "a" * 501)
     client.predict(picture=handle_file(picture), api_name="/explain")
+    client.predict(picture=handle_file(picture), api_name="/signals")
     with pytest.raises(AppError):
         client.predict(picture=handle_file(picture), method="none", api_name="/explain")
     assert files(folder) == before

@@ -9,12 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dashboard import text
-from dashboard.app_pages.errors import previews
-from dashboard.app_pages.errors.queries import selected_posts, selected_table
-from dashboard.app_pages.errors.selection import Selection
+from dashboard import previews, text
 from dashboard.reports import open_report
 from dashboard.scope import Scope
+from dashboard.selected import selected_posts, selected_table
+from dashboard.selection import Selection
 from dashboard.store import records
 from tests.tiny_report import RECIPE
 

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from dashboard.app_pages.errors import queries
-from dashboard.app_pages.errors.queries import ORDERS, SHARE_SELECTED
-from dashboard.app_pages.errors.selection import Selection
+from dashboard.app_pages.errors.queries import SHARE_SELECTED
 from dashboard.app_pages.errors.slices import ABOVE, BELOW, FEW, FEWEST_GROUPS, SAME, slices
 from dashboard.reports import Report, open_report
 from dashboard.scope import Scope
+from dashboard.selected import ORDERS, selected_count, selected_posts, selected_table
+from dashboard.selection import Selection
 from tests.dashboard_page import page, texts
 from tests.tiny_report import RECIPE, altered
 
@@ -148,20 +149,20 @@ def test_confusion_ignores_outcome_filters_and_obeys_facts(report: Report, predi
     part = predictions[predictions["language"] == language]
     assert len(cells) == 25 and cells["n"].sum() == len(part)
     chosen = part[(part["level"] == 3) & (part["predicted_level"] == 1)]
-    assert queries.selected_count(report, SCOPE, selection) == len(chosen)
+    assert selected_count(report, SCOPE, selection) == len(chosen)
     assert queries.off_by(report, SCOPE, selection)["n"].sum() == len(part)
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_pages_of_posts_are_disjoint_and_complete(report: Report, predictions: pd.DataFrame, order: str) -> None:
-    pages = [queries.selected_posts(report, SCOPE, Selection(), order, 10, start) for start in range(0, 400, 10)]
+    pages = [selected_posts(report, SCOPE, Selection(), order, 10, start) for start in range(0, 400, 10)]
     ids = pd.concat(pages)["post_id"]
     assert ids.is_unique and len(ids) == len(predictions)
-    assert ids.tolist() == queries.selected_table(report, SCOPE, Selection(), order)["post_id"].tolist()
+    assert ids.tolist() == selected_table(report, SCOPE, Selection(), order)["post_id"].tolist()
 
 
 def test_furthest_off_comes_first(report: Report, predictions: pd.DataFrame) -> None:
-    first = queries.selected_posts(report, SCOPE, Selection(), "Furthest off", 1, 0).iloc[0]
+    first = selected_posts(report, SCOPE, Selection(), "Furthest off", 1, 0).iloc[0]
     worst = (predictions["level"] - predictions["predicted_level"]).abs().max()
     assert abs(first["level"] - first["predicted_level"]) == worst
 
@@ -169,13 +170,13 @@ def test_furthest_off_comes_first(report: Report, predictions: pd.DataFrame) -> 
 def test_a_score_of_zero_can_be_ordered(tiny_report: Path, tmp_path: Path) -> None:
     folder = altered(tiny_report, tmp_path / "report", posts=lambda posts: posts.assign(score=0.0))
     order = "Score furthest outside its interval"
-    assert len(queries.selected_posts(open_report(folder), SCOPE, Selection(), order, 5, 0)) == 5
+    assert len(selected_posts(open_report(folder), SCOPE, Selection(), order, 5, 0)) == 5
 
 
 def test_hostile_values_are_parameters(report: Report, predictions: pd.DataFrame) -> None:
     selection = Selection().put("source", ["'; DROP VIEW posts; --"])
-    assert queries.selected_count(report, SCOPE, selection) == 0
-    assert queries.selected_count(report, SCOPE, Selection()) == len(predictions)
+    assert selected_count(report, SCOPE, selection) == 0
+    assert selected_count(report, SCOPE, Selection()) == len(predictions)
 
 
 def chips(app) -> list:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.app_pages.errors.selection import Selection
+from dashboard.selection import Selection
 
 
 @given(st.text(max_size=200))

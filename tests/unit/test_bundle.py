@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from engine.bundle import MANIFEST, Bundle, amend_bundle, read_bundle, save_bundle
+from engine.bundle import MANIFEST, Bundle, _seal, amend_bundle, fingerprint, read_bundle, save_bundle
 from engine.errors import BundleError
 from engine.images import load_image
 from engine.members import load_member
@@ -246,6 +246,42 @@ def test_figures_can_be_added_after_evaluation(bundle: Path, drafts: list[Post])
     after = content(bundle)
     assert {name for name in before if before[name] != after[name]} == {MANIFEST}
     assert np.array_equal(numbers(bundle, drafts), answers)
+
+
+TYPICAL = ((0.1, 0.2, 0.3, 0.4, 0.5),) * 4 + ((0.0, 0.0, 0.0, 0.0, 1.0),)
+
+
+def test_what_is_typical_can_be_added_after_training(bundle: Path) -> None:
+    before = read_bundle(bundle)
+    assert before.typical == {} and "typical" in json.loads((bundle / MANIFEST).read_text())
+    amend_bundle(bundle, typical={"similarity": TYPICAL})
+    after = read_bundle(bundle)
+    assert after.typical == {"similarity": TYPICAL} and fingerprint(after) == fingerprint(before)
+
+
+def test_a_bundle_from_before_loads_as_it_was(bundle: Path) -> None:
+    manifest = read_bundle(bundle)
+    fields = manifest.model_dump(mode="json", exclude={"typical"})
+    (bundle / MANIFEST).write_bytes(_seal(fields))
+    assert read_bundle(bundle) == manifest
+    assert Predictor.load(bundle, device="cpu").bundle.typical == {}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        TYPICAL[:4],
+        (*TYPICAL[:4], (0.1, 0.2, 0.3, 0.4)),
+        (*TYPICAL[:4], (0.5, 0.4, 0.3, 0.2, 0.1)),
+        (*TYPICAL[:4], (0.1, 0.2, 0.3, 0.4, float("nan"))),
+        (*TYPICAL[:4], (0.1, 0.2, 0.3, 0.4, float("inf"))),
+    ],
+)
+def test_what_cannot_be_typical_is_refused(bundle: Path, rows: Any) -> None:
+    before = content(bundle)
+    with pytest.raises(ValueError, match=r"typical|quantiles"):
+        amend_bundle(bundle, typical={"similarity": rows})
+    assert content(bundle) == before
 
 
 def test_an_amendment_cut_off_leaves_a_sound_bundle(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

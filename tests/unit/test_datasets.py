@@ -70,7 +70,7 @@ def test_every_dataset_loads_by_name(name: str) -> None:
 
 
 def test_unknown_dataset_names_the_known_ones() -> None:
-    with pytest.raises(DataError, match="pixelrec, youtube"):
+    with pytest.raises(DataError, match="pixelrec, smpd, youtube"):
         load_dataset("../youtube")
 
 

@@ -6,6 +6,8 @@ anew; bundles of the former version are then refused, instead of answering other
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import torch
 from PIL import Image
 from skimage import data
 
+from engine.captioners import load_captioner
 from engine.encoders import load_encoder
 from engine.errors import DataError, PostError
 from engine.features import default_names, find_kind, kinds, make_features
@@ -26,19 +29,31 @@ from engine.features.extractor import Extractor
 from engine.features.ngrams import Ngrams
 from engine.features.picture_statistics import PictureStatistics
 from engine.features.text_statistics import TextStatistics
+from engine.language_models import load_language_model
 from engine.posts import Post
 
 SETTINGS = FeatureSettings(encoders={"picture": "lite0:64x96", "words": "minilm:16"}, device="cpu")
 # A feature of every kind.
 NAMES = {
+    "adapted": "adapted",
+    "author": "author",
+    "caption_consistency": "caption_consistency",
+    "category": "category",
     "encoder_tokens": "words.tokens",
     "encoder_vector": "picture",
+    "faces": "faces",
+    "lettering": "lettering",
+    "lettering_agreement": "lettering_agreement",
     "ngrams": "ngrams",
+    "perplexity": "perplexity",
     "picture_statistics": "picture_statistics",
     "similarity": "similarity",
     "text_statistics": "text_statistics",
+    "time_and_place": "time_and_place",
     "title_surprise": "title_surprise",
 }
+# Those that say nothing of a post without words, or with a plain picture.
+NULLABLE = ("caption_consistency", "faces", "lettering", "lettering_agreement", "perplexity")
 # Between them, and the pictures below, no statistic is the same everywhere.
 TITLES = (
     "I Spent 24 Hours in 2021's BEST Hotel (Official) | Ep. 5 🔥 vs THEM?!",
@@ -53,6 +68,8 @@ TITLES = (
 PLACES = (0, 1, 2, 5, 8, 13, 21)
 # By kind and version: an encoder's numbers at those places; else a sum over all columns for every probe post.
 PINNED: dict[tuple[str, int], Any] = {
+    ("author", 1): [2.54478, -87.5678, -97.761, 703.126, 9602.93, 99503.8, np.nan],
+    ("category", 1): [1.0, 0.540302, 0.0, 1.0, 0.540302, 0.0, np.nan],
     ("encoder_tokens", 1): [
         [0.274093, 0.18009, 0.0843263, 0.0859594, 0.173428, 0.0318981, 0.0950529],
         [-0.141521, 0.107959, 0.105812, 0.456859, -0.0956356, 0.145588, 0.0342244],
@@ -65,6 +82,7 @@ PINNED: dict[tuple[str, int], Any] = {
     ("picture_statistics", 1): [-64.2873, -68.7182, -34.8474, -36.6798, -28.9098, -65.4566, -59.8131],
     ("similarity", 1): [0.188222, 0.204741, 0.0930278, -0.0557243, -0.155304, -0.365479, -0.140664],
     ("text_statistics", 1): [64.713, 95.5295, 26.353, 13.8103, 7.49826, 7.84014, -0.186575],
+    ("time_and_place", 1): [495.295, 527.694, 557.873, 589.955, 619.325, 651.792, np.nan],
     ("title_surprise", 1): [35.5687, 54.2814, 7.48527, -6.93659, -13.5734, -6.051, -19.3507],
 }
 
@@ -77,7 +95,22 @@ def probe_posts() -> list[Post]:
         stripes.paste((255, 255, 200), (left, 9, left + 3, 45))
     plain = [Image.new("RGB", (40, 30), colour) for colour in ((10, 200, 190), (10, 200, 90))]
     pictures = [*photographs, stripes, *plain]
-    return [Post(title, picture, post_id=title) for title, picture in zip(TITLES, pictures, strict=True)]
+    posts = [Post(title, picture, post_id=title) for title, picture in zip(TITLES, pictures, strict=True)]
+    # The last says nothing of when, where, by whom and as what.
+    return [*(replace(post, **context(place)) for place, post in enumerate(posts[:-1])), posts[-1]]
+
+
+def context(number: int) -> dict[str, Any]:
+    """When, where, by whom and as what a made-up post is published."""
+    return {
+        "published_at": datetime(2015 + number, 1 + number, 3 + number, 4 * number, 30, tzinfo=UTC),
+        "place": (10.0 * number - 25, 30.0 * number - 70),
+        "author": (
+            *(("photo_count", 10.0**number), ("is_pro", number % 2), ("can_buy_pro", 1.0)),
+            *(("account_age_days", 100.0 * number), ("timezone_hours", number - 3.0)),
+        ),
+        "category": ("Music", "Sports", "Travel")[number % 3],
+    }
 
 
 def probed(feature: Feature) -> np.ndarray:
@@ -94,7 +127,7 @@ def training_posts(count: int = 40) -> tuple[list[Post], np.ndarray]:
     pixels = generator.integers(0, 256, (count, 16, 24, 3), dtype=np.uint8)
     words = generator.choice(["river", "house", "fastest", "walk", "morning", "car"], (count, 3))
     posts = [
-        Post(" ".join(row), Image.fromarray(part), post_id=f"t{number}")
+        Post(" ".join(row), Image.fromarray(part), post_id=f"t{number}", category=("Music", "Sports")[number % 2])
         for number, (row, part) in enumerate(zip(words, pixels, strict=True))
     ]
     return posts, generator.normal(0, 1, count)
@@ -105,7 +138,12 @@ def in_float32() -> Any:
     """Encoders in float32, which is the same everywhere."""
     with pytest.MonkeyPatch.context() as patch:
         exact = partial(load_encoder, dtype="float32")
-        patch.setattr("engine.features.encoder_vector.load_encoder", exact)
+        for module in ("features.encoder_vector", "features.caption_consistency", "captioners.packaged"):
+            patch.setattr(f"engine.{module}.load_encoder", exact)
+        patch.setattr("engine.features.caption_consistency.load_captioner", load_captioner.__wrapped__)
+        patch.setattr(
+            "engine.features.perplexity.load_language_model", partial(load_language_model, dtype="float32")
+        )
         yield
 
 
@@ -139,7 +177,7 @@ def test_every_kind_is_tested_here() -> None:
     assert default_names() == ("ngrams", "picture_statistics", "text_statistics")
     for kind, feature in kinds().items():
         assert find_kind(kind) is feature and feature.kind == kind
-    with pytest.raises(DataError, match="There is no feature “sound” in this version; known are encoder_tokens"):
+    with pytest.raises(DataError, match="There is no feature “sound” in this version; known are adapted"):
         find_kind("sound")
 
 
@@ -147,13 +185,25 @@ def test_every_kind_is_tested_here() -> None:
 def test_values_have_the_shape_that_is_said(kind: str, made: dict[str, Feature]) -> None:
     feature, posts = made[NAMES[kind]], probe_posts()
     assert feature.kind == kind and feature.name == NAMES[kind] and feature.shape[-1] == len(feature.columns)
-    assert set(feature.modalities) <= {"image", "text"} and feature.modalities
+    assert set(feature.modalities) <= {"image", "text"}
     for some in (posts, []):
         values = values_of([feature], some)[feature.name]
         assert values.shape == (len(some), *feature.shape) and values.dtype == np.float32
         assert not np.isinf(values).any()
     blank = feature.blank()
-    assert blank.shape == (1, *feature.shape) and blank.dtype == np.float32 and np.isfinite(blank).any()
+    assert blank.shape == (1, *feature.shape) and blank.dtype == np.float32
+    # Of the context alone there is nothing to say where there is none.
+    assert np.isfinite(blank).any() == (bool(feature.modalities) and kind not in NULLABLE)
+
+
+@pytest.mark.parametrize("kind", NULLABLE)
+def test_where_it_says_nothing_there_is_a_reason(kind: str, made: dict[str, Feature]) -> None:
+    feature = made[NAMES[kind]]
+    posts = [*probe_posts(), Post("", PLAIN), Post("Почему так", PLAIN), Post("🔥🔥", probe_posts()[0].image)]
+    values = values_of([feature], posts)[kind]
+    reasons = [feature.why_null(post) for post in posts]
+    assert [bool(reason) for reason in reasons] == np.isnan(values).all(axis=1).tolist()
+    assert all(not reason or reason.endswith(".") for reason in reasons)
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -167,7 +217,7 @@ def test_a_post_does_not_change_with_its_neighbours(kind: str, made: dict[str, F
 @pytest.mark.parametrize("kind", NAMES)
 def test_blank_is_a_post_with_nothing_on_its_sides(kind: str, made: dict[str, Feature]) -> None:
     feature = made[NAMES[kind]]
-    if kind in ("ngrams", "similarity"):
+    if kind in ("adapted", "ngrams", "similarity"):
         assert not feature.blank().any()
     else:
         found = values_of([feature], [Post("", PLAIN)])[feature.name]
@@ -218,9 +268,10 @@ def test_fingerprints_follow_configuration_encoders_and_fitted_posts(made: dict[
     assert others() == set()
     assert others(options={"ngrams": {"alpha": 1.0}}) == {"ngrams"}
     assert others(text_fields=("title", "tags")) == {
-        *("ngrams", "words", "words.tokens", "similarity", "title_surprise")
+        *("ngrams", "words", "words.tokens", "similarity", "title_surprise"),
+        *("adapted", "caption_consistency", "perplexity"),
     }
-    assert others(encoders={"picture": "lite0:64x64", "words": "minilm:16"}) == {"picture", "similarity"}
+    assert others(encoders={"picture": "lite0:64x64", "words": "minilm:16"}) == {"adapted", "picture", "similarity"}
     again = Ngrams().fit(posts[1:], {}, target[1:])
     changed = Ngrams().fit(posts, {}, target + np.arange(len(target)))
     assert len({again.fitted_on, changed.fitted_on, made["ngrams"].fitted_on}) == 3

@@ -74,7 +74,8 @@ def test_every_documented_name_is_there() -> None:
     values = evaluate_metrics(*tables())
     assert set(values) >= DOCUMENTED
     assert set(values) - DOCUMENTED == {"ece", "pairwise_accuracy_within_group"}
-    assert list(values) == list(METRICS)
+    # One is of scores that are published as a log2.
+    assert list(values) == [name for name in METRICS if name != "mae_log2"]
     assert all(type(value) is float and np.isfinite(value) for value in values.values())
 
 

@@ -23,7 +23,7 @@ from engine.errors import DataError
 from engine.images import load_image
 from engine.posts import MAX_TITLE
 from training.data.cleaning import clean
-from training.data.metadata import picture_metadata, title_language, title_metadata
+from training.data.metadata import picture_metadata, title_metadata
 from training.data.prepare import INFO, prepare
 from training.data.workspace import Workspace, split
 from training.tables import POST_COLUMNS, POSTS, posts_schema, read_table, write_table
@@ -353,7 +353,7 @@ def test_dates_are_read_as_iso_or_refused() -> None:
     ],
 )
 def test_title_language(title: str, language: str) -> None:
-    assert title_language(title) == language
+    assert title_metadata(title)["language"] == language
 
 
 def test_title_and_picture_metadata() -> None:

@@ -13,8 +13,9 @@ from pandera.errors import SchemaErrors
 
 from engine.errors import DataError
 from engine.scoring import engagement_score
-from training.tables import COUNTS, MAX_COUNT, POST_COLUMNS, POSTS, TEXTS
+from training.tables import COUNTS, MAX_COUNT, NUMBERS, POST_COLUMNS, POSTS, TEXTS
 
+OBJECTS = ("tags", "image", "author")
 # How tables write "absent" in a column of numbers or dates.
 ABSENT = ("", "nan", "none", "null", "na", "n/a")
 
@@ -38,13 +39,16 @@ def clean(raw: pd.DataFrame, first_row: int = 0) -> pd.DataFrame:
     for row, column, problem in violations:
         detail = problem if posts["post_id"].notna()[row] else f"{problem}, row {first_row + row:,} of the source"
         flags.set(posts.index == row, f"invalid {column}", detail)
-    views = posts["views"].astype("Float64").fillna(0.0).to_numpy(dtype=float)
-    score = engagement_score({name: posts[name].to_numpy(dtype=float, na_value=np.nan) for name in COUNTS})
     no_picture = posts["image"].isna().to_numpy() if "image" in raw else np.zeros(len(raw), dtype=bool)
     flags.set(no_picture & posts["title"].isna().to_numpy(), "missing title and picture")
     flags.set(no_picture, "missing picture")
-    flags.set(views <= 0, "no views")
-    flags.set(np.isnan(score), "score unknown")
+    if "popularity" in raw:
+        # Published in the place of counts.
+        flags.set(posts["popularity"].isna().to_numpy(), "score unknown")
+    else:
+        score = engagement_score({name: posts[name].to_numpy(dtype=float, na_value=np.nan) for name in COUNTS})
+        flags.set(posts["views"].astype("Float64").fillna(0.0).to_numpy(dtype=float) <= 0, "no views")
+        flags.set(np.isnan(score), "score unknown")
     posts["drop_reason"], posts["drop_detail"] = flags.reason, flags.detail
     return posts
 
@@ -86,9 +90,10 @@ def _typed(raw: pd.DataFrame, column: str, flags: _Flags) -> pd.Series:
         text = _cells(raw[column]).astype("string").str.strip()
         return text.mask(text == "")
     if column not in raw:
-        empty = {"published_at": "datetime64[us, UTC]", "tags": "object", "image": "object"}
+        empty = {"published_at": "datetime64[us, UTC]"} | dict.fromkeys(OBJECTS, "object")
+        empty |= dict.fromkeys(NUMBERS, "float64")
         return pd.Series(None, index=raw.index, dtype=empty.get(column, "Int64"))
-    if column in ("tags", "image"):
+    if column in OBJECTS:
         values = raw[column].astype(object) if column == "image" else _cells(raw[column])
         return values.where(values.notna(), None)
     given = _cells(raw[column])
@@ -96,6 +101,8 @@ def _typed(raw: pd.DataFrame, column: str, flags: _Flags) -> pd.Series:
     if column == "published_at":
         dates = given.astype("string")
         values = pd.to_datetime(dates, errors="coerce", utc=True, format="ISO8601").dt.as_unit("us")
+    elif column in NUMBERS:
+        values = pd.to_numeric(given, errors="coerce").astype("float64")
     else:
         numbers = pd.to_numeric(given, errors="coerce").astype("float64")
         values = numbers.where(numbers.abs() <= MAX_COUNT).round().astype("Int64")

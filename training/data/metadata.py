@@ -5,19 +5,17 @@ near-duplicates differ in few bits), hash of the decoded pixels. Titles: languag
 """
 
 import base64
-import re
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import imagehash
 import pyarrow as pa
 from fast_thumbhash import rgba_to_thumb_hash
 from PIL import Image
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from engine.errors import ImageError
 from engine.images import load_image, pixel_hash
+from engine.language import language_of
 
 METADATA_SCHEMA = pa.schema(
     [
@@ -36,20 +34,7 @@ METADATA_SCHEMA = pa.schema(
 # ThumbHash takes at most 100 pixels a side.
 THUMBHASH_SIDE = 100
 
-# A title says too little to name a language of the 130 that the identifier knows: it would find Latin and Nigerian
-# Pidgin in every fourth. Among these, at this probability, what it still gets wrong are titles that mix languages.
-LANGUAGES = (
-    "ar bg bn cs da de el en es fa fi fr he hi hr hu id it ja ko ml mr ms nl no pl pt ro ru sk sr sv ta te th tr uk ur "
-    "vi zh"
-).split()
 UNDETERMINED = "und"
-LANGUAGE_PROBABILITY = 0.5
-LANGUAGE_LETTERS = 10
-# A Chinese or Korean character says as much as a few Latin letters.
-LANGUAGE_LETTERS_DENSE = 3
-
-DENSE = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-NO_WORDS = re.compile(r"https?://\S+|[@#]\w+|[\W\d_]+")
 
 
 @dataclass(frozen=True)
@@ -85,27 +70,13 @@ def try_picture(source: bytes | str | Path) -> PictureMetadata | str:
         return str(error)
 
 
-@cache
-def _identifier() -> LanguageIdentifier:
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    identifier.set_languages(LANGUAGES)
-    return identifier
-
-
-def title_language(title: str) -> str:
-    """ISO 639-1 code of the title's language, or "und" where it is too short or too mixed to say."""
-    words = NO_WORDS.sub(" ", title.lower()).strip()
-    letters = len(words.replace(" ", ""))
-    if letters < LANGUAGE_LETTERS and len(DENSE.findall(words)) < LANGUAGE_LETTERS_DENSE:
-        return UNDETERMINED
-    language, probability = _identifier().classify(words)
-    return str(language) if probability >= LANGUAGE_PROBABILITY else UNDETERMINED
-
-
 def title_metadata(title: str) -> dict[str, str | int]:
-    """Language, number of characters and of space-separated words of a title ("" where there is none)."""
+    """Language, number of characters and of space-separated words of a title ("" where there is none).
+
+    A language that cannot be told is "und".
+    """
     return {
-        "language": title_language(title),
+        "language": language_of(title) or UNDETERMINED,
         "title_characters": len(title),
         "title_words": len(title.split()),
     }

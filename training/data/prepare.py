@@ -105,6 +105,8 @@ def prepare(
             "limit": limit,
             "image": dataset.image,
             "image_url": dataset.image_url_template,
+            "score_formula": dataset.score_formula,
+            "notes": list(dataset.notes),
             "absent_counts": [name for name in COUNTS if name not in posts.counts | texts.counts],
             "posts": posts.summary(),
             "texts": texts.summary(),

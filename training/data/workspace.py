@@ -33,6 +33,11 @@ def _counts(posts: pd.DataFrame) -> dict[str, npt.NDArray[np.float64]]:
     return {name: posts[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in COUNTS}
 
 
+def published_score(posts: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """2 to the power of the popularity that a dataset publishes, (n,)."""
+    return np.exp2(posts["popularity"].to_numpy(dtype=np.float64))
+
+
 def normal_scores(values: npt.ArrayLike, reference: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Ranks of `values` among `reference` as standard normal quantiles: the training target, free of outliers."""
     from scipy.special import ndtri
@@ -47,8 +52,10 @@ class Workspace:
     """Tables of one work folder under one split protocol. Raises DataError when a step has not run.
 
     `target` is what `score` means: the engagement score, or 1 + the popularity score in one of its two published
-    variants, whose natural log is the log popularity (a post without reactions has a log of 0). `assignment`, post_id →
-    split, takes the place of the protocol's split; posts that it leaves out are of no split and nothing reads them.
+    variants, whose natural log is the log popularity (a post without reactions has a log of 0). A dataset that
+    publishes a popularity in the place of counts has that for an engagement score (`is_published`). `assignment`,
+    post_id → split, takes the place of the protocol's split; posts that it leaves out are of no split and nothing reads
+    them.
     """
 
     folder: Path
@@ -81,7 +88,16 @@ class Workspace:
             raise DataError(f"{path} has posts that splits.parquet lacks; run `python -m training split` again.")
         return table
 
+    @property
+    def is_published(self) -> bool:
+        """Whether the dataset brings its own score, a log2, in the place of counts."""
+        return self.dataset.get("score_formula") is not None
+
     def _scored(self, table: pd.DataFrame) -> pd.DataFrame:
+        if self.is_published:
+            if self.target != "score":
+                raise DataError(f"{self.folder} holds no counts to make a {self.target} of; take the target “score”.")
+            return table.assign(score=published_score(table))
         counts = _counts(table)
         if self.target == "score":
             return table.assign(score=engagement_score(counts))
@@ -102,7 +118,7 @@ class Workspace:
     def score_formula(self) -> str:
         """What `score` is, in words and with its fitted weights."""
         if self.target == "score":
-            return SCORE_FORMULA
+            return self.dataset.get("score_formula") or SCORE_FORMULA
         terms = [f"{weight:.4f}·{name}" for name, weight in self.popularity_weights.items()]
         views = ["1·views"] if self._with_views else []
         return f"popularity v1: {' + '.join(['1', *views, *terms])}, weights 1 − Cor(views, count) of training posts"
@@ -158,13 +174,14 @@ def split(work: Path, *, seed: int = 0) -> pd.DataFrame:
         workspace = Workspace(work)
         # It stands there once all the others do.
         workspace._need("dataset.json", "prepare")
-        columns = ["post_id", "title", "group", *COUNTS]
+        columns = ["post_id", "title", "group", *(["popularity"] if workspace.is_published else COUNTS)]
         posts = pd.read_parquet(workspace._need("posts.parquet", "prepare"), columns=columns)
         phash = workspace.metadata.set_index("post_id")["phash"]
         posts["phash"] = phash.reindex(posts["post_id"]).to_numpy()
         if (work / "texts.parquet").exists():
             texts = pd.read_parquet(work / "texts.parquet", columns=columns)
             posts = pd.concat([posts, texts.assign(phash=None)], ignore_index=True)
-        table = split_posts(posts, engagement_score(_counts(posts)), seed=seed)
+        score = published_score(posts) if workspace.is_published else engagement_score(_counts(posts))
+        table = split_posts(posts, score, seed=seed)
         write_table(work / "splits.parquet", table)
     return table

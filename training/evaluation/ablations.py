@@ -25,7 +25,7 @@ from training.evaluation.variants import COMPONENTS, TREES, Variants
 from training.metrics.bootstrap import evaluate_metrics, paired_bootstrap
 from training.metrics.predictions import truth_of
 from training.modeling.run import Run
-from training.recipes.base import Recipe
+from training.recipes.base import CatBoost, Recipe
 from training.tables import write_table
 
 log = structlog.get_logger()
@@ -67,6 +67,10 @@ def variants_of(bench: Variants) -> list[Variant]:
 
     everything = without()
     pictures, words = bench.reading("image"), bench.reading("text")
+    leak = [Variant("leak", "counts as inputs", REFERENCE, lambda seed, _: bench.trees(bench.leaked(), seed))]
+    if bench.workspace.is_published:
+        # Without counts there is nothing to leak.
+        leak = []
     found = [
         Variant("modality", REFERENCE, REFERENCE, everything),
         Variant("modality", "without picture", REFERENCE, without(pictures)),
@@ -74,7 +78,7 @@ def variants_of(bench: Variants) -> list[Variant]:
         *(Variant("feature", f"without {bench.label(name)}", REFERENCE, without([name])) for name in bench.names),
         Variant("head", "CatBoost head", "CatBoost head", everything),
         Variant("head", "torch head", "CatBoost head", lambda seed, _: bench.torch_head(bench.table(), seed)),
-        Variant("leak", "counts as inputs", REFERENCE, lambda seed, _: bench.trees(bench.leaked(), seed)),
+        *leak,
         Variant(
             "control",
             "shuffled labels",
@@ -105,7 +109,8 @@ def ablate(
     if sides != {"image", "text"}:
         raise DataError(f"The recipe {recipe.name} does not name an encoder for pictures and one for texts.")
     run = Run(work, recipe)
-    bench, workspace = Variants(run.matrix), run.workspace
+    trees = [spec for spec in (*recipe.members, *recipe.grid) if isinstance(spec, CatBoost)]
+    bench, workspace = Variants(run.matrix, [name for spec in trees for name in spec.features or ()]), run.workspace
     features = {name: run.matrix.feature(name).fingerprint for name in bench.names}
     made_from = {"features": features, "trees": asdict(TREES), "components": COMPONENTS}
     folder = run.part("ablations", made_from, "ablations")

@@ -58,7 +58,8 @@ class Baselines:
         for role in vectors:
             yield self._neighbours(role)
         yield self._trees("shuffled labels", "control", "both", default_names(), shuffle=True)
-        yield self._leak()
+        if not self.workspace.is_published:
+            yield self._leak()
 
     def _category(self) -> Iterator[Candidate]:
         known = self.posts["category"].notna()

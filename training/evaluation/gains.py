@@ -109,9 +109,12 @@ def notes_of(
     gains = gains_of(differences)
     own = metrics[metrics["split"].eq("test") & metrics["view"].eq("both")]
     counts = f"lacks {' and '.join(absent)}: the dataset does not give them" if absent else "uses every count"
+    score = f"The engagement score here {counts}."
+    if formula := workspace.dataset.get("score_formula"):
+        score = f"The score here is the dataset's own: {formula}."
     sentences = [
-        f"The engagement score here {counts}.",
-        "Posts come from trending lists: only posts that did well somewhere are in it.",
+        score,
+        *workspace.dataset.get("notes", ()),
         *(_gain(name, gain["src"]) for name, gain in gains.items()),
         *(_promise(own, metric) for metric in PROMISES),
         "Intervals draw whole groups of related posts (cluster bootstrap).",

@@ -24,7 +24,12 @@ GAINS = {"src": "rank correlation", "accuracy": "accuracy", "macro_f1": "macro-F
 RECIPE_COLUMNS = {name: COLUMNS[name] for name in ("src", "accuracy", "macro_f1", "quadratic_kappa")} | {
     "r2": ("R²", 2)
 }
-TARGETS = {"score": "engagement", "popularity": "popularity", "popularity_with_views": "popularity with views"}
+TARGETS = {
+    "score": "engagement",
+    "popularity": "popularity",
+    "popularity_with_views": "popularity with views",
+    "published": "popularity as published",
+}
 KINDS = ("model", "baseline", "control", "leak")
 SEES = {"both": "picture and title", "text": "title", "image": "picture"}
 

@@ -91,6 +91,8 @@ def _predicted(predictor: Predictor, posts: list[Post], seed: int) -> Iterator[t
         ]
         known = {name: values[words] for name, values in text.items()}
         known |= {name: values[pictures] for name, values in image.items()}
+        # What both have is of neither side: it stays with the post.
+        known |= {name: values for name, values in text.items() if name in image}
         return predictor.extractor.compute(paired, "both", known)
 
     own = np.arange(len(posts))
@@ -245,7 +247,7 @@ def posts_of(workspace: Workspace) -> pd.DataFrame:
             "score": posts["score"].astype("float32"),
             "log_score": posts["log_score"].astype("float32"),
             "level": posts["level"].astype("int8"),
-            "likes_per_view": posts["likes_per_view"].astype("float32"),
+            "likes_per_view": posts["likes_per_view"].astype("Float64").to_numpy(np.float32, na_value=np.nan),
             **{name: metadata[name] for name in columns},
             "image_url": [address.format(post_id=post_id) if address else None for post_id in posts["post_id"]],
         }

@@ -63,7 +63,8 @@ def compare(work: Path, recipe: Recipe) -> Path:
         own = metrics.loc[metrics["kind"].eq("model") & metrics["split"].eq("test"), FIGURES]
         same = ", ".join(others)
         summary = f"{report['summary']} On these encoders {same} is the same run." if same else report["summary"]
-        named = {"recipe": report["recipe"], "summary": summary, "target": report["config"]["target"], "same_as": same}
+        predicts = "published" if run.workspace.is_published else report["config"]["target"]
+        named = {"recipe": report["recipe"], "summary": summary, "target": predicts, "same_as": same}
         figures.append(own.assign(**named)[[*named, *FIGURES]])
         for name in SHARED:
             if (folder / name).exists():

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.bundle import read_bundle
 from engine.files import replacing_folder, write_json
+from training.modeling.alignment import SIGNALS
 from training.modeling.run import Run
 from training.recipes.base import Recipe
 
@@ -14,11 +15,12 @@ from training.recipes.base import Recipe
 HARDWARE = "hardware.json"
 
 
-def ship(work: Path, recipe: Recipe, target: Path) -> Path:
+def ship(work: Path, recipe: Recipe, target: Path, signals: Path | None = None) -> Path:
     """Put a run's bundle and report into the folder `target`, in place of what was there.
 
-    What benchmarks measured stays. Earlier reads of the same test posts, which the former report knows, are kept in the
-    new one. Raises BundleError or DataError when the run has no sound bundle or no report.
+    What benchmarks measured stays. Reads of the same test posts since the report, and earlier ones that the former
+    report knows, are kept in the new one. Into the folder `signals` goes what `align` and `caption` trained. Raises
+    BundleError or DataError when the run has no sound bundle or no report.
     """
     run = Run(work, recipe)
     read_bundle(run.bundle)
@@ -29,18 +31,22 @@ def ship(work: Path, recipe: Recipe, target: Path) -> Path:
         former = target / "report"
         if (former / HARDWARE).exists() and not (report / HARDWARE).exists():
             shutil.copy(former / HARDWARE, staging / "report")
-        if (former / "report.json").exists():
-            path = staging / "report" / "report.json"
-            write_json(
-                path, _with_reads(json.loads(path.read_text()), json.loads((former / "report.json").read_text()))
-            )
+        path = staging / "report" / "report.json"
+        known = former / "report.json"
+        before = json.loads(known.read_text()) if known.exists() else {}
+        write_json(path, _with_reads(json.loads(path.read_text()), before, run.test_reads()))
+    if signals is not None:
+        for trained in sorted((work / SIGNALS).iterdir()):
+            with replacing_folder(signals / trained.name) as staging:
+                shutil.copytree(trained, staging, dirs_exist_ok=True)
     return target
 
 
-def _with_reads(new: dict[str, Any], former: dict[str, Any]) -> dict[str, Any]:
-    """The new report.json with the test reads of the former one, if both are of one split."""
-    if new["split"] != former.get("split"):
-        return new
-    own = new["test_reads"]
-    reads = [*(read for read in former["test_reads"] if read not in own), *own]
+def _with_reads(new: dict[str, Any], former: dict[str, Any], since: list[dict[str, str]]) -> dict[str, Any]:
+    """The new report.json with the test reads of the former one, if both are of one split, and with those since."""
+    earlier = former["test_reads"] if new["split"] == former.get("split") else []
+    reads: list[dict[str, str]] = []
+    for read in (*earlier, *new["test_reads"], *since):
+        if read not in reads:
+            reads.append(read)
     return {**new, "test_reads": sorted(reads, key=lambda read: read["at"])}

@@ -41,15 +41,17 @@ class Variants:
     """Fits on one work folder; every method returns outputs by split for one seed.
 
     The features are those that a member takes which names none, the vectors of the recipe's encoders, frozen, reduced
-    to `COMPONENTS` principal components of the training posts, and their similarity.
+    to `COMPONENTS` principal components of the training posts, their similarity, and those `named` beside; one that
+    says nothing of any training post, as of a context that the dataset lacks, is left out.
     """
 
-    def __init__(self, matrix: FeatureMatrix) -> None:
+    def __init__(self, matrix: FeatureMatrix, named: Iterable[str] = ()) -> None:
         self.matrix = matrix
         self.workspace = matrix.workspace
         self.posts = matrix.workspace.posts
         self.rows = {split: matrix.workspace.rows(split) for split in ("train", "validation", "test")}
-        self.names = (*default_names(), *matrix.settings.encoders, SIMILARITY)
+        names = dict.fromkeys((*default_names(), *matrix.settings.encoders, SIMILARITY, *named))
+        self.names = tuple(name for name in names if not np.isnan(matrix[name][self.rows["train"]]).all())
         self._columns: dict[str, Table] = {}
 
     def label(self, name: str) -> str:
@@ -114,10 +116,12 @@ class Variants:
         return {split: member.predict("both", {"table": table[self.rows[split]]}) for split in ("validation", "test")}
 
     def torch_head(self, table: Table, seed: int, *, epochs: int = 15, batch: int = 128) -> dict[str, MemberOutput]:
-        """The networks' own head on a table, standardised on the training posts."""
+        """The networks' own head on a table, standardised on the training posts; what is unknown is the mean."""
         train = self.rows["train"]
-        mean, spread = table[train].mean(axis=0), table[train].std(axis=0)
-        inputs = torch.from_numpy(((table - mean) / np.where(spread > 0, spread, 1)).astype(np.float32))
+        known = np.maximum((~np.isnan(table[train])).sum(axis=0), 1)
+        mean = np.nansum(table[train], axis=0) / known
+        spread = np.sqrt(np.nansum((table[train] - mean) ** 2, axis=0) / known)
+        inputs = torch.from_numpy(np.nan_to_num((table - mean) / np.where(spread > 0, spread, 1)).astype(np.float32))
         level, target = (torch.from_numpy(values) for values in self._labels("train"))
         torch.manual_seed(seed)
         head = Head(table.shape[1], 128, 0.3)

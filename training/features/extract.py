@@ -91,8 +91,17 @@ def text_hash(post: Post) -> str:
     return hashlib.sha256(words.encode("ascii")).hexdigest()
 
 
+def context_hash(post: Post) -> str:
+    """SHA-256 of when, where, by whom and as what a post is published."""
+    at = "" if post.published_at is None else post.published_at.isoformat()
+    context = json.dumps([at, post.place, post.author, post.category])
+    return hashlib.sha256(context.encode("ascii")).hexdigest()
+
+
 def post_hashes(feature: Feature, posts: Sequence[Post], files: Sequence[str]) -> list[str]:
     """Hash of what a feature reads of each of n posts; `files` are the hashes of their pictures."""
+    if not feature.modalities:
+        return [context_hash(post) for post in posts]
     if feature.modalities == ("image",):
         return list(files)
     words = [text_hash(post) for post in posts]

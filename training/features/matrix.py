@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from engine import readers
 from engine.features import make_features
 from engine.features.base import Feature, Features, FeatureSettings, FittedFeature, Values
 from engine.features.extractor import Extractor
@@ -19,12 +20,32 @@ from training.features.extract import Extraction, extract, file_hashes, post_has
 from training.features.pictures import decoded_pictures
 from training.features.store import FeatureTable
 
+# Of posts.parquet, what a post is made of.
+COLUMNS = (
+    *("post_id", "title", "tags", "description"),
+    *("published_at", "latitude", "longitude", "author", "category"),
+)
+
 
 def post_of(row: pd.Series) -> Post:
-    """The post of one row of posts.parquet, without its picture."""
+    """The post of one row of posts.parquet, without its picture. Columns of its context need not be there."""
     tags = row["tags"] if isinstance(row["tags"], list | tuple | np.ndarray) else ()
-    title, description = (row[name] if isinstance(row[name], str) else "" for name in ("title", "description"))
-    return Post(title, None, tuple(tags), description, row["post_id"])
+    title, description, category = (
+        found if isinstance(found := row.get(name), str) else "" for name in ("title", "description", "category")
+    )
+    published_at, author = row.get("published_at"), row.get("author")
+    latitude, longitude = (float(row.get(name, np.nan)) for name in ("latitude", "longitude"))
+    return Post(
+        title,
+        None,
+        tuple(tags),
+        description,
+        row["post_id"],
+        None if pd.isna(published_at) else published_at.to_pydatetime(),
+        None if np.isnan([latitude, longitude]).any() else (latitude, longitude),
+        tuple(author) if isinstance(author, list | np.ndarray) else (),
+        category,
+    )
 
 
 class FeatureMatrix:
@@ -45,8 +66,8 @@ class FeatureMatrix:
     @cached_property
     def posts(self) -> list[Post]:
         """The posts, without pictures."""
-        columns = self.workspace.posts[["post_id", "title", "tags", "description"]]
-        return [post_of(row) for _, row in columns.iterrows()]
+        known = self.workspace.posts
+        return [post_of(row) for _, row in known[[name for name in COLUMNS if name in known]].iterrows()]
 
     @cached_property
     def files(self) -> list[str]:
@@ -118,6 +139,8 @@ class FeatureMatrix:
 
     def extract(self, names: Iterable[str]) -> list[Extraction]:
         """Compute and store what is missing of the named features and of those behind them; fitted ones are left."""
+        # Two features are read off the same lettering; here nobody's drafts would pile up.
+        readers.KEPT = max(readers.KEPT, len(self.posts))
         return [
             self._extract(feature)
             for feature in make_features(names, self.settings).values()

@@ -7,7 +7,8 @@ What the names mean where a name leaves room:
 - ranked_probability_score: Epstein (1969), mean over the four cuts of the squared gap of cumulative probabilities
 - src, top20_src, pairwise_accuracy rank by the predicted score, or by the expected level of a model without scores;
   top20_src is among the fifth of posts with the highest true score
-- r2 is on the natural log of the score, mae_log10 on its decimal log, both floored as `engine.scoring.log_score` does
+- r2 is on the natural log of the score, mae_log10 on its decimal log, both floored as `engine.scoring.log_score` does;
+  mae_log2 is there where a dataset publishes a log2 for its score, and in its unit
 - brier is the sum over the five levels, 0..2
 - classwise_ece is the mean over levels (Kull et al. 2019), ece that of the likeliest level; both use 15 adaptive bins
   of equal mass (Nguyen & O'Connor 2015)

@@ -24,14 +24,18 @@ TOP = -1
 
 
 def truth_of(workspace: Workspace, split: str) -> pd.DataFrame:
-    """What really happened to the posts of a split: post_id, level, score, likes_per_view, group."""
+    """What really happened to the posts of a split: post_id, level, score, likes_per_view, group.
+
+    Where the dataset publishes a popularity, a log2, that too.
+    """
     return truth_at(workspace, workspace.rows(split))
 
 
 def truth_at(workspace: Workspace, rows: npt.NDArray[np.int64]) -> pd.DataFrame:
     """`truth_of` of the posts with these row numbers."""
     posts = workspace.posts.iloc[rows]
-    return posts[["post_id", "level", "score", "likes_per_view"]].assign(group=posts["group_number"])
+    columns = ["post_id", "level", "score", "likes_per_view", *(["popularity"] if workspace.is_published else [])]
+    return posts[columns].assign(group=posts["group_number"])
 
 
 def prediction_table(model: str, split: str, batch: BatchPrediction, truth: pd.DataFrame) -> pd.DataFrame:
@@ -101,7 +105,7 @@ def evaluated(predictions: pd.DataFrame, truth: pd.DataFrame) -> Evaluated:
     log_prediction = None if predicted_score is None else log_score(predicted_score[:, 0])
     sets = _optional(predictions, ["set_low", "set_high"], "predictions")
     bounds = _optional(predictions, ["score_low", "score_high"], "predictions")
-    likes = truth.get("likes_per_view")
+    likes, popularity = (_known(truth.get(name)) for name in ("likes_per_view", "popularity"))
     return Evaluated(
         level=level.astype(np.int64),
         predicted=predicted,
@@ -110,11 +114,19 @@ def evaluated(predictions: pd.DataFrame, truth: pd.DataFrame) -> Evaluated:
         log_truth=log_score(score),
         log_prediction=log_prediction,
         # Likes can be hidden for some posts: those are left out of their own metric only.
-        likes_per_view=None if likes is None else likes.to_numpy(dtype=np.float64, na_value=np.nan),
+        likes_per_view=likes,
+        popularity=popularity if log_prediction is not None else None,
         sets=None if sets is None else sets.astype(np.int64),
         intervals=None if bounds is None else log_score(bounds),
         cluster=cluster_numbers(truth["group"] if "group" in truth else np.arange(len(truth))),
     )
+
+
+def _known(column: pd.Series | None) -> Array | None:
+    """A column's numbers, NaN where there is none; None for a column that is empty or not there."""
+    if column is None or column.isna().all():
+        return None
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _each(predictions: pd.DataFrame, truth: pd.DataFrame) -> Iterator[tuple[dict[str, str], Evaluated]]:

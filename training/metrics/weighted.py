@@ -44,9 +44,10 @@ class Ranking:
 class Evaluated:
     """n predictions of one model beside the truth, in the same order; what is None was not predicted or not known.
 
-    `log_prediction` and `log_truth` are natural logs of engagement scores; `order` is what ranks the posts: the
-    predicted log score, or the expected level of a model without scores. `sets` (n, 2) and `intervals` (n, 2, log
-    scores) are inclusive. `cluster` numbers the groups; a post of no known group is one of its own.
+    `log_prediction` and `log_truth` are natural logs of scores; `popularity` is the truth as published, a log2, where
+    scores are predicted; `order` is what ranks the posts: the predicted log score, or the expected level of a model
+    without scores. `sets` (n, 2) and `intervals` (n, 2, log scores) are inclusive.
+    `cluster` numbers the groups; a post of no known group is one of its own.
     """
 
     level: Integers
@@ -56,6 +57,7 @@ class Evaluated:
     log_truth: Array
     log_prediction: Array | None
     likes_per_view: Array | None
+    popularity: Array | None
     sets: Integers | None
     intervals: Array | None
     cluster: Integers
@@ -150,6 +152,11 @@ def _mae_log10(posts: Evaluated, weights: Array) -> Array:
     return _mean(np.abs(posts.log_truth - posts.log_prediction) / np.log(10.0), weights)
 
 
+def _mae_log2(posts: Evaluated, weights: Array) -> Array:
+    assert posts.log_prediction is not None and posts.popularity is not None
+    return _mean(np.abs(posts.popularity - posts.log_prediction / np.log(2.0)), weights)
+
+
 def _log_loss(posts: Evaluated, weights: Array) -> Array:
     own = (posts.probabilities * posts.hits).sum(axis=1)
     return _mean(-np.log(np.maximum(own, np.finfo(np.float64).eps)), weights)
@@ -215,6 +222,7 @@ METRICS: dict[str, Metric] = {
     ),
     "r2": _r2,
     "mae_log10": _mae_log10,
+    "mae_log2": _mae_log2,
     "top20_src": _top20_src,
     "log_loss": _log_loss,
     "brier": lambda posts, weights: _mean(((posts.probabilities - posts.hits) ** 2).sum(axis=1), weights),
@@ -232,6 +240,7 @@ NEEDS = {
     "src_likes_per_view": "likes_per_view",
     "r2": "log_prediction",
     "mae_log10": "log_prediction",
+    "mae_log2": "popularity",
     "conformal_coverage": "sets",
     "conformal_set_size": "sets",
     "interval_coverage": "intervals",

@@ -80,12 +80,16 @@ def fit_ngrams(spec: specs.Ngrams, matrix: FeatureMatrix, splits: Sequence[str])
 
 
 def reads_of(names: Sequence[str], matrix: FeatureMatrix) -> dict[View, tuple[str, ...]]:
-    """Names of features by view: those of the words first, then of the picture, then of both; no view without any."""
+    """Names of features by view: those of the words first, then of the picture, of both, and of neither, the context.
+
+    A view is left out of which nothing is read; where the context is all that there is to read, it is read in each.
+    """
     sides = {name: matrix.feature(name).modalities for name in names}
-    order: tuple[tuple[str, ...], ...] = (("text",), ("image",), ("image", "text"))
+    order: tuple[tuple[str, ...], ...] = (("text",), ("image",), ("image", "text"), ())
     ordered = sorted(names, key=lambda name: order.index(sides[name]))
     found = {view: tuple(name for name in ordered if set(SIDES[view]).issuperset(sides[name])) for view in VIEWS}
-    return {view: kept for view, kept in found.items() if kept}
+    sided = any(sides.values())
+    return {view: kept for view, kept in found.items() if any(sides[name] for name in kept) or (kept and not sided)}
 
 
 def fit_catboost(

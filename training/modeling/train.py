@@ -1,7 +1,7 @@
 """The `train` step: a recipe on a work folder → members, blend, bundle."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -127,7 +127,7 @@ def _write(
         if not any((place / name).iterdir()):
             # Git and many copying tools drop an empty folder.
             (place / name).rmdir()
-    (place / CARD).write_text(model_card(run), encoding="utf-8")
+    (place / CARD).write_text(model_card(run, features.values()), encoding="utf-8")
     workspace = run.workspace
     return Bundle(
         name=run.recipe.name,
@@ -161,20 +161,22 @@ def _entry(feature: Feature) -> FeatureEntry:
     )
 
 
-def model_card(run: Run) -> str:
-    """The bundle's README.md: what it is, what it was made from, what it must not be used for."""
+def model_card(run: Run, features: Iterable[Feature]) -> str:
+    """The bundle's README.md: what it is, what it was made from and reads, what it must not be used for."""
     recipe, workspace, dataset = run.recipe, run.workspace, run.workspace.dataset
     counts = ", ".join(dataset["absent_counts"]) or "none"
-    what = "engagement" if recipe.target == "score" else "popularity"
+    what = "engagement" if recipe.target == "score" and not workspace.is_published else "popularity"
+    context = [feature.name.replace("_", " ") for feature in features if not feature.modalities]
+    knows = f"pictures, words and {', '.join(context)}" if context else "pictures and words"
     encoders = ", ".join(f"{role} = `{spec}`" for role, spec in recipe.encoders.items()) or "none"
     return f"""# {recipe.name}
 
 {recipe.summary}
 
 - Trained on {len(workspace.rows("train")):,} of {len(workspace.posts):,} posts of {dataset["description"]} (fingerprint `{dataset["fingerprint"][:16]}`); counts absent there: {counts}.
-- Reads: picture, {", ".join(recipe.text_fields)}. Predicts five levels of the {what} score and the score itself.
+- Reads: {", ".join(["picture", *recipe.text_fields, *context])}. Predicts five levels of the {what} score and the score itself.
 - Encoders: {encoders}.
 - Its figures on posts it never saw are in the report beside it, and under `test_metrics` in `bundle.json`.
-- It knows only pictures and words. Who publishes, when, and to whom decides most of a post's engagement; use it to
+- It knows only {knows}. Who publishes, when, and to whom decides most of a post's engagement; use it to
   compare drafts of one post, not to judge people or to predict income.
 """  # noqa: E501

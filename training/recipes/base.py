@@ -71,7 +71,8 @@ class Recipe:
     """One experiment. `encoders` maps roles to what `load_encoder` takes; `embedded` replaces them where no hub is.
 
     `grid` holds alternatives of the first member, which is CatBoost then: validation posts choose among all of them.
-    `junk` is the share of the training posts that members also see under a made-up title (`training.data.junk`).
+    `options` are settings of single features by name. `junk` is the share of the training posts that members also see
+    under a made-up title (`training.data.junk`).
     `expects` states the validation figures that the recipe reached when it was written, `embedded_expects` those on
     its embedded encoders; `evaluate` warns when a run is off by more than `DRIFT`.
     """
@@ -84,6 +85,7 @@ class Recipe:
     embedded: dict[str, str] = field(default_factory=dict)
     text_fields: tuple[str, ...] = ("title",)
     target: Target = "score"
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
     junk: float = 0.0
     baseline_vectors: tuple[str, ...] = ()
     expects: dict[str, float] = field(default_factory=dict)
@@ -98,7 +100,7 @@ class Recipe:
     def features(self) -> FeatureSettings:
         """What its features share."""
         alphas = {spec.name: {"alpha": spec.alpha} for spec in self.members if isinstance(spec, Ngrams)}
-        return FeatureSettings(self.encoders, self.text_fields, alphas)
+        return FeatureSettings(self.encoders, self.text_fields, {**self.options, **alphas})
 
 
 def experiment(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.app_pages.errors.selection import describe, off_by
 from dashboard.app_pages.errors.slices import ABOVE, BELOW, FEW, SAME
 from dashboard.charts import ACCENT, NEUTRAL, WARM, interval_lines, layout, named_rows, plain, tinted
+from dashboard.selection import describe, off_by
 from dashboard.store import records
 from engine.scoring import LEVELS
 

@@ -1,56 +1,23 @@
 """Where is it wrong? A confusion matrix and slices that select posts, and previews of what is selected."""
 
-from collections.abc import Callable
-from functools import partial
-
-import pandas as pd
 import streamlit as st
 
-from dashboard import charts, text
+from dashboard import charts, selected, text
 from dashboard.app_pages.errors import charts as figures
-from dashboard.app_pages.errors import previews, queries
-from dashboard.app_pages.errors.queries import MEASURES, ORDERS, SHARE_SELECTED
-from dashboard.app_pages.errors.selection import LABELS, OUTCOMES, TEXTS, Selection, describe
+from dashboard.app_pages.errors import queries
+from dashboard.app_pages.errors.queries import MEASURES, SHARE_SELECTED
 from dashboard.app_pages.errors.slices import FEWEST_GROUPS, slices
-from dashboard.reports import Report, Settings
+from dashboard.choosing import chips, choose, current, selectable
+from dashboard.reports import Report
 from dashboard.scope import Scope, scope_controls
-from dashboard.store import records
+from dashboard.selection import LABELS, OUTCOMES, TEXTS, Selection, describe
 
 TITLE = "Errors"
 URL = "errors"
 ICON = ":material/crisis_alert:"
 QUESTION = "Where is it wrong?"
 NEEDS = ("posts", "predictions")
-PARAMETER = "selection"
-PAGE_SIZE = 12
-# Also its name in the URL.
-PAGE = "page"
 ADDABLE = ("source", "language", "title", "picture", "set", "abstain", "true", "pred")
-
-
-def current() -> Selection:
-    """The selection in the URL; after a visit to another page, which empties the URL, the one made before.
-
-    On this page an empty URL means what it says: the browser's back button has led to where nothing was selected.
-    """
-    arrived = st.session_state.get("page_before") != URL
-    if arrived and PARAMETER not in st.query_params and st.session_state.get("errors_kept"):
-        st.query_params[PARAMETER] = st.session_state["errors_kept"]
-    selection = Selection.parse(st.query_params.get(PARAMETER, ""))
-    st.session_state["errors_kept"] = str(selection)
-    return selection
-
-
-def choose(selection: Selection) -> None:
-    """Make this the selection: in the URL, from the first page, with charts freed of their own selection."""
-    if selection:
-        st.query_params[PARAMETER] = str(selection)
-    else:
-        st.query_params.pop(PARAMETER, None)
-    st.session_state["errors_kept"] = str(selection)
-    st.session_state[PAGE] = 1
-    # A chart remembers what was clicked until its key changes; the outline drawn from the URL replaces that.
-    st.session_state["errors_round"] = st.session_state.get("errors_round", 0) + 1
 
 
 def render(report: Report) -> None:
@@ -60,27 +27,8 @@ def render(report: Report) -> None:
     selection = current()
     _chips(report, scope, selection)
     _matrix(report, scope, selection)
-    _posts(report, scope, selection)
+    selected.section(report, scope, selection)
     _slices(report, scope, selection)
-
-
-def _clicked(key: str, act: Callable[[list], Selection]) -> None:
-    """Callback of a chart: hand the clicked mark's customdata to `act` and take over the selection it gives."""
-    points = st.session_state[key]["selection"]["points"]
-    if points and "customdata" in points[-1]:
-        choose(act(points[-1]["customdata"]))
-
-
-def _selectable(chart: object, name: str, act: Callable[[list], Selection], alt: str) -> None:
-    key = f"{name}-{st.session_state.get('errors_round', 0)}"
-    st.plotly_chart(
-        chart,
-        config=charts.CONFIG,
-        key=key,
-        on_select=lambda: _clicked(key, act),
-        selection_mode="points",
-        alt=alt,
-    )
 
 
 def _chips(report: Report, scope: Scope, selection: Selection) -> None:
@@ -88,18 +36,7 @@ def _chips(report: Report, scope: Scope, selection: Selection) -> None:
         # Before the chips: a popover whose place changes closes.
         with st.popover("Add a filter", icon=":material/filter_alt:"):
             _add_filter(report, scope, selection)
-        for name, values in selection.filters:
-            for value in values:
-                st.button(
-                    text.markdown(describe(name, value)),
-                    icon=":material/close:",
-                    key=f"chip-{name}-{value}",
-                    help="Remove this filter",
-                    on_click=choose,
-                    args=(selection.remove(name, value),),
-                )
-        if selection:
-            st.button("Clear all", key="clear", type="tertiary", on_click=choose, args=(Selection(),))
+        chips(selection)
 
 
 def _add_filter(report: Report, scope: Scope, selection: Selection) -> None:
@@ -127,68 +64,25 @@ def _matrix(report: Report, scope: Scope, selection: Selection) -> None:
     with left:
         st.markdown("**True against predicted level**")
         table = queries.confusion(report, scope, selection)
-        _selectable(
+        selectable(
             figures.confusion(table, selection.values("true"), selection.values("pred"), charts.ink()),
             "matrix",
-            lambda data: selection.without("off").toggle(true=str(data[0]), pred=str(data[1])),
+            lambda marks: selection.without("off").toggle(true=str(marks[-1][0]), pred=str(marks[-1][1])),
             "Confusion matrix; clicking a cell selects its posts",
         )
     with right:
         st.markdown("**How far off**")
         table = queries.off_by(report, scope, selection)
-        _selectable(
+        selectable(
             figures.distance(table, selection.values("off")),
             "distance",
-            lambda data: selection.without("true", "pred").toggle(off=str(data[0])),
+            lambda marks: selection.without("true", "pred").toggle(off=str(marks[-1][0])),
             "Posts by predicted minus true level; clicking a bar selects its posts",
         )
     st.caption(
         "Click a cell or a bar to select its posts, click it again to let go. Percentages in the matrix are shares of "
         "the true level; filters on facts apply to both."
     )
-
-
-def _posts(report: Report, scope: Scope, selection: Selection) -> None:
-    total = queries.selected_count(report, scope, selection)
-    st.subheader(f"{total:,} {'selected ' if selection else ''}post{'' if total == 1 else 's'}", anchor=False)
-    if not total:
-        st.info("No post meets every filter. Remove one of them above.")
-        return
-    pages = -(-total // PAGE_SIZE)
-    if st.session_state.get(PAGE, 1) > pages:
-        st.session_state[PAGE] = pages
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        order = st.selectbox("Order", list(ORDERS), key="order", bind="query-params", width=280)
-        page = st.number_input(f"Page of {pages:,}", 1, pages, key=PAGE, bind="query-params", width=140)
-        online = st.toggle(
-            "Pictures from their public address",
-            value=True,
-            key="online",
-            help="Your browser asks the picture's own host. Without it, or offline, a blurred preview is shown.",
-        )
-
-        def exported(written: Callable[[pd.DataFrame], bytes]) -> bytes:
-            return written(queries.selected_table(report, scope, selection, str(order)))
-
-        for kind, written in (("CSV", text.csv), ("Parquet", text.parquet)):
-            file = f"selected-posts.{kind.lower()}"
-            st.download_button(f"Selection as {kind}", partial(exported, written), file, on_click="ignore")
-    rows = queries.selected_posts(report, scope, selection, str(order), PAGE_SIZE, (int(page) - 1) * PAGE_SIZE)
-    contents = _contents(rows)
-    st.html(previews.cards(records(rows), contents, online))
-    if not contents:
-        st.caption(
-            "Titles are not part of a report. To see them, set FIRST_IMPRESSIONS_DATA to the folder that holds the "
-            "dataset's posts.parquet."
-        )
-
-
-def _contents(rows: pd.DataFrame) -> dict[str, previews.Content]:
-    folder = Settings().data
-    path = folder / "posts.parquet" if folder else None
-    if path is None or not path.is_file():
-        return {}
-    return previews.mounted(str(folder), path.stat().st_mtime_ns, tuple(rows["post_id"]))
 
 
 def _slices(report: Report, scope: Scope, selection: Selection) -> None:
@@ -205,10 +99,10 @@ def _slices(report: Report, scope: Scope, selection: Selection) -> None:
         st.info("No slice has that many posts, and others beside it. Lower the number.")
         return
     chosen = {(name, value) for name, values in selection.filters for value in values}
-    _selectable(
+    selectable(
         figures.slices(table, chosen, str(measure)),
         "slices",
-        lambda data: selection.toggle(**{str(data[0]): str(data[1])}),
+        lambda marks: selection.toggle(**{str(marks[-1][0]): str(marks[-1][1])}),
         "Share per slice with intervals; clicking a dot filters by that slice",
     )
     st.caption(

@@ -1,24 +1,13 @@
-"""What the errors page asks of a report: counts per cell and per distance, and pages of selected posts."""
+"""What the errors page asks of a report: counts per cell and per distance, and the values of a fact."""
 
 import pandas as pd
 
-from dashboard.app_pages.errors.selection import EXPRESSIONS, OUTCOMES, Selection
 from dashboard.reports import Report
 from dashboard.scope import Scope
-from dashboard.store import query, scalar
+from dashboard.selected import FROM
+from dashboard.selection import EXPRESSIONS, OUTCOMES, Selection
+from dashboard.store import query
 
-# The floor keeps a score of zero comparable: a logarithm of zero would be an error.
-FLOOR = 1e-9
-OUTSIDE = f"""greatest(ln(greatest(q.score, {FLOOR}) / greatest(p.score_high, {FLOOR})),
-    ln(greatest(p.score_low, {FLOOR}) / greatest(q.score, {FLOOR})), 0)"""
-CONFIDENCE = "greatest(p.p_very_low, p.p_low, p.p_average, p.p_high, p.p_very_high)"
-ORDERS = {
-    "Furthest off": f"abs(p.predicted_level - p.level) DESC, {CONFIDENCE} DESC",
-    "Most confident misses": f"(p.predicted_level <> p.level) DESC, {CONFIDENCE} DESC",
-    "Score furthest outside its interval": f"coalesce({OUTSIDE}, 0) DESC",
-    "Least certain": f"{CONFIDENCE} ASC",
-    "Random": "hash(p.post_id)",
-}
 MEASURES = {
     "Exact level": "p.predicted_level = p.level",
     "Within one level": "abs(p.predicted_level - p.level) <= 1",
@@ -27,12 +16,6 @@ MEASURES = {
     "Model abstains": "p.abstain",
 }
 SHARE_SELECTED = "Share in the selection"
-FACTS = """p.post_id, p.level, p.predicted_level, p.p_very_low, p.p_low, p.p_average, p.p_high, p.p_very_high,
-    p.expected_level, q.score AS true_score, p.score, p.score_low, p.score_high, p.set_low, p.set_high, p.abstain,
-    q.source, q.language, q.title_characters, q.image_width, q.image_height, q."group" """
-
-
-FROM = "FROM predictions p JOIN posts q USING (post_id) WHERE p.model = ? AND p.view = ? AND p.split = ?"
 
 
 def confusion(report: Report, scope: Scope, selection: Selection) -> pd.DataFrame:
@@ -64,26 +47,3 @@ def field_values(report: Report, scope: Scope, field: str) -> list[str]:
         SELECT CAST({EXPRESSIONS[field]} AS VARCHAR) AS value {FROM}
         GROUP BY value ORDER BY count(*) DESC, value LIMIT 40"""
     return query(report, sql, scope.parameters)["value"].tolist()
-
-
-def selected_count(report: Report, scope: Scope, selection: Selection) -> int:
-    where, parameters = selection.where()
-    return scalar(report, f"SELECT count(*) {FROM} AND {where}", (*scope.parameters, *parameters))
-
-
-def selected_posts(
-    report: Report, scope: Scope, selection: Selection, order: str, limit: int, offset: int
-) -> pd.DataFrame:
-    """One page of selected posts with everything a preview shows."""
-    where, parameters = selection.where()
-    sql = f"""
-        SELECT {FACTS}, q.thumbhash, q.image_url {FROM} AND {where}
-        ORDER BY {ORDERS[order]}, p.post_id LIMIT ? OFFSET ?"""
-    return query(report, sql, (*scope.parameters, *parameters, limit, offset))
-
-
-def selected_table(report: Report, scope: Scope, selection: Selection, order: str) -> pd.DataFrame:
-    """Every selected post, for the files."""
-    where, parameters = selection.where()
-    sql = f"SELECT {FACTS} {FROM} AND {where} ORDER BY {ORDERS[order]}, p.post_id"
-    return query(report, sql, (*scope.parameters, *parameters))

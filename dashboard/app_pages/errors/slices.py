@@ -9,10 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 import streamlit as st
 
-from dashboard.app_pages.errors.queries import FROM, MEASURES, SHARE_SELECTED
-from dashboard.app_pages.errors.selection import EXPRESSIONS, OUTCOMES, Selection
+from dashboard.app_pages.errors.queries import MEASURES, SHARE_SELECTED
 from dashboard.reports import Report
 from dashboard.scope import Scope
+from dashboard.selected import FROM
+from dashboard.selection import EXPRESSIONS, OUTCOMES, Selection
 from dashboard.store import query
 from engine.intervals import bounds, cluster_weights
 

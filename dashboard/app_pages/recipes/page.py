@@ -18,11 +18,12 @@ QUESTION = "Would another recipe, other folds or another size do better?"
 PARTS = {"train": "the training posts it learned from", "validation": "the training posts that chose the epoch"}
 SECTIONS = ("recipes", "crossvalidation", "grid", "curves")
 
-SHOWN = ("src", "accuracy", "macro_f1", "quadratic_kappa", "r2", "mae_log10")
+SHOWN = ("src", "accuracy", "macro_f1", "quadratic_kappa", "r2", "mae_log10", "mae_log2")
 TARGETS = {
     "score": "engagement score",
     "popularity": "popularity score",
     "popularity_with_views": "popularity score with views",
+    "published": "popularity as published",
 }
 # What chooses among the grid, as `training.modeling.grid_search` does.
 CRITERION = "log_loss"

@@ -22,6 +22,9 @@ class Dataset(ABC):
     source does not have may be left out. A batch may also carry `drop_reason` and `drop_detail` for rows that the
     dataset itself knows to be unusable (null elsewhere).
 
+    A source without counts gives `popularity` in their place, a log2, and `score_formula` says what it is of; without
+    either every row is dropped. `notes` are sentences that belong beside every figure on these posts.
+
     `columns` maps columns of posts.parquet to the names they have in the source, the preferred one first; those in
     `required` must be there.
     """
@@ -32,6 +35,8 @@ class Dataset(ABC):
     columns: ClassVar[Mapping[str, tuple[str, ...]]]
     required: ClassVar[tuple[str, ...]]
     image_url_template: ClassVar[str | None] = None
+    score_formula: ClassVar[str | None] = None
+    notes: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def tables(self, source: Path) -> list[Path]:

@@ -53,6 +53,7 @@ class YouTube(Dataset):
     name = "youtube"
     description = "YouTube's trending lists"
     image = "bytes"
+    notes = ("Posts come from trending lists: only posts that did well somewhere are in it.",)
     image_url_template = "https://i.ytimg.com/vi/{post_id}/mqdefault.jpg"
     columns: ClassVar = {
         "post_id": ("post_id", "video_id"),

@@ -1,18 +1,21 @@
-"""The one selection of posts shared by the confusion matrix, the slices and the previews, and its form in the URL.
+"""The one selection of posts that the pages share, and its form in the URL.
 
 `?selection=true:3,pred:1,language:en|es` is: true level 3, predicted level 1, English or Spanish. Values are
 percent-encoded, so a source named "a,b" survives; a plus would not do between values, since URLs read it as a space.
+`post:…` names single posts, picked in a figure.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from urllib.parse import quote, unquote
+from zlib import crc32
 
 from dashboard.text import language
 from engine.scoring import LEVELS
 
 NUMBERS = {"true": range(0, 5), "pred": range(0, 5), "off": range(-4, 5), "set": range(1, 6)}
-TEXTS = ("source", "language", "title", "picture", "abstain")
+TEXTS = ("source", "language", "title", "picture", "abstain", "post")
 # Filters on how a post was predicted; the others are facts known before publication.
 OUTCOMES = ("true", "pred", "off")
 LABELS = {
@@ -25,8 +28,11 @@ LABELS = {
     "title": "Title length",
     "picture": "Picture size",
     "abstain": "Model abstains",
+    "post": "Post",
 }
 MAX_VALUES = 40
+# Of all picked posts in the URL: servers refuse one that is longer than about eight thousand.
+MAX_CHARACTERS = 6000
 
 # The SQL behind each field, over `predictions p JOIN posts q`.
 EXPRESSIONS = {
@@ -42,6 +48,7 @@ EXPRESSIONS = {
         ELSE 'over 80' END""",
     "picture": "coalesce(q.image_width || '×' || q.image_height, 'no picture')",
     "abstain": "CASE WHEN p.abstain THEN 'yes' ELSE 'no' END",
+    "post": "p.post_id",
 }
 
 
@@ -57,9 +64,8 @@ class Selection:
         filters: dict[str, tuple[str, ...]] = {}
         for part in text.split(","):
             name, _, values = part.partition(":")
-            kept = tuple(dict.fromkeys(v for v in (unquote(v) for v in values.split("|")) if _allowed(name, v)))
-            if kept:
-                filters[name] = kept[:MAX_VALUES]
+            if kept := _kept(name, (unquote(value) for value in values.split("|"))):
+                filters[name] = kept
         return cls(tuple(filters.items()))
 
     def __str__(self) -> str:
@@ -72,10 +78,9 @@ class Selection:
         return dict(self.filters).get(name, ())
 
     def put(self, name: str, values: Iterable[str]) -> "Selection":
-        """The selection with one field's values replaced; without values the field is dropped."""
-        kept = tuple(dict.fromkeys(value for value in values if _allowed(name, value)))
+        """The selection with one field's values replaced, by as many as fit; without values the field is dropped."""
         filters = dict(self.filters)
-        if kept:
+        if kept := _kept(name, values):
             filters[name] = kept
         else:
             filters.pop(name, None)
@@ -88,6 +93,12 @@ class Selection:
         for name, value in fields.items():
             chosen = chosen.put(name, () if same else (value,))
         return chosen
+
+    def pick(self, posts: Iterable[str]) -> "Selection":
+        """These posts, as many as fit, beside the other filters; no longer these where they are picked already."""
+        # In an order that has nothing to do with them, so that those that fit are like those that do not.
+        picked = self.put("post", sorted(posts, key=lambda post: crc32(post.encode())))
+        return self.without("post") if picked == self else picked
 
     def remove(self, name: str, value: str) -> "Selection":
         return self.put(name, tuple(kept for kept in self.values(name) if kept != value))
@@ -106,6 +117,16 @@ class Selection:
             conditions.append(f"({EXPRESSIONS[name]}) IN ({', '.join('?' for _ in values)})")
             parameters += [int(value) if name in NUMBERS else value for value in values]
         return " AND ".join(conditions), tuple(parameters)
+
+
+def _kept(name: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Distinct allowed values, as many as fit into a URL."""
+    allowed = tuple(dict.fromkeys(value for value in values if _allowed(name, value)))
+    if name != "post":
+        return allowed[:MAX_VALUES]
+    # The mark between two is encoded by browsers, as three characters.
+    lengths = accumulate(len(quote(post, safe="-")) + 3 for post in allowed)
+    return tuple(post for post, length in zip(allowed, lengths, strict=True) if length <= MAX_CHARACTERS)
 
 
 def _allowed(name: str, value: str) -> bool:

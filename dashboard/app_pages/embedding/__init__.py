@@ -1,0 +1,1 @@
+"""What does the adapter do to the vectors?"""

@@ -1,0 +1,108 @@
+"""A small caption decoder: transformer layers that read the grid of a picture tower, and their beam search."""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+# Ids that the tokenizer reserves, in this order.
+PAD, START, END, UNKNOWN = range(4)
+SPECIALS = ("[pad]", "[start]", "[end]", "[unknown]")
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """Sizes of the decoder: `grid` channels of the picture's cells, at most `length` word pieces a caption."""
+
+    vocabulary: int
+    grid: int = 1280
+    width: int = 256
+    layers: int = 3
+    heads: int = 8
+    length: int = 32
+    dropout: float = 0.3
+
+
+class CaptionDecoder(nn.Module):
+    """Grid cells (n, cells, grid) and word pieces (n, tokens) to logits of the next piece (n, tokens, vocabulary)."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.cells = nn.Sequential(nn.LayerNorm(config.grid), nn.Linear(config.grid, width), nn.Dropout(config.dropout))
+        self.pieces = nn.Embedding(config.vocabulary, width, padding_idx=PAD)
+        nn.init.normal_(self.pieces.weight, std=width**-0.5)
+        self.places = nn.Parameter(torch.randn(config.length + 1, width) * 0.02)
+        layer = nn.TransformerDecoderLayer(
+            width, config.heads, 4 * width, config.dropout, "gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerDecoder(layer, config.layers, nn.LayerNorm(width))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def look(self, grid: torch.Tensor) -> torch.Tensor:
+        """Cells as the layers read them, (n, cells, width)."""
+        seen: torch.Tensor = self.cells(grid)
+        return seen
+
+    def forward(self, seen: torch.Tensor, pieces: torch.Tensor) -> torch.Tensor:
+        count = pieces.shape[1]
+        states = self.dropout(self.pieces(pieces) * math.sqrt(self.config.width) + self.places[:count])
+        mask = nn.Transformer.generate_square_subsequent_mask(count, device=pieces.device, dtype=states.dtype)
+        states = self.layers(states, seen.to(states.dtype), tgt_mask=mask, tgt_is_causal=True)
+        logits: torch.Tensor = functional.linear(states, self.pieces.weight)
+        return logits
+
+
+@torch.inference_mode()
+def beam_search(
+    decoder: CaptionDecoder, grid: torch.Tensor, *, beams: int = 4, penalty: float = 0.8
+) -> list[tuple[list[int], float]]:
+    """Of n grids (n, cells, grid): the best caption's pieces and its mean log probability a piece.
+
+    A finished caption is judged by its log probability over length ** `penalty` (Wu et al. 2016, without coverage); no
+    pair of pieces comes twice, which small decoders like to do.
+    """
+    count, length = len(grid), decoder.config.length
+    seen = decoder.look(grid).repeat_interleave(beams, 0)
+    pieces = torch.full((count * beams, 1), START)
+    scores = torch.full((count, beams), -math.inf)
+    scores[:, 0] = 0
+    finished: list[list[tuple[float, list[int], float]]] = [[] for _ in range(count)]
+    for step in range(1, length + 1):
+        logits = decoder(seen, pieces)[:, -1].float().log_softmax(-1)
+        logits[:, [PAD, START, UNKNOWN]] = -math.inf
+        for row, earlier in enumerate(pieces.tolist()):
+            for first, second in pairwise(earlier):
+                if first == earlier[-1]:
+                    logits[row, second] = -math.inf
+        totals = scores[:, :, None] + logits.view(count, beams, -1)
+        best, places = totals.flatten(1).topk(2 * beams, dim=1)
+        vocabulary = logits.shape[-1]
+        rows = torch.arange(count)[:, None] * beams + places // vocabulary
+        chosen = places % vocabulary
+        kept_rows, kept_pieces, kept_scores = [], [], []
+        for post in range(count):
+            # A picture whose search is over is not searched on because of those beside it.
+            kept, searching = 0, len(finished[post]) < beams
+            for score, row, piece in zip(best[post].tolist(), rows[post].tolist(), chosen[post].tolist(), strict=True):
+                if piece == END and searching:
+                    finished[post].append((score / step**penalty, pieces[row, 1:].tolist(), score / step))
+                elif piece != END and kept < beams:
+                    kept += 1
+                    kept_rows.append(row)
+                    kept_pieces.append(piece)
+                    kept_scores.append(score)
+        pieces = torch.cat([pieces[kept_rows], torch.tensor(kept_pieces)[:, None]], dim=1)
+        scores = torch.tensor(kept_scores).view(count, beams)
+        # Every further piece only lowers a score: once as many captions ended as there are beams, none will win.
+        if all(len(found) >= beams for found in finished):
+            break
+    for post in range(count):
+        if not finished[post]:
+            row, score = post * beams, float(scores[post, 0])
+            finished[post].append((score, pieces[row, 1:].tolist(), score / length))
+    return [max(found)[1:] for found in finished]

@@ -1,0 +1,298 @@
+"""The `consistency` step: do picture and words say the same thing, how usual is the wording, and who gains by it?
+
+    python -m training consistency --recipe youtube_blend
+
+Every signal is averaged for each level and each interval of popularity, with and without the cleaning of
+`training.data.quality`, as it is and controlled for title length, language and category; a verdict in words follows
+from the rank correlations. Intervals draw whole groups. These are associations among posts that are out already.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import rankdata
+
+from engine.bundle import amend_bundle
+from engine.features import make_features
+from engine.features.base import FeatureSettings
+from engine.intervals import bounds, cluster_weights, mean_interval
+from training.data.quality import reasons
+from training.data.workspace import Workspace
+from training.evaluation.adapter import adapter
+from training.features.matrix import FeatureMatrix
+from training.modeling.run import Run
+from training.tables import write_table
+
+# Column of signals.parquet ← feature and its column.
+COLUMNS: Mapping[str, tuple[str, str]] = {
+    "similarity": ("similarity", "cosine"),
+    "caption_consistency": ("caption_consistency", "cosine"),
+    "log_perplexity": ("perplexity", "log_perplexity"),
+    "bits_per_character": ("perplexity", "bits_per_character"),
+    "title_written": ("lettering_agreement", "title_written"),
+    "lettering_in_title": ("lettering_agreement", "lettering_in_title"),
+    "lettering_boxes": ("lettering", "boxes"),
+    "lettering_area": ("lettering", "area"),
+    "faces": ("faces", "count"),
+    "smile": ("faces", "smile"),
+}
+# What the verdicts ask of: the name for it, and which way inconsistency, or oddness, grows.
+ASKED: Mapping[str, tuple[str, int]] = {
+    "similarity": ("the gap between picture and title", -1),
+    "caption_consistency": ("the gap between title and caption", -1),
+    "log_perplexity": ("the oddness of the wording", 1),
+}
+SETTINGS = FeatureSettings(encoders={"picture": "aligned-image", "words": "aligned-text"})
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+# Width of an interval of popularity, in doublings; the ends are joined until they hold so many posts.
+DOUBLINGS = 2
+LEAST_POSTS = 100
+# Languages and categories that get a column of their own among the controls.
+LEAST_SHARE = 0.005
+RESAMPLES = 500
+Numbers = npt.NDArray[np.float64]
+
+
+def signals_of(matrix: FeatureMatrix) -> pd.DataFrame:
+    """Every signal of n posts in file order. Raises DataError where one cannot be computed."""
+    values = {}
+    for column, (name, part) in COLUMNS.items():
+        place = make_features([name], matrix.settings)[name].columns.index(part)
+        values[column] = matrix[name][:, place].astype(np.float64)
+    signals = pd.DataFrame(values)
+    # The feature says 0 where nobody is to be seen.
+    signals.loc[signals["faces"] == 0, "smile"] = np.nan
+    return signals
+
+
+def intervals_of(popularity: Numbers) -> npt.NDArray[np.int64]:
+    """Interval of each post's log2 popularity, 0..k − 1: `DOUBLINGS` wide, the ends joined to `LEAST_POSTS` posts."""
+    step = np.floor(popularity / DOUBLINGS).astype(np.int64)
+    values, counts = np.unique(step, return_counts=True)
+    first = values[min(int(np.searchsorted(np.cumsum(counts), LEAST_POSTS)), len(values) - 1)]
+    last = values[max(len(values) - 1 - int(np.searchsorted(np.cumsum(counts[::-1]), LEAST_POSTS)), 0)]
+    joined = np.clip(step, first, max(last, first))
+    return np.searchsorted(np.unique(joined), joined)
+
+
+def controls_of(posts: pd.DataFrame, metadata: pd.DataFrame) -> Numbers:
+    """Controls (n, k): log length of the title in characters and words with their squares, language, category."""
+    lengths = np.log1p(metadata[["title_characters", "title_words"]].to_numpy(dtype=np.float64))
+    columns = [np.ones((len(posts), 1)), lengths, lengths**2]
+    for values in (metadata["language"], posts["category"]):
+        named = pd.Series(values).astype("string").fillna("unknown").to_numpy()
+        for value, count in pd.Series(named).value_counts().items():
+            if LEAST_SHARE <= count / len(named) < 1:
+                columns.append((named == value).astype(np.float64)[:, None])
+    return np.concatenate(columns, axis=1)
+
+
+def _residuals(values: Numbers, controls: Numbers, weights: Numbers | None = None) -> Numbers:
+    """What is left of values (n, m) once a line through the controls (n, k) is taken away."""
+    root = np.ones(len(values)) if weights is None else np.sqrt(weights)
+    fitted = np.linalg.lstsq(controls * root[:, None], values * root[:, None], rcond=None)[0]
+    left: Numbers = values - controls @ fitted
+    return left
+
+
+def _correlation(pair: Numbers, weights: Numbers) -> float:
+    """Weighted correlation of the two columns of (n, 2)."""
+    centred = pair - np.average(pair, axis=0, weights=weights)
+    covariance = (centred * weights[:, None]).T @ centred
+    below = np.sqrt(covariance[0, 0] * covariance[1, 1])
+    return float(covariance[0, 1] / below) if below > 0 else float("nan")
+
+
+def trend(signal: Numbers, against: Numbers, groups: Numbers, controls: Numbers | None) -> tuple[float, float, float]:
+    """Spearman correlation of a signal with popularity or score, (n,) each, and its 95 % interval.
+
+    With controls (n, k) the partial one: of what a line through the controls leaves of both ranks. Every resample fits
+    that line anew.
+    """
+    ranks = np.stack([rankdata(signal), rankdata(against)], axis=1)
+
+    def value(weights: Numbers) -> float:
+        return _correlation(ranks if controls is None else _residuals(ranks, controls, weights), weights)
+
+    drawn = [value(row) for weights in cluster_weights(groups, RESAMPLES) for row in weights]
+    return (value(np.ones(len(ranks))), *bounds(np.array(drawn)))
+
+
+class Study:
+    """The signals of one work folder's posts with all that they are set against."""
+
+    def __init__(self, workspace: Workspace, signals: pd.DataFrame) -> None:
+        posts = workspace.posts
+        metadata = workspace.metadata.set_index("post_id").loc[posts["post_id"]].reset_index()
+        train = (posts["split"] == "train").to_numpy()
+        self.signals, self.groups = signals, posts["group_number"].to_numpy()
+        self.score = posts["log_score"].to_numpy(dtype=np.float64)
+        # What is popular is the count of reactions, or what the dataset publishes in their place; the score is a rate.
+        popular = workspace if workspace.is_published else Workspace(workspace.folder, target="popularity")
+        self.popularity = popular.posts["log_score"].to_numpy(dtype=np.float64) / np.log(2)
+        self.level, self.interval = posts["level"].to_numpy(), intervals_of(self.popularity)
+        self.controls = controls_of(posts, metadata)
+        self.removed = reasons(posts["title"], metadata, signals["log_perplexity"].to_numpy(), train)
+        self.train, self.post_ids, self.cuts = train, posts["post_id"], workspace.cuts
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """signals.parquet."""
+        facts = {"popularity": self.popularity, "interval": self.interval, "removed": self.removed}
+        return pd.concat([self.post_ids.rename("post_id"), self.signals], axis=1).assign(**facts)
+
+    def _bins(self, by: str) -> tuple[npt.NDArray[np.int64], list[tuple[float, float]]]:
+        """Bin of each post, and the bounds of each bin: of the score for levels, of log2 popularity for intervals."""
+        if by == "level":
+            edges = [np.nan, *self.cuts.tolist(), np.nan]
+            return self.level, list(pairwise(edges))
+        starts = [
+            float(np.floor(self.popularity[self.interval == k].min() / DOUBLINGS) * DOUBLINGS)
+            for k in range(self.interval.max() + 1)
+        ]
+        edges = [np.nan, *starts[1:], np.nan]
+        return self.interval, list(pairwise(edges))
+
+    def _kept(self, cleaning: str) -> npt.NDArray[np.bool_]:
+        return np.ones(len(self.removed), dtype=bool) if cleaning == "uncleaned" else self.removed == ""
+
+    def means(self) -> pd.DataFrame:
+        """consistency.parquet."""
+        rows: list[dict[str, Any]] = []
+        for signal in COLUMNS:
+            for cleaning in ("uncleaned", "cleaned"):
+                there = self._kept(cleaning) & self.signals[signal].notna().to_numpy()
+                if not there.any():
+                    continue
+                raw = self.signals[signal].to_numpy()[there]
+                left = raw.mean() + _residuals(raw[:, None], self.controls[there])[:, 0]
+                for control, values in (("raw", raw), ("controlled", left)):
+                    for by in ("level", "interval"):
+                        bins, limits = self._bins(by)
+                        for number, (low, high) in enumerate(limits):
+                            own = bins[there] == number
+                            if not own.any():
+                                continue
+                            interval = mean_interval(values[own], self.groups[there][own], RESAMPLES)
+                            rows.append(
+                                {"signal": signal, "by": by, "bin": number, "bin_low": low, "bin_high": high}
+                                | {"cleaning": cleaning, "control": control, "value": values[own].mean()}
+                                | {"low": interval[0], "high": interval[1], "n": int(own.sum())}
+                            )
+        return pd.DataFrame(rows)
+
+    def trends(self) -> pd.DataFrame:
+        """trends.parquet."""
+        rows: list[dict[str, Any]] = []
+        for signal in COLUMNS:
+            for cleaning in ("uncleaned", "cleaned"):
+                there = self._kept(cleaning) & self.signals[signal].notna().to_numpy()
+                if there.sum() < LEAST_POSTS:
+                    continue
+                for against, values in (("score", self.score), ("popularity", self.popularity)):
+                    for control in ("raw", "controlled"):
+                        value, low, high = trend(
+                            self.signals[signal].to_numpy()[there],
+                            values[there],
+                            self.groups[there],
+                            self.controls[there] if control == "controlled" else None,
+                        )
+                        rows.append(
+                            {"signal": signal, "against": against, "cleaning": cleaning, "control": control}
+                            | {"value": value, "low": low, "high": high, "n": int(there.sum())}
+                        )
+        return pd.DataFrame(rows)
+
+    def removal(self) -> pd.DataFrame:
+        """removal.parquet."""
+        rows: list[dict[str, Any]] = []
+        for reason in ("any", *sorted(set(self.removed) - {""})):
+            hit = (self.removed != "" if reason == "any" else self.removed == reason).astype(np.float64)
+            for by in ("level", "interval"):
+                bins, limits = self._bins(by)
+                for number, (low, high) in enumerate(limits):
+                    own = bins == number
+                    interval = mean_interval(hit[own], self.groups[own], RESAMPLES)
+                    rows.append(
+                        {"by": by, "bin": number, "bin_low": low, "bin_high": high, "reason": reason}
+                        | {"value": hit[own].mean(), "low": interval[0], "high": interval[1], "n": int(own.sum())}
+                    )
+        return pd.DataFrame(rows)
+
+    def typical(self) -> dict[str, tuple[tuple[float, ...], ...]]:
+        """Quantiles of each signal among the training posts of each level, for the page."""
+        found = {}
+        for signal in COLUMNS:
+            values = self.signals[signal].to_numpy()
+            own = [values[self.train & (self.level == level) & ~np.isnan(values)] for level in range(5)]
+            if all(len(part) for part in own):
+                found[signal] = tuple(tuple(np.quantile(part, QUANTILES).tolist()) for part in own)
+        return found
+
+
+def verdicts(trends: pd.DataFrame) -> pd.DataFrame:
+    """verdicts.parquet: for each signal asked of, whether it goes with engagement or popularity, in one sentence."""
+    names = {"score": "engagement (reactions for a view)", "popularity": "popularity (reactions in all)"}
+    rows = []
+    for signal, (what, sign) in ASKED.items():
+        for against in ("score", "popularity"):
+            own = trends[(trends["signal"] == signal) & (trends["against"] == against)]
+            if own.empty:
+                continue
+            found = {(row.cleaning, row.control): row for row in own.itertuples()}
+            raw, strict = found["uncleaned", "raw"], found.get(("cleaned", "controlled"))
+            way = _way(raw, sign)
+            survives = strict is not None and way != "none" and _way(strict, sign) == way
+            rows.append(
+                {"signal": signal, "against": against, "verdict": way, "survives": survives}
+                | {"sentence": _sentence(what, names[against], sign, way, survives, raw, strict)}
+            )
+    return pd.DataFrame(rows)
+
+
+def _way(row: Any, sign: int) -> str:
+    low, high = sorted((sign * row.low, sign * row.high))
+    return "grows" if low > 0 else "falls" if high < 0 else "none"
+
+
+def _sentence(what: str, with_what: str, sign: int, way: str, survives: bool, raw: Any, strict: Any) -> str:
+    def figure(row: Any) -> str:
+        low, high = sorted((sign * row.low, sign * row.high))
+        return f"{sign * row.value:+.3f} ({low:+.3f} to {high:+.3f}, n = {row.n:,})"
+
+    verb = {"grows": "grows with", "falls": "falls with", "none": "has no clear trend with"}[way]
+    first = f"{what[0].upper()}{what[1:]} {verb} {with_what} here: rank correlation {figure(raw)}."
+    if strict is None:
+        return first
+    after = f"cleaned and controlled for title length, language and category it is {figure(strict)}"
+    if way == "none":
+        return f"{first} Also {after}."
+    return f"{first} This {'survives' if survives else 'does not survive'}: {after}."
+
+
+def consistency(run: Run) -> pd.DataFrame:
+    """Write the study into a run's report and the typical signals into its bundle; returns the verdicts.
+
+    What `align` and `caption` measured in the same work folder goes into the report with it.
+    """
+    report = run.need_report()
+    # Levels and counts of test posts are read, and nothing is chosen by them.
+    run.read_test("consistency")
+    matrix = FeatureMatrix(run.workspace, SETTINGS)
+    matrix.extract(dict.fromkeys(name for name, _ in COLUMNS.values()))
+    study = Study(run.workspace, signals_of(matrix))
+    trends = study.trends()
+    said = verdicts(trends)
+    tables = {"signals": study.table, "consistency": study.means(), "trends": trends, "removal": study.removal()}
+    for name, table in {**tables, "verdicts": said, **adapter(matrix)}.items():
+        write_table(report / f"{name}.parquet", table)
+    for name, source in (("matching", "alignment"), ("captions", "captioner"), ("caption_examples", "captioner")):
+        path = run.work / source / f"{name}.parquet"
+        if path.exists():
+            write_table(report / path.name, pd.read_parquet(path))
+    amend_bundle(run.bundle, typical=study.typical())
+    return said
