@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from dashboard.store import records
 from engine.scoring import LEVELS
 
 LEVEL_COLORS = ("#2f6fb5", "#6aa9d8", "#9a9a9a", "#eb9a5b", "#c9541f")
@@ -24,8 +25,6 @@ TILE = 170
 # Height of a row whose name stands above its line.
 ROW = 38
 CONFIG = {"displayModeBar": False, "responsive": True}
-# Of figures whose marks are picked by drawing around them: with a lasso, or a box.
-PICKING = CONFIG | {"displayModeBar": True, "displaylogo": False, "modeBarButtons": [["lasso2d", "select2d"]]}
 VIEW_NAMES = {"both": "Picture and title", "text": "Title only", "image": "Picture only"}
 SPLIT_NAMES = {"all": "All posts", "train": "Training", "validation": "Validation", "test": "Test"}
 
@@ -131,45 +130,31 @@ def interval_lines(figure: go.Figure, names: Sequence[str], table: pd.DataFrame,
     )
 
 
-def level_points(table: pd.DataFrame, x: str, y: str, hover: str) -> go.Figure:
-    """A dot a post at columns `x` and `y`, coloured by `level`; those that are not `chosen` are faint.
+def level_points(table: pd.DataFrame, places: Sequence[str], size: int, hover: str) -> go.Figure:
+    """A dot a post, in two or three dimensions (columns `places`), coloured by `level`; not `chosen` ones are faint.
 
-    Their customdata are `post_id`, level in words and `split`.
+    Its customdata are `post_id`, level in words and `split` in words.
     """
     figure = go.Figure()
-    for level, name in enumerate(LEVELS):
-        # What is chosen is drawn last, above the rest.
-        rows = table[table["level"] == level].sort_values("chosen", kind="stable")
-        figure.add_scatter(
-            x=rows[x],
-            y=rows[y],
-            mode="markers",
-            name=name,
-            marker={
-                "color": LEVEL_COLORS[level],
-                "size": 7,
-                "opacity": [0.85 if chosen else 0.12 for chosen in rows["chosen"]],
-            },
-            customdata=point_data(rows),
-            hovertemplate=hover,
-        )
-    return figure
-
-
-def drawable(figure: go.Figure) -> go.Figure:
-    """Room beside the plot, on the right, for the tools of `PICKING`, which would else cover the legend."""
-    right = {**figure.layout.margin.to_plotly_json(), "r": 44}
-    return figure.update_layout(
-        margin=right, modebar={"orientation": "v", "bgcolor": "rgba(0,0,0,0)", "color": NEUTRAL}
-    )
-
-
-def point_data(rows: pd.DataFrame) -> list[list[str]]:
-    """Customdata of posts' dots: post_id, level in words, split in words."""
-    return [
-        [str(post), LEVELS[level], SPLIT_NAMES.get(split, plain(split))]
-        for post, level, split in zip(rows["post_id"], rows["level"], rows["split"], strict=True)
-    ]
+    add = figure.add_scatter3d if len(places) == 3 else figure.add_scatter
+    # What is chosen is drawn last, above the rest, and stands in the legend even where there is none.
+    for chosen, opacity in ((False, 0.12), (True, 0.85)):
+        for level, name in enumerate(LEVELS):
+            rows = table[table["chosen"].eq(chosen) & table["level"].eq(level)]
+            add(
+                **{axis: rows[column] if len(rows) else [None] for axis, column in zip("xyz", places, strict=False)},
+                mode="markers",
+                name=name,
+                legendgroup=name,
+                showlegend=chosen,
+                marker={"color": LEVEL_COLORS[level], "size": size, "opacity": opacity},
+                customdata=[
+                    [str(row["post_id"]), name, SPLIT_NAMES.get(row["split"], plain(row["split"]))]
+                    for row in records(rows)
+                ],
+                hovertemplate=hover,
+            )
+    return figure.update_layout(legend_itemsizing="constant")
 
 
 def lines(table: pd.DataFrame, x: str, label: str, y: str) -> go.Figure:

@@ -6,6 +6,7 @@ A page keeps its selection while others are looked at, and every page that selec
 from collections.abc import Callable
 from typing import Any
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import charts, text
@@ -14,6 +15,8 @@ from dashboard.selection import Selection, describe
 PARAMETER = "selection"
 # Of the list of selected posts; also its name in the URL.
 PAGE = "page"
+# Ways to pick posts in a chart; all but a click are called as Plotly calls them.
+TOOLS = {"lasso": "Lasso", "select": "Box", "click": "Click"}
 # Customdata of marks, the last clicked or drawn around last, to the selection that they make.
 Act = Callable[[list[Any]], Selection]
 
@@ -43,13 +46,38 @@ def choose(selection: Selection) -> None:
     st.session_state["selection_round"] = st.session_state.get("selection_round", 0) + 1
 
 
-def selectable(chart: object, name: str, act: Act, alt: str) -> None:
+def selectable(chart: go.Figure, name: str, act: Act, alt: str) -> None:
     """A chart of which one click on a mark changes the selection."""
-    _chart(chart, name, act, alt, "points", charts.CONFIG)
+    key = f"{name}-{st.session_state.get('selection_round', 0)}"
+
+    def chosen() -> None:
+        marks = [point["customdata"] for point in st.session_state[key]["selection"]["points"] if "customdata" in point]
+        if marks:
+            choose(act(marks))
+
+    # What a mouse that is dragged does is up to the figure; without anything of its own it clicks.
+    modes: Any = ("points", "box", "lasso") if chart.layout.dragmode else "points"
+    st.plotly_chart(chart, config=charts.CONFIG, key=key, on_select=chosen, selection_mode=modes, alt=alt)
 
 
-def pickable(chart: object, name: str, selection: Selection, alt: str) -> None:
-    """A chart of posts, the first of whose customdata is their id: clicked, or drawn around, they are selected."""
+def tool() -> str:
+    """How posts are picked in the charts below: the reader's choice among `TOOLS`."""
+    return str(
+        st.segmented_control(
+            "Pick posts with",
+            list(TOOLS),
+            default="lasso",
+            required=True,
+            format_func=lambda name: TOOLS[name],
+            key="tool",
+            bind="query-params",
+            help="A lasso and a box are drawn with a mouse; a finger clicks.",
+        )
+    )
+
+
+def pickable(chart: go.Figure, name: str, selection: Selection, alt: str, tool: str) -> None:
+    """A chart of posts, the first of whose customdata is their id: picked with the tool they are the selection."""
 
     def act(marks: list[Any]) -> Selection:
         posts = {str(mark[0]) for mark in marks}
@@ -59,18 +87,9 @@ def pickable(chart: object, name: str, selection: Selection, alt: str) -> None:
             st.toast(f"An address holds no more than {kept:,} of these {len(posts):,} posts, drawn by chance.")
         return chosen
 
-    _chart(chart, name, act, alt, ("lasso", "box", "points"), charts.PICKING)
-
-
-def _chart(chart: object, name: str, act: Act, alt: str, modes: Any, config: dict[str, Any]) -> None:
-    key = f"{name}-{st.session_state.get('selection_round', 0)}"
-
-    def chosen() -> None:
-        marks = [point["customdata"] for point in st.session_state[key]["selection"]["points"] if "customdata" in point]
-        if marks:
-            choose(act(marks))
-
-    st.plotly_chart(chart, config=config, key=key, on_select=chosen, selection_mode=modes, alt=alt)
+    # A figure that clicks has no other use for a drag either.
+    chart.update_layout(dragmode=tool if tool != "click" else False)
+    selectable(chart, name, act, alt)
 
 
 def chips(selection: Selection) -> None:

@@ -27,6 +27,7 @@ ENCODERS: Mapping[str, str] = {"picture": "aligned-image", "words": "aligned-tex
 SMILES = 0.5
 OFF = "This is switched off here, since what computes it is missing or broken."
 FAILED = "This could not be computed for this draft."
+NO_CAPTION = "Nothing is recognised in the picture."
 NO_TITLE = "There is no title."
 NO_WORDS = "The title has no words."
 NO_LATIN = "Most letters of the title are not Latin, the only script that can be compared with a picture here."
@@ -141,8 +142,13 @@ class Signals:
         feature = self._features[name][source.feature]
         if why := feature.unavailable or feature.why_null(post):
             return Signal(name, None, why)
+        detail: tuple[str, ...]
         if isinstance(feature, CaptionConsistency):
-            values, detail = self._caption(feature, post)
+            assert post.image is not None
+            [caption] = feature.captioner.captions([post.image])
+            if not caption.text.strip():
+                return Signal(name, None, NO_CAPTION)
+            values, detail = feature.of_captions([post], {0: caption}), (caption.text,)
         else:
             view = next(view for view, sides in SIDES.items() if sides == source.sides)
             values = Extractor(self._features[name], [source.feature]).compute([post], view)[source.feature]
@@ -153,12 +159,6 @@ class Signals:
             return Signal(name, None, feature.why_null(post) or FAILED)
         total = len(words(post.title)) if name == "title_written" else None
         return Signal(name, value, detail=detail, total=total)
-
-    @staticmethod
-    def _caption(feature: CaptionConsistency, post: Post) -> tuple[Values, tuple[str, ...]]:
-        assert post.image is not None
-        [caption] = feature.captioner.captions([post.image])
-        return feature.of_captions([post], {0: caption}), (caption.text,)
 
     @staticmethod
     def _detail(name: str, feature: Feature, values: Values, post: Post) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
     python scripts/screenshots.py      # or: make screenshots
 
-Writes docs/screenshot.png, explanation.png, strange.png and phone.png, in few colours: a picture stays in every clone.
+Writes docs/screenshot.png, signals.png, explanation.png, strange.png and phone.png, in few colours: a picture stays in
+every clone.
 """
 
 import os
@@ -33,6 +34,12 @@ def answered(page: Page) -> None:
     page.locator("#verdict .fi-bar").nth(4).wait_for(timeout=WAIT)
     # The bars grow to their length.
     page.wait_for_timeout(800)
+
+
+def seen(page: Page) -> None:
+    """Wait for the card of what is in picture and words."""
+    page.locator("#signals [aria-busy=false]").wait_for(timeout=WAIT)
+    page.wait_for_timeout(300)
 
 
 def explained(page: Page) -> None:
@@ -66,7 +73,9 @@ def main() -> None:
         wide = browser.new_page(viewport={"width": 1200, "height": 760})
         wide.goto(f"{address}?__theme=light")
         answered(wide)
+        seen(wide)
         write("screenshot", wide.screenshot())
+        write("signals", wide.locator("#signals").screenshot())
         explained(wide)
         write("explanation", wide.locator("#reasons").screenshot())
         strange(wide)

@@ -1,10 +1,13 @@
 """Signals without models for tests of the page, and what is usual of them among made-up posts."""
 
+import time
 from collections.abc import Iterator
 
 from engine.posts import Post
 from engine.signals import SIGNALS, Signal, objection
 
+# Titles with this word take a second.
+SLOW = "slowly"
 HOSTILE_CAPTION = "a cat <script>document.title='hit'</script> on a sofa"
 
 
@@ -34,6 +37,7 @@ class PageSignals:
         sides = {side for side, there in (("image", post.has_image), ("text", post.has_text)) if there}
         for name, source in SIGNALS.items():
             if sides.issuperset(source.sides):
+                time.sleep(SLOW in post.title)
                 yield self._signal(name, post)
 
     def read(self, post: Post) -> dict[str, Signal]:

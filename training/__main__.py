@@ -3,6 +3,7 @@
 Steps are resumable and write whole files or none. The dataset's folder is given by --data or FIRST_IMPRESSIONS_DATA.
 """
 
+import math
 import os
 import sys
 import time
@@ -182,17 +183,18 @@ def align(photos: Path, work: Path = WORK, covers: Path | None = None, epochs: i
     print(f"alignment: {run(photos, work, covers, epochs=epochs, frozen=frozen)}")
 
 
-def caption(photos: Path, work: Path = WORK, epochs: int = 18) -> None:
+def caption(photos: Path, work: Path = WORK, epochs: int = 9, minutes: float = math.inf) -> None:
     """Train the captioner on photos, and measure it on others and on covers.
 
     Args:
         photos: Parquet table of photos with captions (photo_id, image, captions), as Flickr8k comes in.
-        work: A split work folder, whose alignment's picture tower is taken where `align` made one.
+        work: A split work folder; on its test posts' covers the captioner is measured too.
         epochs: Passes over the photos.
+        minutes: Begin no further pass after so long, and take the best of those made.
     """
     from training.evaluation.captioning import caption as run
 
-    print(f"captioner: {run(photos, work, epochs=epochs)}")
+    print(f"captioner: {run(photos, work, epochs=epochs, minutes=minutes)}")
 
 
 def consistency(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:

@@ -72,7 +72,9 @@ def _caption(seen: Seen) -> str:
 
 def _wording(seen: Seen) -> str:
     how = seen.word("familiar", f"about as usual as in most {seen.crowd}", "unusual")
-    first = f"The wording is {how}" if how else f"How unusual the wording is: {seen.value:.1f}, and more is more so"
+    first = (
+        f"The wording is {how}" if how else f"How unusual the wording is: {seen.value:.1f} (the higher, the more so)"
+    )
     language = LANGUAGES.get("".join(seen.signal.detail), "English")
     if language == "English":
         return f"{first}."

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 import app
 from engine.scoring import LEVELS
 from tests.page_predictor import PagePredictor
-from tests.page_signals import PageSignals
+from tests.page_signals import SLOW, PageSignals
 from ui.theme import launch_settings
 
 CHROMIUM = shutil.which("chromium")
@@ -130,6 +130,24 @@ def test_picture_and_words_are_shown_below_the_verdict(browser: Browser, address
     expect(card).to_contain_text("The wording is unusual.")
     page.get_by_role("button", name="Start over").click()
     expect(card).to_be_hidden()
+    page.close()
+
+
+def test_signals_of_a_former_draft_do_not_land_beside_the_next_verdict(
+    browser: Browser, address: str, picture: Path
+) -> None:
+    page = visit(browser, address)
+    choose(page, picture)
+    page.get_by_label("Title").fill(f"My cat comes {SLOW}")
+    press_predict(page)
+    expect(page.locator("#signals li")).to_have_count(1, timeout=20_000)
+    page.get_by_role("button", name="Start over").click()
+    expect(page.locator("#verdict h2")).to_have_text("Your first impression appears here")
+    page.get_by_label("Title").fill("My cat")
+    press_predict(page)
+    expect(page.locator("#signals section[aria-busy=false] li")).to_have_count(1, timeout=20_000)
+    page.wait_for_timeout(2500)
+    expect(page.locator("#signals li")).to_have_count(1)
     page.close()
 
 

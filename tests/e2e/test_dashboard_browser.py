@@ -83,6 +83,8 @@ def page(browser) -> Iterator[object]:
         ("ablations", "Ablations", "forest"),
         ("recipes", "Recipes and folds", "curves"),
         ("explanations", "Explanations and speed", "attribution"),
+        ("picture-against-words", "Picture against words", "means-level"),
+        ("embedding", "Embedding", "search"),
     ],
 )
 def test_pages_draw(page, address: str, path: str, title: str, chart: str) -> None:
@@ -136,6 +138,31 @@ def test_a_slice_selects_and_other_pages_keep_the_selection(page, address: str) 
     page.get_by_role("link", name="Errors").click()
     playwright.expect(page).to_have_url(added, timeout=PATIENCE)
     assert _selected(page) > 0
+
+
+@pytest.mark.parametrize(("path", "chart"), [("embedding", "map-before"), ("picture-against-words", "sides")])
+def test_posts_that_are_drawn_around_are_selected_on_every_page(page, address: str, path: str, chart: str) -> None:
+    page.goto(f"{address}/{path}?part=Test")
+    plot = page.locator(f".st-key-{chart}-0 .nsewdrag").first
+    plot.wait_for()
+    _settled(page)
+    plot.evaluate("plot => plot.scrollIntoView({block: 'center'})")
+    page.wait_for_timeout(500)
+    box = plot.bounding_box()
+    corners = [(0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9), (0.1, 0.1)]
+    places = [(box["x"] + across * box["width"], box["y"] + down * box["height"]) for across, down in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=6)
+    page.mouse.up()
+    playwright.expect(page).to_have_url(re.compile(r"selection=post%3A"), timeout=PATIENCE)
+    page.get_by_role("button", name="picked posts").wait_for()
+    _settled(page)
+    heading = page.locator("h3", has_text=re.compile(r"selected posts$")).inner_text()
+    page.get_by_role("link", name="Errors").click()
+    page.get_by_role("button", name="picked posts").wait_for()
+    assert f"{_selected(page)} selected posts" == heading
 
 
 def test_the_back_button_undoes_a_selection_and_the_page_of_posts_is_kept(page, address: str) -> None:
@@ -200,6 +227,8 @@ def test_the_first_page_answers_to_its_name_and_tabs_are_told_apart(page, addres
         ("ablations", "forest"),
         ("recipes", "curves"),
         ("explanations", "attribution"),
+        ("picture-against-words", "means-level"),
+        ("embedding", "search"),
         ("errors", "slices-0"),
     ],
 )

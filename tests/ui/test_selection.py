@@ -26,3 +26,15 @@ def test_selection_drops_what_it_does_not_know() -> None:
     assert str(both) == "true:3,pred:1"
     assert not both.toggle(true="3", pred="1")
     assert str(both.remove("true", "3")) == "pred:1"
+
+
+def test_picked_posts_are_as_many_as_an_address_holds() -> None:
+    posts = [f"post {number}" for number in range(2000)]
+    chosen = Selection().put("true", ["3"]).pick(posts)
+    kept = chosen.values("post")
+    assert 100 < len(kept) < len(posts) and set(kept) < set(posts) and chosen.values("true") == ("3",)
+    assert len(str(chosen)) < 7000 and Selection.parse(str(chosen)) == chosen
+    # Those that fit are not the first ones.
+    assert max(int(post.split()[1]) for post in kept) > 1900
+    few = Selection().pick(["b", "a"])
+    assert few == Selection().pick(["a", "b"]) and not few.pick(["a", "b"])

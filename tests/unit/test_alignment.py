@@ -21,7 +21,8 @@ from training.data.pairs import Pairs, plain_caption, read_covers, read_photos
 from training.evaluation.matching import measure
 from training.metrics.retrieval import area, matching, mismatched_rows, ranks, recalls
 from training.modeling import alignment
-from training.modeling.alignment import AlignmentConfig, align, read_maps
+from training.modeling.alignment import align
+from training.modeling.towers import AlignmentConfig, read_maps
 
 COLOURS = ("red", "green", "blue", "white", "black", "yellow")
 TINY = AlignmentConfig(width=16, hidden=32, frozen=2, epochs=3, photos=8, covers=8, text_layers=1)

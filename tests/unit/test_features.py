@@ -68,7 +68,9 @@ TITLES = (
 PLACES = (0, 1, 2, 5, 8, 13, 21)
 # By kind and version: an encoder's numbers at those places; else a sum over all columns for every probe post.
 PINNED: dict[tuple[str, int], Any] = {
+    ("adapted", 1): [1.97882, 14.8525, 6.05803, -11.7541, 20.7152, -5.15478, -2.85618],
     ("author", 1): [2.54478, -87.5678, -97.761, 703.126, 9602.93, 99503.8, np.nan],
+    ("caption_consistency", 1): [-0.678641, -0.663744, -0.446942, -0.506447, -0.491929, np.nan, np.nan],
     ("category", 1): [1.0, 0.540302, 0.0, 1.0, 0.540302, 0.0, np.nan],
     ("encoder_tokens", 1): [
         [0.274093, 0.18009, 0.0843263, 0.0859594, 0.173428, 0.0318981, 0.0950529],
@@ -78,7 +80,11 @@ PINNED: dict[tuple[str, int], Any] = {
         [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.721462],
         [0.0, 0.791327, 5.93139, 0.0, 0.186804, 1.51877, 0.0],
     ],
+    ("faces", 1): [0.010839, 0.0, 0.0, 0.0, 0.0, np.nan, np.nan],
+    ("lettering", 1): [0.0, 0.232544, 0.0, 0.0, 0.0, np.nan, np.nan],
+    ("lettering_agreement", 1): [np.nan, 0.0, np.nan, np.nan, np.nan, np.nan, np.nan],
     ("ngrams", 1): [-0.478544, -0.485834, -0.488095, -0.400092, -0.48881, -0.488736, -0.488095],
+    ("perplexity", 1): [-7.1196, -7.92432, np.nan, 7.58952, 7.19952, 11.4452, 12.7885],
     ("picture_statistics", 1): [-64.2873, -68.7182, -34.8474, -36.6798, -28.9098, -65.4566, -59.8131],
     ("similarity", 1): [0.188222, 0.204741, 0.0930278, -0.0557243, -0.155304, -0.365479, -0.140664],
     ("text_statistics", 1): [64.713, 95.5295, 26.353, 13.8103, 7.49826, 7.84014, -0.186575],
@@ -141,9 +147,7 @@ def in_float32() -> Any:
         for module in ("features.encoder_vector", "features.caption_consistency", "captioners.packaged"):
             patch.setattr(f"engine.{module}.load_encoder", exact)
         patch.setattr("engine.features.caption_consistency.load_captioner", load_captioner.__wrapped__)
-        patch.setattr(
-            "engine.features.perplexity.load_language_model", partial(load_language_model, dtype="float32")
-        )
+        patch.setattr("engine.features.perplexity.load_language_model", partial(load_language_model, dtype="float32"))
         yield
 
 
@@ -296,7 +300,9 @@ def test_the_precision_changes_what_is_stored_and_not_what_it_is(in_float32: Non
 def test_values_are_those_that_this_version_had(kind: str, made: dict[str, Feature]) -> None:
     feature = made[NAMES[kind]]
     why = f"{kind} gives other values: raise its version, and pin them here"
-    np.testing.assert_allclose(probed(feature), PINNED[kind, feature.version], atol=1e-3, rtol=1e-4, err_msg=why)
+    # Of a network that was trained here, rounding makes more.
+    near = 0.02 if kind == "adapted" else 1e-3
+    np.testing.assert_allclose(probed(feature), PINNED[kind, feature.version], atol=near, rtol=1e-4, err_msg=why)
 
 
 def test_every_statistic_is_pinned(made: dict[str, Feature]) -> None:

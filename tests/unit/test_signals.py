@@ -20,14 +20,14 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 import engine.encoders
 from engine import signals as module
-from engine.captioners import load_captioner, packaged
+from engine.captioners import Caption, load_captioner, packaged
 from engine.captioners.decoder import SPECIALS, CaptionDecoder, DecoderConfig
 from engine.encoders import aligned, load_encoder
 from engine.errors import EncoderError
 from engine.features import faces, perplexity
 from engine.language_models import Surprise
 from engine.posts import Post
-from engine.signals import FAILED, NO_LATIN, NO_TITLE, NO_WORDS, OFF, SIGNALS, Signal, Signals
+from engine.signals import FAILED, NO_CAPTION, NO_LATIN, NO_TITLE, NO_WORDS, OFF, SIGNALS, Signal, Signals
 
 pytest.importorskip("rapidocr")
 pytest.importorskip("ai_edge_litert")
@@ -160,6 +160,12 @@ def test_what_says_nothing_says_why(reader: Signals, post: Post, reasons: dict[s
 def test_what_is_not_latin_has_no_wording_to_judge(reader: Signals) -> None:
     found = reader.read(Post("Моя кошка не спит"))["log_perplexity"]
     assert found.value is None and "not Latin" in found.why
+
+
+def test_a_picture_without_a_caption_says_so(reader: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    consistency = reader._features["caption_consistency"]["caption_consistency"]
+    monkeypatch.setattr(consistency.captioner, "captions", lambda images: [Caption(" ", -1.0)])  # type: ignore[attr-defined]
+    assert reader.read(Post(TITLE, drawn()))["caption_consistency"].why == NO_CAPTION
 
 
 def test_a_title_of_500_characters_is_read(reader: Signals) -> None:

@@ -29,10 +29,12 @@ from training.tables import write_table
 EXAMPLES = 24
 
 
-def caption(photos: Path, work: Path, *, epochs: int) -> Path:
+def caption(photos: Path, work: Path, *, epochs: int, minutes: float) -> Path:
     """The folder of the trained captioner; its figures and examples lie beside it."""
     pairs = read_photos(photos)
-    folder = train_captioner(pairs, work / "captioner", work / SIGNALS, CaptioningConfig(epochs=epochs))
+    folder = train_captioner(
+        pairs, work / "captioner", work / SIGNALS, CaptioningConfig(epochs=epochs), minutes=minutes
+    )
     groups = Workspace(work).posts.set_index("post_id")["group_number"]
     captioner = load_captioner(f"grid:{folder}")
     for name, table in measure(captioner, pairs, read_covers(work), groups).items():

@@ -18,17 +18,9 @@ from engine.images import load_image
 from training.data.pairs import Pairs, read_covers, read_photos
 from training.data.workspace import Workspace
 from training.metrics.retrieval import matching, recalls
-from training.modeling.alignment import (
-    SIGNALS,
-    AlignmentConfig,
-    Half,
-    Material,
-    Towers,
-    read_maps,
-    read_of,
-    seen_of,
-)
+from training.modeling.alignment import SIGNALS
 from training.modeling.alignment import align as train
+from training.modeling.towers import AlignmentConfig, Half, Material, Towers, read_maps, read_of, seen_of
 from training.tables import write_table
 
 Table = npt.NDArray[np.float32]

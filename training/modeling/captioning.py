@@ -40,7 +40,7 @@ Half = npt.NDArray[np.float16]
 BATCH = 32
 FINISHED = "curves.parquet"
 # Validation photos that an epoch is judged by; a beam search of all of them every time would take as long as learning.
-JUDGED = 500
+JUDGED = 300
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class CaptioningConfig:
     """How the captioner is trained. `photos` a batch, each with all its captions."""
 
     tower: str = "lite2"
-    vocabulary: int = 3500
+    vocabulary: int = 3000
     width: int = 256
     layers: int = 3
-    epochs: int = 18
+    epochs: int = 9
     photos: int = 64
-    rate: float = 8e-4
-    warmup: int = 300
+    rate: float = 1e-3
+    warmup: int = 100
     dropout: float = 0.3
     smoothing: float = 0.1
     weight_decay: float = 0.05
@@ -107,6 +107,7 @@ class _Training:
         self.pieces = [
             [self.tokenizer.encode(text).ids[: self.shape.length - 1] for text in texts] for texts in self.captions
         ]
+        self.captions_each = max(len(self.pieces[row]) for row in train)
         torch.manual_seed(config.seed)
         self.decoder, self.dtype = CaptionDecoder(self.shape), tower.dtype
         self.average = {name: p.detach().clone() for name, p in self.decoder.named_parameters()}
@@ -141,8 +142,7 @@ class _Training:
         grid = torch.from_numpy(
             np.stack([self.grids[side, row] for side, row in zip(sides, rows, strict=True)])
         ).float()
-        sequences = [[START, *pieces, END] for row in rows for pieces in self.pieces[row]]
-        owner = torch.tensor([place for place, row in enumerate(rows) for _ in self.pieces[row]])
+        sequences = [[START, *self.pieces[row][choice], END] for row in rows for choice in self._choices(row)]
         pieces = torch.full((len(sequences), max(map(len, sequences))), PAD)
         for place, sequence in enumerate(sequences):
             pieces[place, : len(sequence)] = torch.tensor(sequence)
@@ -152,7 +152,7 @@ class _Training:
             group["lr"] = rate
         self.decoder.train()
         with autocast(torch.device("cpu"), self.dtype):
-            logits = self.decoder(self.decoder.look(grid)[owner], pieces[:, :-1])
+            logits = self.decoder(self.decoder.look(grid), pieces[:, :-1])
         loss = functional.cross_entropy(
             logits.float().flatten(0, 1), pieces[:, 1:].flatten(), ignore_index=PAD, label_smoothing=config.smoothing
         )
@@ -166,6 +166,11 @@ class _Training:
             for name, parameter in self.decoder.named_parameters():
                 self.average[name].lerp_(parameter, 1 - decay)
         return float(loss.detach())
+
+    def _choices(self, row: int) -> list[int]:
+        """Places of as many captions of a photo as every photo has, some twice where it has fewer."""
+        count = len(self.pieces[row])
+        return [place % count for place in range(self.captions_each)]
 
     def run_epoch(self) -> None:
         began = time.monotonic()
@@ -202,8 +207,12 @@ class _Training:
         return found
 
 
-def train_captioner(photos: Pairs, folder: Path, signals: Path, config: CaptioningConfig) -> Path:
+def train_captioner(
+    photos: Pairs, folder: Path, signals: Path, config: CaptioningConfig, *, minutes: float = math.inf
+) -> Path:
     """Train in `folder`, or go on there; returns the folder in `signals` that `grid:` reads.
+
+    No pass over the photos begins after so many `minutes`; the best of those made is taken then.
 
     Raises DataError when the folder holds one of other photos or settings.
     """
@@ -216,13 +225,19 @@ def train_captioner(photos: Pairs, folder: Path, signals: Path, config: Captioni
         return result
     run = _Training(photos, _grids(tower, photos, folder / "grids.npy"), tower, config, folder)
     run.resume()
-    while run.epoch < config.epochs:
+    began = time.monotonic()
+    while run.epoch < config.epochs and (not run.epoch or time.monotonic() - began < 60 * minutes):
         run.run_epoch()
     signals.mkdir(parents=True, exist_ok=True)
     with replacing_folder(result) as temporary:
         (temporary / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes())
         run.tokenizer.save(str(temporary / TOKENIZER), pretty=False)
-        facts = {"tower": config.tower, "tower_identity": tower.identity, "decoder": asdict(run.shape)}
+        facts = {
+            "tower": config.tower,
+            "tower_identity": tower.identity,
+            "decoder": asdict(run.shape),
+            "passes": run.epoch,
+        }
         write_json(temporary / CONFIG, {**facts, "config": asdict(config)})
     write_table(folder / FINISHED, pd.DataFrame(run.curves))
     return result

@@ -17,7 +17,7 @@ RECIPE = Recipe(
         "words": "clip-text:openai/clip-vit-base-patch32",
     },
     embedded={"picture": "aligned-image", "words": "aligned-text"},
-    options={"adapted": {"ratio": 0.6}},
+    options={"adapted": {"ratio": 0.8}},
     members=(
         CatBoost(
             name="trees",

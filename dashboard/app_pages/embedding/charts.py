@@ -5,21 +5,17 @@ import plotly.graph_objects as go
 
 from dashboard.charts import (
     ACCENT,
-    LEVEL_COLORS,
     NEUTRAL,
     WARM,
-    drawable,
     interval,
     interval_lines,
     layout,
     level_points,
     named_rows,
-    point_data,
     tinted,
 )
 from dashboard.metrics import Metric, between
 from dashboard.store import records
-from engine.scoring import LEVELS
 
 HOVER = "%{customdata[1]}<br>%{customdata[2]}<extra></extra>"
 HEIGHT = 460
@@ -29,7 +25,7 @@ BLANK = {"showticklabels": False, "showgrid": False, "zeroline": False, "title":
 
 def flat_map(table: pd.DataFrame) -> go.Figure:
     """A map in two dimensions, whose dots can be drawn around."""
-    figure = drawable(layout(level_points(table, "x", "y", HOVER), HEIGHT, legend=True))
+    figure = layout(level_points(table, "xy", 7, HOVER), HEIGHT, legend=True)
     figure.update_xaxes(**BLANK)
     figure.update_yaxes(**BLANK, scaleanchor="x")
     return figure
@@ -37,27 +33,9 @@ def flat_map(table: pd.DataFrame) -> go.Figure:
 
 def deep_map(table: pd.DataFrame) -> go.Figure:
     """A map in three dimensions, which can be turned."""
-    figure = go.Figure()
-    for level, name in enumerate(LEVELS):
-        rows = table[table["level"] == level]
-        figure.add_scatter3d(
-            x=rows["x"],
-            y=rows["y"],
-            z=rows["z"],
-            mode="markers",
-            name=name,
-            # Opacity is of a whole trace here; colours have their own.
-            marker={
-                "size": 3,
-                "color": [tinted(LEVEL_COLORS[level], 0.85 if chosen else 0.1) for chosen in rows["chosen"]],
-            },
-            customdata=point_data(rows),
-            hovertemplate=HOVER,
-        )
-    layout(figure, HEIGHT, legend=True)
+    figure = layout(level_points(table, "xyz", 3, HOVER), HEIGHT, legend=True)
     axis = BLANK | {"showbackground": False, "showspikes": False, "showline": True, "linecolor": NEUTRAL}
-    figure.update_scenes(dragmode="turntable", **{f"{name}axis": axis for name in "xyz"})
-    return figure
+    return figure.update_scenes(dragmode="turntable", **{f"{name}axis": axis for name in "xyz"})
 
 
 def probes(table: pd.DataFrame, x: str) -> go.Figure:
@@ -75,7 +53,7 @@ def probes(table: pd.DataFrame, x: str) -> go.Figure:
             customdata=[f"{row['value']:.3f} ({between(row['low'], row['high'])})" for row in records(rows)],
             hovertemplate="%{y}: %{customdata}<extra>" + stage.capitalize() + "</extra>",
         )
-    figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.5})
+    figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1, "dash": "dot"}, layer="below")
     layout(figure, 90, x, legend=True)
     ends = [0.0, *table["low"].dropna(), *table["high"].dropna(), *table["value"]]
     room = 0.05 * (max(ends) - min(ends))

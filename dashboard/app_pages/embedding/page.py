@@ -86,6 +86,7 @@ def _maps(report: Report) -> None:
             key="part",
             bind="query-params",
         )
+        tool = choosing.tool() if dimensions == 2 else ""
     scope = Scope(own_model(report), "both", str(split))
     selection = choosing.current()
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -94,14 +95,14 @@ def _maps(report: Report) -> None:
     drawn = 0
     for stage, column in zip(shown, st.columns(max(len(shown), 1), gap="medium"), strict=False):
         with column:
-            drawn = _map(report, stage, int(dimensions), scope, selection)
+            drawn = _map(report, stage, scope, selection, tool)
     if not shown:
         st.caption("The report has no such map.")
         return
     whole = queries.count(report, shown[-1], int(dimensions), scope.split)
     few = f", of which {drawn:,}, drawn by chance, are shown" if drawn < whole else ""
     how = (
-        "Draw around posts, or click one, to select them here and on the errors page."
+        "Posts that you pick are selected here and on the errors page."
         if dimensions == 2
         else "Drag to turn a map; posts are selected on the flat one."
     )
@@ -113,14 +114,14 @@ def _maps(report: Report) -> None:
         selected.section(report, scope, selection)
 
 
-def _map(report: Report, stage: str, dimensions: int, scope: Scope, selection: Selection) -> int:
-    """One map; how many posts are on it."""
+def _map(report: Report, stage: str, scope: Scope, selection: Selection, tool: str) -> int:
+    """One map, flat where posts can be picked with a tool; how many posts are on it."""
     title = STAGES.get(stage, stage)
     st.markdown(f"**{title}**")
-    table = queries.places(report, stage, dimensions, scope, selection)
+    table = queries.places(report, stage, 2 if tool else 3, scope, selection)
     alt = f"{title}: posts by neighbourhood of their vectors, coloured by level"
-    if dimensions == 2:
-        choosing.pickable(figures.flat_map(table), f"map-{stage}", selection, f"{alt}; drawing selects")
+    if tool:
+        choosing.pickable(figures.flat_map(table), f"map-{stage}", selection, f"{alt}; picking selects", tool)
     else:
         st.plotly_chart(figures.deep_map(table), config=charts.CONFIG, key=f"space-{stage}", alt=alt)
     return len(table)
@@ -184,16 +185,10 @@ def _search(table: pd.DataFrame) -> None:
     st.subheader("How much of the adapter?", anchor=False)
     best = records(table[table["chosen"]])[0]
     what = metric(best["metric"])
-    with st.container(horizontal=True):
-        tile(
-            metric("ratio"),
-            f"{best['ratio']:g}",
-            [f"{what.label} {best['value']:.3f}", interval_line(best["low"], best["high"])],
-        )
-        with st.container(width="stretch"):
-            st.plotly_chart(
-                figures.search(table, what), config=charts.CONFIG, key="search", alt=f"{what.label} of every ratio"
-            )
+    lines = [f"{what.label} {best['value']:.3f}", interval_line(best["low"], best["high"])]
+    tile(metric("ratio"), f"{best['ratio']:g}", lines)
+    chart = figures.search(table, what)
+    st.plotly_chart(chart, config=charts.CONFIG, key="search", alt=f"{what.label} of every ratio")
     st.caption(
         f"{int(best['n']):,} validation posts choose the ratio by the adapters' own answers, so the figure of the "
         "chosen one flatters; every other figure of this page is of posts outside of training."

@@ -11,7 +11,6 @@ from dashboard.charts import (
     LEVEL_COLORS,
     NEUTRAL,
     WARM,
-    drawable,
     interval,
     interval_lines,
     layout,
@@ -63,7 +62,9 @@ def binned(series: Sequence[Series], x: str, y: str, *, share: bool = False) -> 
             f"<extra>{plain(name)}</extra>",
         )
     layout(figure, 300 + 20 * len(series), x, y, legend=True)
-    figure.update_xaxes(tickvals=sorted(labels), ticktext=[plain(labels[place]) for place in sorted(labels)])
+    places = sorted(labels)
+    names = [plain(labels[place]).replace(" ", "<br>") for place in places]
+    figure.update_xaxes(tickvals=places, ticktext=names, tickangle=0 if len(names) <= len(LEVELS) else None)
     figure.update_yaxes(tickformat=".0%" if share else ".2~f", nticks=6, rangemode="tozero" if share else "normal")
     return figure
 
@@ -114,8 +115,8 @@ def sides(table: pd.DataFrame) -> go.Figure:
     """What the title alone says across, what the picture alone says up; on the dashed line both say the same."""
     figure = level_points(
         table,
-        "text",
-        "image",
+        ("text", "image"),
+        7,
         "True level %{customdata[1]}<br>Title alone %{x:.2f}<br>Picture alone %{y:.2f}<extra></extra>",
     )
     figure.add_shape(type="line", x0=0, y0=0, x1=4, y1=4, line={"dash": "dash", "color": NEUTRAL, "width": 1.5})
@@ -128,4 +129,4 @@ def sides(table: pd.DataFrame) -> go.Figure:
     }
     figure.update_xaxes(**ticks)
     figure.update_yaxes(**ticks)
-    return drawable(figure)
+    return figure

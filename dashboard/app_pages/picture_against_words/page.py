@@ -24,10 +24,10 @@ Color = Literal["blue", "orange", "gray"]
 AGAINST = {"score": "With the engagement score", "popularity": "With popularity"}
 # How the verdict is marked, and in which of Streamlit's colours.
 BADGES: dict[tuple[str, bool], tuple[str, Color, str]] = {
-    ("grows", True): ("grows, and survives", "blue", ":material/trending_up:"),
-    ("falls", True): ("falls, and survives", "blue", ":material/trending_down:"),
-    ("grows", False): ("grows, but does not survive", "orange", ":material/trending_up:"),
-    ("falls", False): ("falls, but does not survive", "orange", ":material/trending_down:"),
+    ("grows", True): ("grows, and survives cleaning and controls", "blue", ":material/trending_up:"),
+    ("falls", True): ("falls, and survives cleaning and controls", "blue", ":material/trending_down:"),
+    ("grows", False): ("grows, not shown to survive", "orange", ":material/trending_up:"),
+    ("falls", False): ("falls, not shown to survive", "orange", ":material/trending_down:"),
 }
 NO_TREND: tuple[str, Color, str] = ("no clear trend", "gray", ":material/trending_flat:")
 # Of the rank correlations: the columns of their table, in the order in which they grow stricter.
@@ -81,26 +81,23 @@ def _verdict(row: dict[str, Any], trends: pd.DataFrame) -> None:
             return
         own = trends[trends["signal"].eq(row["signal"]) & trends["against"].eq(row["against"])]
         found = {(trend["cleaning"], trend["control"]): trend for trend in records(own)}
-        ends = [
-            (STRICTNESS[key], found[key]) for key in (("uncleaned", "raw"), ("cleaned", "controlled")) if key in found
-        ]
-        lines = [
-            f":small[{name}: **{trend['value']:+.3f}** ({_between(trend)}), n = {trend['n']:,}]" for name, trend in ends
-        ]
-        st.markdown("  \n".join([f":small[{signal(row['signal']).label}, rank correlation]", *lines]))
+        name = text.markdown(signal(row["signal"]).label.lower())
+        lines = [f":small[Rank correlation of the signal itself, {name}:]"]
+        for key in (("uncleaned", "raw"), ("cleaned", "controlled")):
+            if trend := found.get(key):
+                figure = f"**{trend['value']:+.3f}** (95%: {_between(trend)}), n = {trend['n']:,}"
+                lines.append(f":small[{STRICTNESS[key]}: {figure}]")
+        st.markdown("  \n".join(lines))
 
 
 def _between(trend: dict[str, Any]) -> str:
-    return f"95%: {between(trend['low'], trend['high'], '+.3f') or 'no interval'}"
+    return between(trend["low"], trend["high"], "+.3f") or "no interval"
 
 
 def _trends(trends: pd.DataFrame) -> None:
     with st.expander("Rank correlation of every signal with score and popularity"):
         cells = trends.assign(
-            cell=[
-                f"{row['value']:+.3f} [{between(row['low'], row['high'], '+.3f')}], n = {row['n']:,}"
-                for row in records(trends)
-            ],
+            cell=[f"{row['value']:+.3f} [{_between(row)}], n = {row['n']:,}" for row in records(trends)],
             column=[STRICTNESS.get((row["cleaning"], row["control"]), "") for row in records(trends)],
         )
         wide = cells.pivot_table(index=["signal", "against"], columns="column", values="cell", aggfunc="first")
@@ -132,15 +129,15 @@ def _sides(report: Report) -> None:
     if table.empty:
         st.caption("The report has no test predictions of its own model for the picture alone and the title alone.")
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        tool = choosing.tool()
         choosing.chips(selection)
-    choosing.pickable(
-        figures.sides(table), "sides", selection, "Expected level of picture alone against title alone; drawing selects"
-    )
+    alt = "Expected level of picture alone against title alone; picking selects"
+    choosing.pickable(figures.sides(table), "sides", selection, alt, tool)
     st.caption(
         f"{scope.words}: {len(table):,}, each a dot in the colour of its true level, placed by what the model expects "
         "of its title alone and of its picture alone; a level is expected as the mean over all five. On the dashed "
-        "line both say the same. Draw around posts, or click one, to select them here and on the errors page."
+        "line both say the same. Posts that you pick are selected here and on the errors page."
     )
     if selection:
         selected.section(report, scope, selection)

@@ -53,10 +53,10 @@ def _labelled(table: pd.DataFrame, by: str) -> pd.DataFrame:
 
 
 def _between(low: float, high: float) -> str:
-    """The bounds of a bin in words; one that is null or NaN is open."""
+    """The bounds of a bin; one that is null or NaN is open."""
     if pd.isna(low):
-        return "all" if pd.isna(high) else f"under {high:g}"
-    return f"{low:g} and up" if pd.isna(high) else f"{low:g} to {high:g}"
+        return "all" if pd.isna(high) else f"<{high:g}"
+    return f"≥{low:g}" if pd.isna(high) else f"{low:g}–{high:g}"
 
 
 def quantiles(report: Report, signal: str, cleaned: bool) -> pd.DataFrame:
@@ -84,8 +84,11 @@ def matching(report: Report) -> pd.DataFrame:
 
 
 def captions(report: Report) -> pd.DataFrame:
-    """dataset, metric, value, low, high, n."""
-    return query(report, "SELECT dataset, metric, value, low, high, n FROM captions ORDER BY dataset DESC, metric")
+    """dataset, metric, value, low, high, n; the difference is that of nouns."""
+    sql = """
+        SELECT dataset, if(metric = 'difference', 'nouns_difference', metric) AS metric, value, low, high, n
+        FROM captions ORDER BY dataset DESC"""
+    return query(report, sql)
 
 
 def caption_examples(report: Report) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from dashboard.app_pages.picture_against_words import queries
 from dashboard.app_pages.picture_against_words.signals import ordered, signal
 from dashboard.reports import Report
 
-BY = {"level": "Level of the score", "interval": "Popularity, log2 of 1 + popularity score"}
+BY = {"level": "Level of the score", "interval": "log2(1 + popularity)"}
 CLEANING = {"uncleaned": "All posts", "cleaned": "Cleaned"}
 CONTROL = {"raw": "As it is", "controlled": "Controlled"}
 COLORS = (charts.ACCENT, charts.WARM, "#7a7f87", "#6aa9d8", "#eb9a5b", "#8c6bb1", "#4d9078")

@@ -8,21 +8,13 @@ import streamlit as st
 from dashboard import charts, text
 from dashboard.app_pages.picture_against_words import charts as figures
 from dashboard.app_pages.picture_against_words import queries
-from dashboard.metrics import between, metric
+from dashboard.metrics import between, metric, ordered
 from dashboard.reports import Report
 from dashboard.store import records
 from dashboard.tiles import interval_line, tile
 
 MODELS = {"aligned": "Aligned space", "cca": "Linear alignment (CCA)", "chance": "Chance"}
-DIRECTIONS = {"text_to_image": "Sentence to picture", "image_to_text": "Picture to sentence", "pairs": "Pairs"}
-DATASETS = {"photos": "photos", "covers": "covers"}
-# What the report calls the captions' figures; their difference is of nouns.
-CAPTIONS = {
-    "bleu4": "bleu4",
-    "nouns_in_title": "nouns_in_title",
-    "nouns_in_other_title": "nouns_in_other_title",
-    "difference": "nouns_difference",
-}
+DIRECTIONS = {"text_to_image": "sentence to picture", "image_to_text": "picture to sentence", "pairs": "pairs"}
 
 
 def section(report: Report) -> None:
@@ -36,8 +28,8 @@ def section(report: Report) -> None:
     with right:
         if report.has("captions"):
             _captions(queries.captions(report))
-        if report.has("caption_examples"):
-            _examples(queries.caption_examples(report))
+    if report.has("caption_examples"):
+        _examples(queries.caption_examples(report))
 
 
 def _matching(table: pd.DataFrame) -> None:
@@ -50,8 +42,9 @@ def _matching(table: pd.DataFrame) -> None:
     chart = figures.models(table, MODELS, "Share found, or AUC (higher is better)")
     st.plotly_chart(chart, config=charts.CONFIG, key="matching", alt="Matching of pictures and sentences by model")
     st.caption(
-        "Recall at k is how often what belongs to a sentence, or to a picture, is among the first k of all there are. "
-        f"AUC: {metric('auc').meaning} On pictures that no part of the tools was trained on; lines are 95% intervals."
+        f"Asked for: {_asked(table)}. Recall at k is how often what belongs to a sentence, or to a picture, is among "
+        f"the first k of all there are. AUC: {metric('auc').meaning} On pictures that no part of the tools was trained "
+        "on; lines are 95% intervals."
     )
     with st.expander("As a table"):
         cells = table.assign(cell=[_cell(row) for row in records(table)], model=table["model"].map(MODELS))
@@ -66,13 +59,21 @@ def _matching(table: pd.DataFrame) -> None:
         st.caption("Brackets hold 95% intervals; n are the sentences, pictures or pairs that were asked for.")
 
 
-def _name(row: dict[str, object]) -> str:
-    dataset = DATASETS.get(str(row["dataset"]), str(row["dataset"]))
-    direction = DIRECTIONS.get(str(row["direction"]), str(row["direction"]))
-    return f"{direction}, {metric(str(row['metric'])).label} ({dataset}, n = {row['n']:,})"
+def _asked(table: pd.DataFrame) -> str:
+    """How many were asked for, each way."""
+    rows = records(table.drop_duplicates(["dataset", "direction", "n"]))
+    return text.markdown(", ".join(f"{_way(row)} {row['n']:,}" for row in rows))
 
 
-def _cell(row: dict[str, float]) -> str:
+def _name(row: dict[str, Any]) -> str:
+    return f"{_way(row)}, {metric(row['metric']).label}"
+
+
+def _way(row: dict[str, Any]) -> str:
+    return f"{str(row['dataset']).capitalize()}: {DIRECTIONS.get(row['direction'], row['direction'])}"
+
+
+def _cell(row: dict[str, Any]) -> str:
     return f"{row['value']:.3f} [{between(row['low'], row['high']) or 'no interval'}]"
 
 
@@ -81,25 +82,22 @@ def _captions(table: pd.DataFrame) -> None:
     if table.empty:
         st.caption("The report's captions.parquet has no rows.")
         return
+    order = ordered(table["metric"].tolist())
     with st.container(horizontal=True):
-        for row in sorted(
-            records(table), key=lambda row: list(CAPTIONS).index(row["metric"]) if row["metric"] in CAPTIONS else 9
-        ):
-            what = metric(CAPTIONS.get(row["metric"], row["metric"]))
-            style = "+.3f" if row["metric"] == "difference" else ".3f"
-            dataset = text.markdown(DATASETS.get(row["dataset"], row["dataset"]))
-            lines = [interval_line(row["low"], row["high"], style), f"of {int(row['n']):,} {dataset}"]
-            tile(what, f"{row['value']:{style}}", lines)
+        for row in sorted(records(table), key=lambda row: order.index(row["metric"])):
+            style = "+.3f" if row["metric"] == "nouns_difference" else ".3f"
+            lines = [interval_line(row["low"], row["high"], style)]
+            lines.append(f"of {int(row['n']):,} {text.markdown(row['dataset'])}")
+            tile(metric(row["metric"]), f"{row['value']:{style}}", lines)
 
 
 def _examples(table: pd.DataFrame) -> None:
     if table.empty:
         return
     st.markdown("**Examples of captions**")
-    shown = table.assign(dataset=table["dataset"].map(DATASETS).fillna(table["dataset"]))
     titles: dict[str, Any] = {
         "name": st.column_config.TextColumn("Picture", pinned=True),
         "caption": st.column_config.TextColumn("What the captioner says"),
         "dataset": "Of",
     }
-    st.dataframe(shown[list(titles)], hide_index=True, height=240, key="caption-examples", column_config=titles)
+    st.dataframe(table[list(titles)], hide_index=True, key="caption-examples", column_config=titles)
