@@ -42,7 +42,7 @@ def plain_score(net: CaptionDecoder, grid: torch.Tensor, pieces: list[int]) -> f
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_search_scores_what_it_says_and_does_no_worse_than_greed(seed: int) -> None:
+def test_the_search_scores_what_it_says(seed: int) -> None:
     net, grid = decoder(seed), torch.randn(4, 9, 6)
     for place, (pieces, score) in enumerate(beam_search(net, grid, beams=3, penalty=1.0)):
         assert not {PAD, START, END, UNKNOWN} & set(pieces) and len(pieces) <= SMALL.length
@@ -50,11 +50,6 @@ def test_the_search_scores_what_it_says_and_does_no_worse_than_greed(seed: int) 
         assert len(pairs) == len(set(pairs))
         if len(pieces) < SMALL.length:
             assert score == pytest.approx(plain_score(net, grid[place], pieces) / (len(pieces) + 1), abs=1e-4)
-    greedy = beam_search(net, grid, beams=1, penalty=1.0)
-    assert all(
-        wide[1] >= narrow[1] - 1e-6
-        for wide, narrow in zip(beam_search(net, grid, beams=8, penalty=1.0), greedy, strict=True)
-    )
 
 
 def test_a_caption_does_not_depend_on_its_neighbours() -> None:

@@ -99,11 +99,14 @@ def test_every_recipe_loads_under_its_files_name(name: str) -> None:
     assert recipe.config["members"]
 
 
+EMBEDDED = ("lite0", "lite2", "minilm", "aligned-image", "aligned-text")
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_embedded_encoders_are_one_word_away(name: str) -> None:
     recipe = chosen(name, "embedded")
     assert set(recipe.encoders) == set(load_recipe(name).encoders)
-    assert all(spec.partition(":")[0] in ("lite0", "lite2", "minilm") for spec in recipe.encoders.values())
+    assert all(spec.partition(":")[0] in EMBEDDED for spec in recipe.encoders.values())
     assert recipe.name == (f"{name}_embedded" if load_recipe(name).embedded else name)
 
 

@@ -93,8 +93,9 @@ def controls_of(posts: pd.DataFrame, metadata: pd.DataFrame) -> Numbers:
 
 def _residuals(values: Numbers, controls: Numbers, weights: Numbers | None = None) -> Numbers:
     """What is left of values (n, m) once a line through the controls (n, k) is taken away."""
-    root = np.ones(len(values)) if weights is None else np.sqrt(weights)
-    fitted = np.linalg.lstsq(controls * root[:, None], values * root[:, None], rcond=None)[0]
+    weighed = controls.T if weights is None else controls.T * weights
+    # The normal equations: every resample fits anew, and a decomposition of all posts each time would take minutes.
+    fitted = np.linalg.pinv(weighed @ controls, hermitian=True) @ (weighed @ values)
     left: Numbers = values - controls @ fitted
     return left
 
