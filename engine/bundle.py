@@ -27,7 +27,8 @@ MOST_BYTES = 20_000_000
 Name = Annotated[str, StringConstraints(pattern=r"^[\w][\w .+-]{0,99}$")]
 Side = Literal["image", "text"]
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-# Of a signal among the training posts of one level: 5, 25, 50, 75 and 95 % of them lie below.
+# Of a signal among the posts of one level, those left out that the signal learned from: what 5, 25, 50, 75 and 95 % of
+# them lie below.
 Quantiles = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
 
 

@@ -1,4 +1,4 @@
-"""The card "Picture and words": what was seen in a draft, in sentences, and where it lies among the training posts.
+"""The card "Picture and words": what was seen in a draft, in sentences, and where it lies among the dataset's posts.
 
 It says what is usual, never what is good: these are associations, and the verdict stands above it.
 """
@@ -45,7 +45,7 @@ class Seen:
     crowd: str
 
     def word(self, little: str, usual: str, much: str) -> str:
-        """Which of three words fits where this lies among the training posts."""
+        """Which of three words fits where this lies among the dataset's posts."""
         if self.below is None:
             return ""
         return little if self.below <= LITTLE else much if self.below >= MUCH else usual
@@ -67,7 +67,7 @@ def _caption(seen: Seen) -> str:
         seen.word("speaks of something else", "is about as close to that as usual", "says something similar")
         or f"is close to that by {seen.value:.2f}, where 1 is the same"
     )
-    return f"The picture seems to show: {' '.join(seen.signal.detail)}. The title {how}."
+    return f"A small captioner, which often errs on covers, sees: {' '.join(seen.signal.detail)}. The title {how}."
 
 
 def _wording(seen: Seen) -> str:

@@ -1,4 +1,4 @@
-"""Where a draft's signal lies among the training posts of each level: five thin distributions with one mark across."""
+"""Where a draft's signal lies among the dataset's posts of each level: five thin distributions with one mark across."""
 
 from collections.abc import Callable, Sequence
 from html import escape

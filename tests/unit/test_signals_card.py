@@ -58,12 +58,15 @@ def test_a_sentence_says_what_is_usual(name: str, value: float, words: str) -> N
     assert sentence(Signal(name, value), TRENDING) == words
 
 
+SEEN = "A small captioner, which often errs on covers, sees: a man with a guitar."
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (0.5, "The picture seems to show: a man with a guitar. The title says something similar."),
-        (0.2, "The picture seems to show: a man with a guitar. The title is about as close to that as usual."),
-        (-0.2, "The picture seems to show: a man with a guitar. The title speaks of something else."),
+        (0.5, f"{SEEN} The title says something similar."),
+        (0.2, f"{SEEN} The title is about as close to that as usual."),
+        (-0.2, f"{SEEN} The title speaks of something else."),
     ],
 )
 def test_the_caption_is_told(value: float, words: str) -> None:

@@ -66,6 +66,8 @@ def signals_of(matrix: FeatureMatrix) -> pd.DataFrame:
     signals = pd.DataFrame(values)
     # The feature says 0 where nobody is to be seen.
     signals.loc[signals["faces"] == 0, "smile"] = np.nan
+    # The alignment learned from these very pairs, and matches them better than it does any other.
+    signals.loc[(matrix.workspace.posts["split"] == "train").to_numpy(), "similarity"] = np.nan
     return signals
 
 
@@ -138,7 +140,7 @@ class Study:
         self.level, self.interval = posts["level"].to_numpy(), intervals_of(self.popularity)
         self.controls = controls_of(posts, metadata)
         self.removed = reasons(posts["title"], metadata, signals["log_perplexity"].to_numpy(), train)
-        self.train, self.post_ids, self.cuts = train, posts["post_id"], workspace.cuts
+        self.post_ids, self.cuts = posts["post_id"], workspace.cuts
 
     @property
     def table(self) -> pd.DataFrame:
@@ -225,11 +227,11 @@ class Study:
         return pd.DataFrame(rows)
 
     def typical(self) -> dict[str, tuple[tuple[float, ...], ...]]:
-        """Quantiles of each signal among the training posts of each level, for the page."""
+        """Quantiles of each signal among the posts of each level, for the page: those it did not learn from."""
         found = {}
         for signal in COLUMNS:
             values = self.signals[signal].to_numpy()
-            own = [values[self.train & (self.level == level) & ~np.isnan(values)] for level in range(5)]
+            own = [values[(self.level == level) & ~np.isnan(values)] for level in range(5)]
             if all(len(part) for part in own):
                 found[signal] = tuple(tuple(np.quantile(part, QUANTILES).tolist()) for part in own)
         return found
