@@ -16,8 +16,9 @@ from tests.unit.test_evaluate import JUNK, RECIPE
 from training.data.quality import reasons
 from training.evaluation import consistency
 from training.evaluation.adapter import likeness, probes
-from training.evaluation.consistency import COLUMNS, controls_of, intervals_of, trend, verdicts
+from training.evaluation.consistency import COLUMNS, controls_of, intervals_of, trend
 from training.evaluation.report import evaluate
+from training.evaluation.verdicts import verdicts
 from training.features.matrix import FeatureMatrix
 from training.modeling.run import Run
 from training.modeling.train import train
