@@ -148,7 +148,7 @@ class Page:
     ) -> dict[str, Any]:
         """Read what picture and words of an unpublished post say to each other.
 
-        Takes what the prediction takes. Returns for each signal its value, its percentile among the training posts
+        Takes what the prediction takes. Returns for each signal its value, its percentile among the dataset's posts
         (0-1, null where that is not known), one sentence, which is the reason where the value is null, and what was
         read on the way, such as the caption. These are associations, not causes.
         """

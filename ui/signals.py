@@ -20,7 +20,7 @@ WORKING = (
     '<section class="fi-card fi-quiet" aria-busy="true"><h3>Picture and words</h3>'
     "<p>Looking at what is in them …</p></section>"
 )
-# Shares of the training posts below and above which something is said to be unusual.
+# Shares of the dataset's posts below and above which something is said to be unusual.
 LITTLE, MUCH = 0.2, 0.8
 LINES, LINE = 3, 40
 NUMBERS = ("No", "One", "Two", "Three", "Four", "Five")
@@ -37,7 +37,7 @@ LANGUAGES = {
 
 @dataclass(frozen=True)
 class Seen:
-    """A signal that has a value, with the share of the training posts below it where the bundle knows that."""
+    """A signal that has a value, with the share of the dataset's posts below it where the bundle knows that."""
 
     signal: "Signal"
     value: float

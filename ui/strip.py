@@ -16,7 +16,7 @@ Rows = Sequence[Sequence[float]]
 
 
 def share_below(value: float, rows: Rows, prior: Sequence[float]) -> float:
-    """Share of all training posts below a value, 0.05..0.95, from the quantiles of each level; of equals, half."""
+    """Share of all posts below a value, 0.05..0.95, from the quantiles of each level; of equals, half."""
 
     def below(row: Sequence[float]) -> float:
         up, down = np.interp(value, row, SHARES), np.interp(-value, [-edge for edge in reversed(row)], SHARES)

@@ -11,7 +11,8 @@ class Signal(NamedTuple):
 SIGNALS = {
     "similarity": Signal(
         "Similarity of picture and title",
-        "Cosine of picture and title in the aligned space: higher where both say the same thing.",
+        "Cosine of picture and title in the aligned space: higher where both say the same thing. Posts that the "
+        "alignment learned from are left out.",
     ),
     "caption_consistency": Signal(
         "Similarity of title and caption",
