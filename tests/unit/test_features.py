@@ -22,6 +22,7 @@ from engine.captioners import load_captioner
 from engine.encoders import load_encoder
 from engine.errors import DataError, PostError
 from engine.features import default_names, find_kind, kinds, make_features
+from engine.features.adapted import Adapted, Adapter
 from engine.features.base import PLAIN, Feature, Features, FeatureSettings, FittedFeature, code_hash
 from engine.features.encoder_tokens import EncoderTokens
 from engine.features.encoder_vector import EncoderVector
@@ -68,7 +69,7 @@ TITLES = (
 PLACES = (0, 1, 2, 5, 8, 13, 21)
 # By kind and version: an encoder's numbers at those places; else a sum over all columns for every probe post.
 PINNED: dict[tuple[str, int], Any] = {
-    ("adapted", 1): [1.97882, 14.8525, 6.05803, -11.7541, 20.7152, -5.15478, -2.85618],
+    ("adapted", 1): [2.757968, 15.600225, 6.481185, -12.20961, 20.659087, -3.601587, -1.289184],
     ("author", 1): [2.54478, -87.5678, -97.761, 703.126, 9602.93, 99503.8, np.nan],
     ("caption_consistency", 1): [-0.678641, -0.663744, -0.446942, -0.506447, -0.491929, np.nan, np.nan],
     ("category", 1): [1.0, 0.540302, 0.0, 1.0, 0.540302, 0.0, np.nan],
@@ -121,10 +122,21 @@ def context(number: int) -> dict[str, Any]:
 
 def probed(feature: Feature) -> np.ndarray:
     """The numbers that are pinned of a feature."""
+    if isinstance(feature, Adapted):
+        # Training amplifies what processors round differently, so the adapters are those that training starts from.
+        feature = untrained(feature)
     values = values_of([feature], probe_posts())[feature.name]
     if isinstance(feature, EncoderVector):
         return values.reshape(len(values), -1)[:2, PLACES]
     return values @ np.cos(np.arange(values.shape[1]))
+
+
+def untrained(feature: Adapted) -> Adapted:
+    image, text = feature.upstream
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        adapter = Adapter(len(image.columns), len(text.columns), feature.ratio).eval().requires_grad_(False)
+    return Adapted(feature.name, image, text, feature.ratio, adapter)
 
 
 def training_posts(count: int = 40) -> tuple[list[Post], np.ndarray]:
@@ -300,9 +312,7 @@ def test_the_precision_changes_what_is_stored_and_not_what_it_is(in_float32: Non
 def test_values_are_those_that_this_version_had(kind: str, made: dict[str, Feature]) -> None:
     feature = made[NAMES[kind]]
     why = f"{kind} gives other values: raise its version, and pin them here"
-    # Of a network that was trained here, rounding makes more.
-    near = 0.02 if kind == "adapted" else 1e-3
-    np.testing.assert_allclose(probed(feature), PINNED[kind, feature.version], atol=near, rtol=1e-4, err_msg=why)
+    np.testing.assert_allclose(probed(feature), PINNED[kind, feature.version], atol=2e-3, rtol=1e-4, err_msg=why)
 
 
 def test_every_statistic_is_pinned(made: dict[str, Feature]) -> None:
