@@ -1,7 +1,7 @@
 """Fusion networks: token-level picture and text features → five level logits and a score, for each view of a post.
 
-Every network has its own head for `text`, `image` and `both`, so a post with one side missing is answered by a head
-trained for that, and neither side can hide behind the other.
+Every network of two sides has its own head for `text`, `image` and `both`, so a post with one side missing is answered
+by a head trained for that, and neither side can hide behind the other. One of a single side has its head alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,12 @@ from engine.scoring import LEVELS
 
 FusionKind = Literal["concat", "cross_attention", "gated"]
 FUSIONS: tuple[FusionKind, ...] = ("concat", "cross_attention", "gated")
+HEADS: tuple[View, ...] = ("image", "text", "both")
 
 
 @dataclass(frozen=True)
 class FusionConfig:
-    """Shape of a fusion network; saved beside its weights."""
+    """Shape of a fusion network; saved beside its weights. A side whose dimension is 0 is not there."""
 
     image_dim: int
     text_dim: int
@@ -30,6 +31,12 @@ class FusionConfig:
     width: int = 192
     heads: int = 4
     dropout: float = 0.2
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The views that have a head."""
+        sides = {"image": self.image_dim > 0, "text": self.text_dim > 0}
+        return tuple(view for view in VIEWS if all(sides.values() if view == "both" else [sides[view]]))
 
 
 @dataclass(frozen=True)
@@ -151,31 +158,35 @@ MIXERS: Mapping[FusionKind, type[nn.Module]] = {
 
 
 class FusionNetwork(nn.Module):
-    """Two projections, one mixer, three heads."""
+    """A projection for each side, a mixer where there are two, a head for each view."""
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__()
         self.config = config
-        self.image_projection = Projection(config.image_dim, config.width, config.dropout)
-        self.text_projection = Projection(config.text_dim, config.width, config.dropout)
-        self.image_pool = AttentionPool(config.width)
-        self.text_pool = AttentionPool(config.width)
-        self.mixer = MIXERS[config.kind](config)
-        outputs: int = self.mixer.outputs  # type: ignore[assignment]
-        self.heads = nn.ModuleDict(
-            {
-                "image": Head(2 * config.width, config.width, config.dropout),
-                "text": Head(2 * config.width, config.width, config.dropout),
-                "both": Head(outputs, config.width, config.dropout),
-            }
-        )
+        inputs = dict.fromkeys(config.views, 2 * config.width)
+        if "image" in inputs:
+            self.image_projection = Projection(config.image_dim, config.width, config.dropout)
+        if "text" in inputs:
+            self.text_projection = Projection(config.text_dim, config.width, config.dropout)
+        if "image" in inputs:
+            self.image_pool = AttentionPool(config.width)
+        if "text" in inputs:
+            self.text_pool = AttentionPool(config.width)
+        if "both" in inputs:
+            self.mixer = MIXERS[config.kind](config)
+            inputs["both"] = self.mixer.outputs  # type: ignore[assignment]
+        # In the order in which first weights have always been drawn.
+        heads: dict[str, nn.Module] = {
+            view: Head(inputs[view], config.width, config.dropout) for view in HEADS if view in inputs
+        }
+        self.heads = nn.ModuleDict(heads)
 
     def forward(
         self, image: Tokens | None, text: Tokens | None, views: Sequence[View] = VIEWS
     ) -> dict[View, HeadOutput]:
         """Outputs of the heads of `views` whose sides are there, from the encoders' tokens."""
-        image = self.image_projection(image) if image is not None else None
-        text = self.text_projection(text) if text is not None else None
+        image = self.image_projection(image) if image is not None and "image" in self.heads else None
+        text = self.text_projection(text) if text is not None and "text" in self.heads else None
         outputs: dict[View, HeadOutput] = {}
         image_pooled = self.image_pool(image) if image is not None else None
         text_pooled = self.text_pool(text) if text is not None else None
@@ -195,5 +206,6 @@ def soft_levels(levels: torch.Tensor, sharpness: float = 1.5) -> torch.Tensor:
 
 
 def level_loss(logits: torch.Tensor, levels: torch.Tensor, *, ordinal: bool = True) -> torch.Tensor:
-    """Cross-entropy of level logits (n, 5) with levels (n,): against soft ordinal targets, or plain."""
-    return functional.cross_entropy(logits, soft_levels(levels) if ordinal else levels)
+    """Cross-entropy of level logits (n, 5) with levels (n,), against soft ordinal targets or plain, or with their
+    shares (n, 5)."""
+    return functional.cross_entropy(logits, soft_levels(levels) if ordinal and levels.ndim == 1 else levels)

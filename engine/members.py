@@ -143,18 +143,27 @@ class CatBoostMember:
 
 
 class NetworkMember:
-    """A fusion network over the tokens of a picture encoder and a text encoder, named by their features."""
+    """A fusion network over the tokens of a picture encoder and a text encoder, named by their features.
+
+    One of a single side, whose other name is None, gives posts with both sides the answer to its own.
+    """
 
     kind: ClassVar[str] = "network"
 
-    def __init__(self, name: str, network: FusionNetwork, image: str, text: str) -> None:
+    def __init__(self, name: str, network: FusionNetwork, image: str | None, text: str | None) -> None:
         self.name = name
         self.network = network.eval().requires_grad_(False)
         self.image, self.text = image, text
 
     @property
     def reads(self) -> dict[View, tuple[str, ...]]:
-        return {"both": (self.image, self.text), "text": (self.text,), "image": (self.image,)}
+        both = tuple(name for name in (self.image, self.text) if name is not None)
+        alone: dict[View, str | None] = {"text": self.text, "image": self.image}
+        return {"both": both, **{view: (name,) for view, name in alone.items() if name is not None}}
+
+    def head(self, view: View) -> View:
+        """The view whose head answers a view in `reads`."""
+        return view if view in self.network.heads else self.network.config.views[0]
 
     @property
     def device(self) -> torch.device:
@@ -162,9 +171,12 @@ class NetworkMember:
 
     @torch.inference_mode()
     def predict(self, view: View, features: Mapping[str, Values]) -> MemberOutput:
-        image = to_tokens(features[self.image], self.device) if view != "text" else None
-        text = to_tokens(features[self.text], self.device) if view != "image" else None
-        output = self.network(image, text, views=(view,))[view]
+        image, text = (
+            to_tokens(features[name], self.device) if name in self.reads[view] else None
+            for name in (self.image, self.text)
+        )
+        head = self.head(view)
+        output = self.network(image, text, views=(head,))[head]
         return MemberOutput(output.logits.softmax(-1).double().cpu().numpy(), output.score.double().cpu().numpy())
 
     def save(self, folder: Path) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def extract(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "r
         print(extraction)
 
 
-def train(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
+def train(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", fold: int | None = None) -> None:
     """Fit a recipe's members, blend and calibrate them, and write the bundle. A killed run goes on.
 
     Args:
@@ -77,8 +77,23 @@ def train(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "rec
         work: A split work folder.
         encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
             encoders may follow, as in embedded:frozen.
+        fold: Of a recipe with folds, fit this one alone, beside processes that fit others.
     """
     from training.modeling.train import train as run
+    from training.recipes import chosen
+
+    print(f"{'bundle' if fold is None else 'fold'}: {run(work, chosen(recipe, encoders), fold)}")
+
+
+def refit(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
+    """Fit the members of a recipe with folds once more, on all posts: what ships. Blend and figures stay.
+
+    Args:
+        recipe: Name of a module in training/recipes.
+        work: The work folder it was trained in.
+        encoders: As it was trained.
+    """
+    from training.modeling.train import refit as run
     from training.recipes import chosen
 
     print(f"bundle: {run(work, chosen(recipe, encoders))}")
@@ -253,7 +268,7 @@ def figures(report: Path = Path("models/youtube/report"), readme: Path = Path("R
 STEPS = {
     step.__name__: step
     for step in (
-        *(prepare, split, extract, train, evaluate, crossvalidate, ablate, explain, compare),
+        *(prepare, split, extract, train, refit, evaluate, crossvalidate, ablate, explain, compare),
         *(align, caption, consistency, ship, figures),
     )
 }

@@ -36,8 +36,9 @@ class EmbeddedText:
 class DifferentiableNetworks:
     """Expected level of the network members, pooled log-linearly with their weights and the view's temperature.
 
-    Members share their encoders: those of the first are used, and all must name the same. A side that the post lacks
-    is given as None. Raises FirstImpressionsError when no member has gradients.
+    Members share the encoder of a side: that of the first which has the side is used, and all must name the same;
+    it is None where no member sees that side. A side that the post lacks is given as None. Raises
+    FirstImpressionsError when no member has gradients.
     """
 
     def __init__(self, predictor: "Predictor") -> None:
@@ -45,12 +46,19 @@ class DifferentiableNetworks:
         self._networks = [member for member in predictor.members if isinstance(member, NetworkMember)]
         if not self._networks:
             raise FirstImpressionsError("No member of this model has gradients; ask for Owen values.")
-        features = predictor.extractor.features
-        image, text = features[self._networks[0].image], features[self._networks[0].text]
-        assert isinstance(image, EncoderTokens) and isinstance(text, EncoderTokens)
-        self._fields = text.text_fields
-        self.image_encoder: Any = image.encoder
-        self.text_encoder: Any = text.encoder
+        image, text = (
+            next((self._tokens(predictor, name) for name in names if name is not None), None)
+            for names in zip(*((member.image, member.text) for member in self._networks), strict=True)
+        )
+        self._fields = text.text_fields if text else ()
+        self.image_encoder: Any = image.encoder if image else None
+        self.text_encoder: Any = text.encoder if text else None
+
+    @staticmethod
+    def _tokens(predictor: "Predictor", name: str) -> EncoderTokens:
+        feature = predictor.extractor.features[name]
+        assert isinstance(feature, EncoderTokens)
+        return feature
 
     def pixels(self, image: Image.Image) -> torch.Tensor:
         """The picture as the encoder's input, (1, 3, h, w), float32."""
@@ -92,15 +100,18 @@ class DifferentiableNetworks:
             text = self.text_encoder.forward({"inputs_embeds": embeddings, "attention_mask": mask})[1]
         view: View = "both" if image and text else "text" if text else "image"
         fit = self._bundle.views[view]
+        answering = [member for member in self._networks if view in member.reads]
+        weights = [fit.probability_weights.get(member.name, 0.0) for member in answering]
+        # A blend in which networks have no say still has a gradient to look at: their own, at full weight.
+        weights = weights if any(weights) else [1.0] * len(answering)
         logs = torch.stack(
             [
-                fit.probability_weights.get(member.name, 0.0)
-                * member.network(_float(image), _float(text), views=(view,))[view].logits.log_softmax(-1)
-                for member in self._networks
+                weight * member.network(_float(image), _float(text), views=(head,))[head].logits.log_softmax(-1)
+                for member, weight in zip(answering, weights, strict=True)
+                for head in (member.head(view),)
             ]
         ).sum(0)
-        # A blend in which networks have no say still has a gradient to look at: their own, at full weight.
-        total = sum(fit.probability_weights.get(member.name, 0.0) for member in self._networks) or 1.0
+        total = sum(weights)
         probabilities = (logs / total / fit.temperature["value"]).softmax(-1)
         expected: torch.Tensor = probabilities @ torch.arange(
             probabilities.shape[-1], dtype=probabilities.dtype, device=logs.device

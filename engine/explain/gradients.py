@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from captum.attr import IntegratedGradients
 
-from engine.errors import PostError
+from engine.errors import FirstImpressionsError, PostError
 from engine.explain import regions
 from engine.explain.base import TARGET, Explanation
 from engine.explain.differentiable import DifferentiableNetworks
@@ -22,6 +22,7 @@ METHOD = "Integrated Gradients"
 PICTURE_NOTE = "The picture fades in from its average colour."
 WORDS_NOTE = "Words fade in from the embedding of a neutral token."
 MEMBERS_NOTE = "Only members with gradients are explained: trees have none, so their votes are left out."
+NOTHING_SEEN = "No member with gradients sees what this post has; ask for Owen values."
 # On the shipped model as complete as twice the steps, and then faster than Owen values.
 STEPS = 32
 # Each keeps about 55 MB for its gradients, and more of them together save a tenth of the time at most on a CPU.
@@ -62,20 +63,24 @@ def explain(
 
     The gradient of the expected level is averaged at `steps` Gauss–Legendre points on the straight way from the
     baseline to the post, both sides together, `internal_batch_size` points at a time. `completeness_error` of the
-    result is the convergence delta. Raises PostError for an empty post, and
-    FirstImpressionsError when no member has gradients.
+    result is the convergence delta. A side that no network sees counts for nothing. Raises PostError for an empty post,
+    and FirstImpressionsError when no member has gradients for what the post has.
     """
     started = time.perf_counter()
     model = DifferentiableNetworks(predictor)
     has_text = bool(post.text(predictor.bundle.text_fields))
     if not post.has_image and not has_text:
         raise PostError("There is nothing to explain: give the post a picture or a title.")
+    has_text = has_text and model.text_encoder is not None
+    seen = post.image if model.image_encoder is not None else None
+    if seen is None and not has_text:
+        raise FirstImpressionsError(NOTHING_SEEN)
     inputs: list[torch.Tensor] = []
     baselines: list[torch.Tensor] = []
     notes: list[str] = []
-    if post.image is not None:
-        inputs.append(model.pixels(post.image))
-        baselines.append(model.pixels(regions.baseline_picture(post.image)))
+    if seen is not None:
+        inputs.append(model.pixels(seen))
+        baselines.append(model.pixels(regions.baseline_picture(seen)))
         notes.append(PICTURE_NOTE)
     text = model.embeddings(post) if has_text else None
     if text is not None:
@@ -88,7 +93,7 @@ def explain(
 
     def forward(*parts: torch.Tensor) -> torch.Tensor:
         embeddings, mask = parts[-2:] if text is not None else (None, None)
-        return model(parts[0] if post.has_image else None, embeddings, mask)
+        return model(parts[0] if seen is not None else None, embeddings, mask)
 
     with torch.enable_grad():
         attributions = IntegratedGradients(forward).attribute(
@@ -102,9 +107,9 @@ def explain(
         nothing, everything = (float(forward(*tensors, *extra)) for tensors in (baselines, inputs))
 
     heat = labels = region_values = None
-    if post.image is not None:
+    if seen is not None:
         heat = attributions[0][0].sum(dim=0).detach().double().cpu().numpy()
-        labels = regions.find_regions(regions.shrink(post.image), segments)
+        labels = regions.find_regions(regions.shrink(seen), segments)
         region_values = np.zeros(int(labels.max()) + 1)
         np.add.at(region_values, regions.fit_labels(labels, *heat.shape), heat)
     title_values: tuple[tuple[str, float], ...] = ((post.title, 0.0),) if post.title else ()
@@ -128,7 +133,7 @@ def explain(
         segments=labels,
         segment_values=region_values,
         pixel_values=heat,
-        image_passes=steps + 2 if post.has_image else 0,
+        image_passes=steps + 2 if seen is not None else 0,
         text_passes=steps + 2 if text is not None else 0,
         evaluations=steps + 2,
         seconds=time.perf_counter() - started,

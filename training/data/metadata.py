@@ -5,6 +5,7 @@ near-duplicates differ in few bits), hash of the decoded pixels. Titles: languag
 """
 
 import base64
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,10 @@ class PictureMetadata:
     thumbhash: str
     phash: str
     pixel_hash: str
+
+
+# From the pictures of a batch to their metadata, in order, or the sentence saying why one cannot be used.
+Decoder = Callable[[list[bytes | str]], Iterable[PictureMetadata | str]]
 
 
 def picture_metadata(image: Image.Image) -> PictureMetadata:

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -25,15 +25,14 @@ from tqdm import tqdm
 from engine.errors import DataError
 from engine.files import replacing
 from training.data.cleaning import clean
-from training.data.metadata import METADATA_SCHEMA, PictureMetadata, title_metadata, try_picture
+from training.data.further import take_pictures
+from training.data.metadata import METADATA_SCHEMA, Decoder, title_metadata, try_picture
 from training.data.sources import load_dataset
 from training.data.sources.base import Dataset
 from training.tables import CLEANING_SCHEMA, COUNTS, TableWriter, alone, posts_schema, writing_table
 
 INFO = "dataset.json"
 TEXT_ONLY = " (text-only post)"
-
-Decoder = Callable[[list[bytes | str]], Iterable[PictureMetadata | str]]
 
 
 class Tally:
@@ -93,6 +92,7 @@ def prepare(
         text_table = stack.enter_context(writing_table(work / "texts.parquet", posts_schema("bytes")))
         for raw in dataset.read_texts(source):
             _take_texts(raw, posts.post_ids, texts, text_table)
+        pictures = take_pictures(dataset, source, work, decode, posts.post_ids, limit, stack)
         rows = [*posts.dropped, *((post_id, reason + TEXT_ONLY, detail) for post_id, reason, detail in texts.dropped)]
         cleaning = stack.enter_context(writing_table(work / "cleaning.parquet", CLEANING_SCHEMA))
         cleaning.append(pd.DataFrame(rows, columns=CLEANING_SCHEMA.names))
@@ -110,6 +110,7 @@ def prepare(
             "absent_counts": [name for name in COUNTS if name not in posts.counts | texts.counts],
             "posts": posts.summary(),
             "texts": texts.summary(),
+            "pictures": pictures,
             "seconds": round(time.perf_counter() - started, 1),
         }
         info_file.write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -211,5 +212,8 @@ def _report(dataset: Dataset, source: Path, work: Path, posts: Tally, texts: Tal
         if tally.read:
             line = f"  {name}: read {tally.read:,}, wrote {len(tally.post_ids):,}, dropped {len(tally.dropped):,}"
             print(f"{line} ({_reasons(tally)})" if tally.dropped else line)
+    if found := info["pictures"]:
+        dropped = ", ".join(f"{reason} {count:,}" for reason, count in found["dropped"].items()) or "none"
+        print(f"  further pictures: read {found['read']:,}, wrote {found['written']:,}, dropped {dropped}")
     if info["absent_counts"]:
         print(f"  counts never given: {', '.join(info['absent_counts'])}")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -55,13 +55,15 @@ class Workspace:
     variants, whose natural log is the log popularity (a post without reactions has a log of 0). A dataset that
     publishes a popularity in the place of counts has that for an engagement score (`is_published`). `assignment`,
     post_id → split, takes the place of the protocol's split; posts that it leaves out are of no split and nothing reads
-    them.
+    them. Cuts, targets and all else that labels are made with come from the posts of the splits in `learned`: of
+    validation too where models are refitted on it (`training.modeling.cross_fitting`).
     """
 
     folder: Path
     protocol: Protocol = "grouped"
     target: Target = "score"
     assignment: pd.Series | None = field(default=None, repr=False, compare=False)
+    learned: tuple[str, ...] = ("train",)
 
     def _need(self, name: str, step: str) -> Path:
         path = self.folder / name
@@ -112,7 +114,7 @@ class Workspace:
     def popularity_weights(self) -> dict[str, float]:
         """Weights of the popularity score, of the training posts with a picture under this protocol."""
         table = self._rows("posts.parquet")
-        return fit_popularity_weights(_counts(table[table["split"] == "train"]))
+        return fit_popularity_weights(_counts(table[table["split"].isin(self.learned)]))
 
     @property
     def score_formula(self) -> str:
@@ -136,7 +138,7 @@ class Workspace:
     def posts(self) -> pd.DataFrame:
         """Pictured posts without the pictures, in file order, with score, level, target, split and group_number."""
         table = self._scored(self._rows("posts.parquet"))
-        train_scores = table.loc[table["split"] == "train", "score"]
+        train_scores = table.loc[table["split"].isin(self.learned), "score"]
         table["level"] = to_level(table["score"], self.cuts_of(train_scores))
         table["log_score"] = log_score(table["score"])
         table["target"] = normal_scores(table["score"], train_scores)
@@ -148,8 +150,17 @@ class Workspace:
 
     @property
     def cuts(self) -> npt.NDArray[np.float64]:
-        """The four level cuts: percentiles of the training scores under this protocol."""
-        return fit_cuts(self.posts.loc[self.posts["split"] == "train", "score"])
+        """The four level cuts: percentiles of the scores that levels are learned from under this protocol."""
+        return fit_cuts(self.posts["score"].to_numpy()[self.learned_rows])
+
+    @property
+    def learned_rows(self) -> npt.NDArray[np.int64]:
+        """Row numbers of the posts that cuts and targets come from."""
+        return np.flatnonzero(self.posts["split"].isin(self.learned).to_numpy())
+
+    def parted(self, assignment: pd.Series) -> "Workspace":
+        """The same posts under another assignment, with labels made of its training part alone."""
+        return replace(self, assignment=assignment, learned=("train",))
 
     def rows(self, split: str) -> npt.NDArray[np.int64]:
         """Row numbers of `posts` in one split."""

@@ -34,7 +34,10 @@ def _constant(probabilities: npt.ArrayLike, count: int) -> MemberOutput:
 
 
 class Baselines:
-    """Baselines, controls and the leak run of one work folder; `matrix` gives their features."""
+    """Baselines, controls and the leak run of one work folder; `matrix` gives their features.
+
+    There may be no validation posts: then nothing is said of them.
+    """
 
     def __init__(self, matrix: FeatureMatrix) -> None:
         self.matrix = matrix
@@ -90,7 +93,10 @@ class Baselines:
         groups = self.posts["group_number"].to_numpy()[train]
         models = fit_trees(QUICK, table[train], level, target, groups)
         member = CatBoostMember(name, {view: ("table",)}, {view: models})
-        outputs = [member.predict(view, {"table": table[self.rows[split]]}) for split in ("validation", "test")]
+        outputs = [
+            member.predict(view, {"table": table[rows]}) if len(rows) else _constant(prior_of(self.workspace), 0)
+            for rows in (self.rows["validation"], self.rows["test"])
+        ]
         return Candidate(name, kind, view, outputs[0], outputs[1])
 
     def _ngrams(self) -> Candidate:

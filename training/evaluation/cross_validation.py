@@ -27,9 +27,9 @@ from training.features.matrix import FeatureMatrix
 from training.metrics.bootstrap import evaluate_metrics
 from training.metrics.predictions import prediction_table, truth_of
 from training.modeling.blend import fit_on_validation
+from training.modeling.fitting import fit_members
 from training.modeling.members import own_process
 from training.modeling.run import Run
-from training.modeling.train import fit_members
 from training.recipes.base import Recipe
 from training.tables import write_table
 

@@ -3,47 +3,38 @@
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import distributions
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import structlog
 import torch
-from tqdm import tqdm
 
 from engine.bundle import amend_bundle
-from engine.errors import DataError
-from engine.features.base import Features
 from engine.files import write_json
-from engine.posts import Post
-from engine.prediction import VIEWS, BatchPrediction, MemberOutput, View
+from engine.prediction import MemberOutput
 from engine.predictor import Predictor
 from training.data.workspace import Workspace
+from training.evaluation.answers import Key, answers_of, answers_out_of_fold
 from training.evaluation.baselines import Baselines
 from training.evaluation.candidates import Candidate, calibrated
 from training.evaluation.gains import differences_of, gains_of, notes_of
 from training.evaluation.guard import guard_notes, guard_table
-from training.features.extract import with_pictures
 from training.metrics.bootstrap import with_intervals
 from training.metrics.predictions import coverage, prediction_table, reliability, truth_of
+from training.modeling.cross_fitting import part_without
 from training.modeling.run import Run
 from training.recipes.base import DRIFT, Recipe
 from training.tables import write_table
 
 log = structlog.get_logger()
-# Also how many posts exchange their sides in a shuffled control.
-BATCH = 256
-PASSES = 8
 # Of report.json and the tables beside it; counted up when a reader of the former one would misread it.
 FORMAT = 2
-SHUFFLES = ("shuffled picture", "shuffled text")
 # Figures copied into the bundle, where the page and the model card find them.
 TEST_METRICS = (
     "src", "src_likes_per_view", "accuracy", "within_one_accuracy", "macro_f1", "quadratic_kappa", "classwise_ece",
@@ -51,77 +42,16 @@ TEST_METRICS = (
 )  # fmt: skip
 
 
-Key = tuple[str, View]
-
-
-def _order(count: int) -> npt.NDArray[np.int64]:
-    """The posts 0..count − 1 as they are read: every `PASSES`-th, then those behind them, and so on.
-
-    Related posts stand side by side in a file; those that exchange their sides must not be related.
-    """
-    return np.concatenate([np.arange(first, count, PASSES) for first in range(PASSES)])
-
-
-def _batches(run: Run, split: str) -> Iterator[list[Post]]:
-    """The posts of a split with their pictures, in `_order`. Raises DataError when a picture is gone."""
-    rows = run.workspace.rows(split)
-    batch: list[Post] = []
-    passes = (rows[first::PASSES].tolist() for first in range(PASSES))
-    found = chain.from_iterable(with_pictures(run.work, run.matrix.posts, some) for some in passes)
-    for row, post in tqdm(found, total=len(rows), desc=f"{split} posts", mininterval=5):
-        if isinstance(post, str):
-            post_id = run.matrix.posts[row].post_id
-            raise DataError(f"The picture of {post_id} cannot be read any more ({post}); run prepare and split again.")
-        batch.append(post)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _predicted(predictor: Predictor, posts: list[Post], seed: int) -> Iterator[tuple[Key, BatchPrediction]]:
-    """Predictions of some posts on every view, and with the pictures, or the words, of others among them."""
-    views = [view for view in VIEWS if view in predictor.bundle.views]
-    text, image = (predictor.extractor.compute(posts, side) for side in ("text", "image"))
-
-    def both(pictures: npt.NDArray[np.int64], words: npt.NDArray[np.int64]) -> Features:
-        paired = [
-            replace(posts[word], image=posts[picture].image) for picture, word in zip(pictures, words, strict=True)
-        ]
-        known = {name: values[words] for name, values in text.items()}
-        known |= {name: values[pictures] for name, values in image.items()}
-        # What both have is of neither side: it stays with the post.
-        known |= {name: values for name, values in text.items() if name in image}
-        return predictor.extractor.compute(paired, "both", known)
-
-    own = np.arange(len(posts))
-    other = np.random.default_rng(seed).permutation(own)
-    features: Mapping[View, Callable[[], Features]] = {
-        "both": lambda: both(own, own),
-        "text": lambda: text,
-        "image": lambda: image,
-    }
-    for view in views:
-        yield ("", view), predictor.predict_features(view, features[view]())
-    if "both" in views:
-        for name, orders in zip(SHUFFLES, ((other, own), (own, other)), strict=True):
-            yield (name, "both"), predictor.predict_features("both", both(*orders))
-
-
-def _joined(parts: Sequence[BatchPrediction]) -> BatchPrediction:
-    """Predictions of batches as those of all posts, in the order of the split."""
-    back = _order(sum(len(part.log_score) for part in parts)).argsort()
-    arrays = [field.name for field in fields(BatchPrediction) if field.name not in ("view", "members")]
-    whole = {name: np.concatenate([getattr(part, name) for part in parts])[back] for name in arrays}
-    members = {
-        name: MemberOutput(
-            np.concatenate([part.members[name].probabilities for part in parts])[back],
-            np.concatenate([part.members[name].score for part in parts])[back],
-        )
-        for name in parts[0].members
-    }
-    return BatchPrediction(view=parts[0].view, members=members, **whole)
+def _baselines(run: Run) -> Iterator[Candidate]:
+    """Baselines that learn from the posts that the model learns from, calibrated on validation posts out of fold."""
+    vectors = run.recipe.baseline_vectors
+    found = Baselines(run.matrix).all(vectors=vectors)
+    if not run.recipe.folds:
+        yield from found
+        return
+    for held, whole in zip(found, Baselines(part_without(run, None)).all(vectors=vectors), strict=True):
+        log.info("baseline", name=whole.name)
+        yield replace(held, test=whole.test)
 
 
 def _model_tables(predictor: Predictor, run: Run) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -129,12 +59,9 @@ def _model_tables(predictor: Predictor, run: Run) -> Iterator[tuple[str, pd.Data
     outputs: dict[Key, dict[str, MemberOutput]] = {}
     for split in ("validation", "test"):
         truth = truth_of(run.workspace, split)
-        parts: dict[Key, list[BatchPrediction]] = {}
-        for seed, posts in enumerate(_batches(run, split)):
-            for key, batch in _predicted(predictor, posts, seed):
-                parts.setdefault(key, []).append(batch)
-        for (shuffle, view), found in parts.items():
-            whole = _joined(found)
+        learned = split == "validation" and run.recipe.folds
+        answers = answers_out_of_fold(predictor, run) if learned else answers_of(predictor, run, split)
+        for (shuffle, view), whole in answers.items():
             yield (
                 ("control" if shuffle else "model"),
                 prediction_table(shuffle or predictor.bundle.name, split, whole, truth),
@@ -158,8 +85,7 @@ def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000, junk: int = 2
     run.read_test("evaluate")
     workspace, report = run.workspace, run.report
     found = list(_model_tables(predictor, run))
-    for candidate in Baselines(run.matrix).all(vectors=tuple(recipe.baseline_vectors)):
-        log.info("baseline", name=candidate.name)
+    for candidate in _baselines(run):
         found += [(candidate.kind, table) for table in calibrated(candidate, workspace).values()]
     predictions = pd.concat([table for _, table in found], ignore_index=True)
     metrics = pd.concat([_evaluated(kind, table, workspace, resamples) for kind, table in found], ignore_index=True)

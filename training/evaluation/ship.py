@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from engine.bundle import read_bundle
+from engine.bundle import Bundle, amend_bundle, read_bundle
+from engine.errors import DataError
 from engine.files import replacing_folder, write_json
 from training.modeling.alignment import SIGNALS
 from training.modeling.run import Run
@@ -13,28 +14,46 @@ from training.recipes.base import Recipe
 
 # Of a report: what benchmarks wrote, on whatever machine is shown.
 HARDWARE = "hardware.json"
+# Tables that hang on the posts, their split and parts trained apart, not on the model that ships; by what they are of.
+APART = {
+    "other recipes": ("recipes",),
+    "nested folds": ("crossvalidation",),
+    "the grid": ("grid",),
+    "ablations": ("ablations", "comparisons"),
+    "the study of picture and words": (
+        *("signals", "consistency", "trends", "removal", "verdicts"),
+        *("adapter", "embedding", "matching", "captions", "caption_examples"),
+    ),
+}
 
 
 def ship(work: Path, recipe: Recipe, target: Path, signals: Path | None = None) -> Path:
     """Put a run's bundle and report into the folder `target`, in place of what was there.
 
-    What benchmarks measured stays. Reads of the same test posts since the report, and earlier ones that the former
-    report knows, are kept in the new one. Into the folder `signals` goes what `align` and `caption` trained. Raises
-    BundleError or DataError when the run has no sound bundle or no report.
+    The bundle is the one refitted on all posts where there is one. What benchmarks measured stays, and so does what the
+    former report holds of the same posts and split and this run did not make anew (`APART`); a note says since when.
+    Reads of the same test posts since the report, and earlier ones that the former report knows, are kept in the new
+    one. Into the folder `signals` goes what `align` and `caption` trained. Raises BundleError or DataError when the run
+    has no sound bundle or no report, or its refit is of another one.
     """
     run = Run(work, recipe)
-    read_bundle(run.bundle)
+    evaluated = read_bundle(run.bundle)
     report = run.need_report()
+    former = target / "report"
     with replacing_folder(target) as staging:
-        shutil.copytree(run.bundle, staging / "bundle")
+        shutil.copytree(_whole(run, evaluated), staging / "bundle")
         shutil.copytree(report, staging / "report")
-        former = target / "report"
         if (former / HARDWARE).exists() and not (report / HARDWARE).exists():
             shutil.copy(former / HARDWARE, staging / "report")
-        path = staging / "report" / "report.json"
-        known = former / "report.json"
-        before = json.loads(known.read_text()) if known.exists() else {}
-        write_json(path, _with_reads(json.loads(path.read_text()), before, run.test_reads()))
+        new, before = (_facts(folder) for folder in (report, former))
+        if before.get("split") == new["split"] and before["data"]["fingerprint"] == new["data"]["fingerprint"]:
+            new = _with_apart(new, before, former, staging / "report")
+            kept_typical = {} if evaluated.typical else {"typical": read_bundle(target / "bundle").typical}
+        else:
+            before, kept_typical = {}, {}
+        write_json(staging / "report" / "report.json", _with_reads(new, before, run.test_reads()))
+        figures = {"test_metrics": evaluated.test_metrics, "notes": tuple(new["notes"]), "typical": evaluated.typical}
+        amend_bundle(staging / "bundle", **{**figures, **kept_typical})
     if signals is not None:
         for trained in sorted((work / SIGNALS).iterdir()):
             with replacing_folder(signals / trained.name) as staging:
@@ -42,9 +61,42 @@ def ship(work: Path, recipe: Recipe, target: Path, signals: Path | None = None) 
     return target
 
 
+def _whole(run: Run, evaluated: Bundle) -> Path:
+    """The bundle that ships: refitted on all posts, if it was, with the blend that was evaluated."""
+    if not (run.refitted / "bundle.json").exists():
+        return run.bundle
+    if read_bundle(run.refitted).views != evaluated.views:
+        raise DataError(f"{run.refitted} was refitted from another bundle; run `python -m training refit` again.")
+    return run.refitted
+
+
+def _facts(report: Path) -> dict[str, Any]:
+    path = report / "report.json"
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return facts
+
+
+def _with_apart(new: dict[str, Any], before: dict[str, Any], former: Path, report: Path) -> dict[str, Any]:
+    """Copy what the former report alone has into the new one; returns the new report.json, which says so."""
+    apart: dict[str, str] = {}
+    for what, names in APART.items():
+        own = any((report / f"{name}.parquet").exists() for name in names)
+        found = [path for name in names if (path := former / f"{name}.parquet").exists()]
+        if own or not found:
+            continue
+        for path in found:
+            shutil.copy(path, report)
+        apart[what] = before.get("apart", {}).get(what, before["created"])
+    days: dict[str, list[str]] = {}
+    for what, created in apart.items():
+        days.setdefault(created[:10], []).append(what)
+    notes = [f"Of an earlier run on the same posts and split ({day}): {', '.join(of)}." for day, of in days.items()]
+    return {**new, "apart": apart, "notes": [*new["notes"], *notes]}
+
+
 def _with_reads(new: dict[str, Any], former: dict[str, Any], since: list[dict[str, str]]) -> dict[str, Any]:
-    """The new report.json with the test reads of the former one, if both are of one split, and with those since."""
-    earlier = former["test_reads"] if new["split"] == former.get("split") else []
+    """The new report.json with the test reads of the former one of the same split, and with those since."""
+    earlier = former.get("test_reads", [])
     reads: list[dict[str, str]] = []
     for read in (*earlier, *new["test_reads"], *since):
         if read not in reads:

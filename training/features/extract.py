@@ -55,12 +55,12 @@ class Extraction:
         return "\n".join([*lines, *(f"  left out {post_id}: {reason}" for post_id, reason in self.unreadable)])
 
 
-def stored_pictures(work: Path, batch: int = 256) -> Iterator[tuple[str, bytes | None]]:
-    """(post_id, the picture's file) of every post in file order, a few at a time; None where it is missing.
+def stored_pictures(work: Path, batch: int = 256, table: str = "posts.parquet") -> Iterator[tuple[str, bytes | None]]:
+    """(post_id, the picture's file) of every row of a table in file order, a few at a time; None where it is missing.
 
-    Raises DataError when there is no posts.parquet that can be read.
+    Raises DataError when there is no such table that can be read.
     """
-    path = work / "posts.parquet"
+    path = work / table
     try:
         for rows in pq.ParquetFile(path).iter_batches(batch, columns=["post_id", "image"]):
             for post_id, image in zip(*(column.to_pylist() for column in rows.columns), strict=True):

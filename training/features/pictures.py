@@ -18,8 +18,10 @@ from training.features.extract import stored_pictures
 VERSION = 1
 
 
-def decoded_pictures(work: Path, files: Sequence[str], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Pixels (n, height, width, 3) of n pictures squashed to `size` = (height, width), mapped from the disk.
+def decoded_pictures(
+    work: Path, files: Sequence[str], size: tuple[int, int], table: str = "posts.parquet"
+) -> npt.NDArray[np.uint8]:
+    """Pixels (n, height, width, 3) of a table's n pictures squashed to `size` = (height, width), mapped from the disk.
 
     `files` (n) are the hashes of the stored pictures: the map is keyed by them. Raises DataError, naming the post, for
     a picture that cannot be read.
@@ -39,7 +41,7 @@ def decoded_pictures(work: Path, files: Sequence[str], size: tuple[int, int]) ->
                     raise DataError(f"The picture of {post_id} cannot be read any more ({error}).") from error
                 pixels[row] = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
-            decoded = threads.in_order(decode, enumerate(stored_pictures(work)))
+            decoded = threads.in_order(decode, enumerate(stored_pictures(work, table=table)))
             for _ in tqdm(decoded, total=len(files), desc="pictures", mininterval=5):
                 continue
             pixels.flush()

@@ -1,6 +1,6 @@
 """What a network trains on: decoded pictures and tokenised texts with augmentation, or frozen tokens kept in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,14 @@ from engine.features.base import Values, digest
 from engine.features.encoder_tokens import to_tokens
 from training.data.workspace import Workspace
 from training.features.matrix import FeatureMatrix
+from training.modeling.further import Further
 from training.modeling.network import Inputs, NetworkConfig, TrainingSet
 
 # Covers are kept at several sizes by the sites that show them; the smallest common one is about a third as large.
 SMALLEST = 0.3
 JUNK_TITLES = 4000
+# Batches among which rows are sorted by length: few enough that their order stays random.
+SORTED = 50
 
 Rows = npt.NDArray[np.int64]
 
@@ -53,41 +56,93 @@ def augment(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def finetuning_set(
-    matrix: FeatureMatrix, rows: Rows, image_encoder: Any, text_encoder: Any, config: NetworkConfig
+    matrix: FeatureMatrix,
+    rows: Rows,
+    image_encoder: Any,
+    text_encoder: Any,
+    config: NetworkConfig,
+    further: Further | None = None,
 ) -> TrainingSet:
-    """Some posts as the inputs of two encoders.
+    """Some posts as the inputs of two encoders, or of one where the other is None.
 
     In training a word piece is hidden with probability `config.word_dropout`, so that no single name decides, and with
     probability `config.blank` a title is left empty, or a picture is its mean colour: the network learns what it can
     say of a post with nothing on that side, the baseline of every explanation. With probability `config.junk` a title
     is one that nobody publishes: the outcome stays what it was, so the network learns that nothing follows of it.
+    Behind the posts stand the `further` pictures, for a network that sees pictures alone.
     """
-    pictures, texts = matrix.pictures(image_encoder.size), matrix.texts
-    junk = matrix.junk_titles(JUNK_TITLES, config.seed) if config.junk else []
+    picture = image_encoder and _stacked(matrix, rows, image_encoder.size, further)
+    texts = [matrix.texts[row] for row in rows]
+    junk = matrix.junk_titles(JUNK_TITLES, config.seed) if config.junk and text_encoder else []
 
-    def fetch(index: Rows, *, seed: int | None) -> tuple[Inputs, Inputs]:
-        pixels = torch.from_numpy(pictures[rows[index]]).permute(0, 3, 1, 2).float()
-        words = [texts[row] for row in rows[index]]
+    def fetch(index: Rows, *, seed: int | None) -> tuple[Inputs | None, Inputs | None]:
         generator = None if seed is None else torch.Generator().manual_seed(seed)
+        pixels = None
+        if picture is not None:
+            pixels = torch.from_numpy(picture(index)).permute(0, 3, 1, 2).float()
+            if generator is not None:
+                pixels = augment(pixels, generator)
+        empty = torch.zeros(2, len(index), dtype=torch.bool)
         if generator is not None:
-            pixels = augment(pixels, generator)
             empty = torch.rand(2, len(index), generator=generator) < config.blank
+        image = text = None
+        if pixels is not None:
             pixels[empty[0]] = pixels[empty[0]].mean(dim=(2, 3), keepdim=True)
-            words = ["" if gone else word for word, gone in zip(words, empty[1].tolist(), strict=True)]
+            image = {"pixels": image_encoder.normalise_pixels(pixels)}
+        if text_encoder is not None:
+            words = ["" if gone else texts[row] for row, gone in zip(index, empty[1].tolist(), strict=True)]
             # Nothing is drawn without junk, so that trainings without it stay what they were.
-            if junk:
+            if junk and generator is not None:
                 replaced = torch.rand(len(index), generator=generator) < config.junk
                 drawn = torch.randint(len(junk), (len(index),), generator=generator)
                 words = [
                     junk[new] if gone else word
                     for word, gone, new in zip(words, replaced.tolist(), drawn.tolist(), strict=True)
                 ]
-        hidden = 0.0 if generator is None else config.word_dropout
-        return {"pixels": image_encoder.normalise_pixels(pixels)}, tokenised(text_encoder, words, generator, hidden)
+            hidden = 0.0 if generator is None else config.word_dropout
+            text = tokenised(text_encoder, words, generator, hidden)
+        return image, text
 
-    read = [[texts[row], matrix.files[row]] for row in rows]
-    identities = [encoder.identity for encoder in (image_encoder, text_encoder)]
-    return _training_set(matrix.workspace, rows, fetch, [read, identities, list(image_encoder.size), junk])
+    read: list[Any] = [[text, matrix.files[row]] for text, row in zip(texts, rows, strict=True)]
+    identities = [encoder and encoder.identity for encoder in (image_encoder, text_encoder)]
+    size = list(image_encoder.size) if image_encoder else []
+    made_from = [read, identities, size, junk, *([further.fingerprint] if further else [])]
+    data = _training_set(matrix.workspace, rows, fetch, made_from)
+    if image_encoder is None:
+        data.lengths = np.array([len(text) for text in texts])
+    return data if further is None else further.behind(data)
+
+
+def _stacked(
+    matrix: FeatureMatrix, rows: Rows, size: tuple[int, int], further: Further | None
+) -> Callable[[Rows], npt.NDArray[np.uint8]]:
+    """From places among the posts of `rows`, and behind them the further pictures, to their pixels."""
+    own = matrix.pictures(size)
+    if further is None:
+        return lambda index: own[rows[index]]
+    others = further.pixels(size)
+
+    def pixels(index: Rows) -> npt.NDArray[np.uint8]:
+        found = np.empty((len(index), *size, 3), dtype=np.uint8)
+        is_post = index < len(rows)
+        found[is_post], found[~is_post] = own[rows[index[is_post]]], others[index[~is_post] - len(rows)]
+        return found
+
+    return pixels
+
+
+def by_length(
+    order: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], batch: int, generator: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """An order of rows (n,) in which each batch holds rows of like length, drawn from `SORTED` batches that follow."""
+    parts = []
+    for start in range(0, len(order), SORTED * batch):
+        chunk = order[start : start + SORTED * batch]
+        chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
+        whole = len(chunk) // batch
+        batches = chunk[: whole * batch].reshape(whole, batch)[generator.permutation(whole)]
+        parts += [batches.ravel(), chunk[whole * batch :]]
+    return np.concatenate(parts)
 
 
 def tokenised(encoder: Any, texts: list[str], generator: torch.Generator | None, word_dropout: float) -> Inputs:
@@ -102,15 +157,15 @@ def tokenised(encoder: Any, texts: list[str], generator: torch.Generator | None,
     return batch
 
 
-def frozen_set(matrix: FeatureMatrix, rows: Rows, image: str, text: str) -> TrainingSet:
-    """Some posts as the tokens of two features, kept from before, for training on frozen encoders."""
-    sides = matrix[image], matrix[text]
+def frozen_set(matrix: FeatureMatrix, rows: Rows, image: str | None, text: str | None) -> TrainingSet:
+    """Some posts as the tokens of two features, or of one, kept from before, for training on frozen encoders."""
+    sides = [None if name is None else matrix[name] for name in (image, text)]
 
-    def fetch(index: Rows, *, seed: int | None) -> tuple[Inputs, Inputs]:
-        chosen = rows[index]
-        return _inputs(sides[0][chosen]), _inputs(sides[1][chosen])
+    def fetch(index: Rows, *, seed: int | None) -> tuple[Inputs | None, Inputs | None]:
+        found = [None if side is None else _inputs(side[rows[index]]) for side in sides]
+        return found[0], found[1]
 
-    keys = [matrix.feature(name).cache_key for name in (image, text)]
+    keys = [matrix.feature(name).cache_key for name in (image, text) if name is not None]
     read = [[matrix.texts[row], matrix.files[row]] for row in rows]
     return _training_set(matrix.workspace, rows, fetch, [read, keys])
 

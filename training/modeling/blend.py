@@ -2,7 +2,8 @@
 
 What is promised of new posts (how often level sets and score intervals hold the truth, and when to abstain) must come
 from groups that chose nothing. Epochs, soups and candidates are chosen on training groups
-(`training.modeling.choosing`); weights, temperature and slope are cross-fitted over the validation groups.
+(`training.modeling.choosing`); weights, temperature and slope are cross-fitted over the validation groups. A recipe
+with `folds` has answers out of fold to all posts outside of test in their place (`training.modeling.cross_fitting`).
 """
 
 from collections.abc import Mapping
@@ -82,14 +83,19 @@ class Truth:
 
 
 def prior_of(workspace: Workspace) -> Array:
-    """Share of each level among the training posts."""
-    counts = np.bincount(workspace.posts["level"].to_numpy()[workspace.rows("train")], minlength=len(LEVELS))
+    """Share of each level among the posts that levels are learned from."""
+    counts = np.bincount(workspace.posts["level"].to_numpy()[workspace.learned_rows], minlength=len(LEVELS))
     return counts / counts.sum()
 
 
 def fit_on_validation(answers: Mapping[str, MemberOutput], workspace: Workspace) -> ViewFit:
     """Blend weights and calibration of one view; `answers` are the members' on the validation posts."""
-    held = workspace.posts.iloc[workspace.rows("validation")]
+    return fit_on(answers, workspace, workspace.rows("validation"))
+
+
+def fit_on(answers: Mapping[str, MemberOutput], workspace: Workspace, rows: npt.NDArray[np.int64]) -> ViewFit:
+    """Blend weights and calibration of one view; `answers` are the members' to the posts of `rows`."""
+    held = workspace.posts.iloc[rows]
     level, target, log_score, group = (held[name].to_numpy() for name in COLUMNS)
     return fit_view(answers, Truth(level, target, log_score, group), prior_of(workspace))
 

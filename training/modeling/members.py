@@ -14,7 +14,7 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
 
-from engine.encoders import Encoder, load_encoder
+from engine.encoders import Encoder, Modality, load_encoder
 from engine.features import default_names
 from engine.features.base import Feature, Features
 from engine.features.encoder_tokens import TOKENS, EncoderTokens
@@ -27,9 +27,10 @@ from training.data.workspace import Workspace
 from training.features.matrix import FeatureMatrix
 from training.modeling.batches import finetuning_set, frozen_set
 from training.modeling.choosing import Rows, learning_and_choosing
-from training.modeling.model_soup import greedy_soup
-from training.modeling.network import JointNetwork, NetworkConfig, levels_from_score, predict_rows
-from training.modeling.trainer import TrainingResult, train_network, validation_src
+from training.modeling.further import Further
+from training.modeling.model_soup import greedy_soup, mean_weights
+from training.modeling.network import JointNetwork, NetworkConfig, TrainingSet, levels_from_score, predict_rows
+from training.modeling.trainer import TrainingResult, copy_into, train_network, validation_src
 from training.modeling.trees import fit_trees
 from training.recipes import base as specs
 
@@ -150,64 +151,81 @@ def _with_made_up(
     return np.concatenate(tables), np.concatenate(rows)
 
 
-def network_config(spec: specs.Network, image: Encoder, text: Encoder, junk: float = 0.0) -> NetworkConfig:
-    """The whole training configuration of a recipe's network on two encoders; frozen ones are shown no junk."""
-    shape = FusionConfig(image.token_dim, text.token_dim, kind=spec.fusion, **spec.shape)
-    config = NetworkConfig(fusion=shape, **spec.settings)
-    return config if config.tuning == "frozen" else replace(config, junk=junk)
+def network_config(
+    spec: specs.Network, image: Encoder | None, text: Encoder | None, junk: float = 0.0
+) -> NetworkConfig:
+    """The whole training configuration of a recipe's network on its encoders; frozen ones are shown no junk."""
+    image_dim, text_dim = (encoder.token_dim if encoder else 0 for encoder in (image, text))
+    config = NetworkConfig(fusion=FusionConfig(image_dim, text_dim, kind=spec.fusion, **spec.shape), **spec.settings)
+    return config if config.tuning == "frozen" or not text else replace(config, junk=junk)
 
 
 def fit_network(spec: specs.Network, matrix: FeatureMatrix, folder: Path, splits: Sequence[str]) -> Fitted:
     """Train the replicates in `folder`, or take them up there, or take over what is finished; average them.
 
-    Epochs and replicates are chosen by training posts that it does not learn from (`training.modeling.choosing`).
+    Epochs and replicates are chosen by training posts that it does not learn from (`training.modeling.choosing`);
+    without patience nothing is chosen, and it learns from all of them.
     """
-    names = {"image": spec.image_encoder + TOKENS, "text": spec.text_encoder + TOKENS}
+    names: dict[Modality, str] = {side: role + TOKENS for side, role in spec.encoders.items()}
+    sides = names.get("image"), names.get("text")
     results: list[TrainingResult] = []
     for replicate in range(spec.replicates):
         # Only the one that fine-tunes may change an encoder, so it gets encoders of its own.
-        specs_of = (matrix.settings.encoders[role] for role in (spec.image_encoder, spec.text_encoder))
-        image, text = (load_encoder(name, device=matrix.settings.device, shared=False) for name in specs_of)
+        encoders: dict[Modality, Encoder] = {
+            side: load_encoder(matrix.settings.encoders[role], device=matrix.settings.device, shared=False)
+            for side, role in spec.encoders.items()
+        }
+        image, text = encoders.get("image"), encoders.get("text")
         config = replace(network_config(spec, image, text, matrix.junk), replicate=replicate)
         frozen = config.tuning == "frozen"
         if frozen:
             # One process extracts, the others find the tokens there.
             with own_process().main_process_first():
                 matrix.features(names.values())
+        further = Further.of(matrix.workspace) if spec.pictures and text is None and not frozen else None
         parts = {
-            part: frozen_set(matrix, rows, names["image"], names["text"])
+            part: frozen_set(matrix, rows, *sides)
             if frozen
-            else finetuning_set(matrix, rows, image, text, config)
-            for part, rows in _parts(matrix.workspace, splits).items()
+            else finetuning_set(matrix, rows, image, text, config, further if part == LEARNING else None)
+            for part, rows in _parts(matrix.workspace, splits, choosing=config.patience > 0).items()
         }
         model = JointNetwork(config) if frozen else JointNetwork(config, image, text)
         place = folder if spec.replicates == 1 else folder / f"replicate-{replicate}"
-        results.append(train_network(model, config, parts[LEARNING], parts[CHOOSING], place))
+        held = parts.get(CHOOSING, parts[splits[0]] if splits else None)
+        results.append(train_network(model, config, parts[LEARNING], held, place))
     if spec.replicates > 1:
-        _average(model, results, parts[CHOOSING])
+        _average(model, results, parts.get(CHOOSING))
     if config.level_weight == 0:
-        levels_from_score(model, predict_rows(model, parts[CHOOSING]), parts[CHOOSING].level)
+        known = parts.get(CHOOSING, parts[LEARNING])
+        levels_from_score(model, predict_rows(model, known), known.level)
     outputs = {split: _outputs(predict_rows(model, parts[split])) for split in splits}
-    member = NetworkMember(spec.name, model.fusion.cpu(), names["image"], names["text"])
+    member = NetworkMember(spec.name, model.fusion.cpu(), *sides)
     read = matrix.behind(names.values()) if frozen else _tuned(spec, model, results[0], matrix, folder)
     return Fitted(member, read, outputs, sum(result.seconds for result in results), _curves(spec, results))
 
 
-def _parts(workspace: Workspace, splits: Sequence[str]) -> dict[str, Rows]:
+def _parts(workspace: Workspace, splits: Sequence[str], *, choosing: bool) -> dict[str, Rows]:
     """Row numbers of the posts to learn from, of those that choose, and of the splits whose outputs are wanted."""
-    learning, choosing = learning_and_choosing(workspace)
-    return {LEARNING: learning, CHOOSING: choosing} | {split: workspace.rows(split) for split in splits}
+    wanted = {split: workspace.rows(split) for split in splits}
+    if not choosing:
+        return {LEARNING: workspace.rows("train"), **wanted}
+    learning, held = learning_and_choosing(workspace)
+    return {LEARNING: learning, CHOOSING: held, **wanted}
 
 
-def _average(model: JointNetwork, results: Sequence[TrainingResult], held: Any) -> None:
-    """Leave the greedy soup of the replicates in `model`."""
+def _average(model: JointNetwork, results: Sequence[TrainingResult], held: TrainingSet | None) -> None:
+    """Leave the greedy soup of the replicates in `model`; the mean of all where no posts choose."""
+    weights = [result.weights for result in results]
+    if held is None:
+        copy_into(model, mean_weights(weights))
+        return
 
     def quality(outputs: Mapping[View, Any]) -> float:
         # Of every view, for each has its own users.
-        return float(np.mean([validation_src(outputs, held, view) for view in VIEWS]))
+        return float(np.mean([validation_src(outputs, held, view) for view in outputs]))
 
     scores = [quality(result.outputs) for result in results]
-    greedy_soup(model, [result.weights for result in results], scores, lambda: quality(predict_rows(model, held)))
+    greedy_soup(model, weights, scores, lambda: quality(predict_rows(model, held)))
 
 
 def _tuned(
@@ -217,7 +235,7 @@ def _tuned(
     changed = [name for name in result.weights if ".lora_" not in name] + model.merge_adapters()
     tensors = dict(model.named_parameters())
     features: dict[str, Feature] = {}
-    for role, side in ((spec.image_encoder, "image"), (spec.text_encoder, "text")):
+    for side, role in spec.encoders.items():
         prefix = f"encoders.{side}."
         halves = {
             name.removeprefix(prefix): tensors[name].detach().half().contiguous().cpu()
@@ -241,10 +259,12 @@ def _curves(spec: specs.Network, results: Sequence[TrainingResult]) -> pd.DataFr
 
 
 def _outputs(found: Mapping[View, Mapping[str, npt.NDArray[np.float32]]]) -> Outputs:
-    return {
+    """Outputs by view; what a network of one side says of that is what it says of a post with both."""
+    outputs: Outputs = {
         view: MemberOutput(part["probabilities"].astype(np.float64), part["score"].astype(np.float64))
         for view, part in found.items()
     }
+    return outputs if "both" in outputs else {**outputs, "both": next(iter(outputs.values()))}
 
 
 def fit_member(

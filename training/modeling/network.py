@@ -17,9 +17,9 @@ from torch import nn
 from torch.nn import functional
 
 from engine.encoders.base import Tokens
-from engine.encoders.runtime import autocast
-from engine.fusion import FusionConfig, FusionNetwork, HeadOutput, level_loss
-from engine.prediction import VIEWS, View
+from engine.encoders.runtime import autocast, fast_bfloat16
+from engine.fusion import FusionConfig, FusionNetwork, HeadOutput, level_loss, soft_levels
+from engine.prediction import View
 from engine.scoring import LEVELS
 from training.modeling.lora import adapter_parameters, add_adapters, merge_adapters
 from training.recipes.base import Tuning
@@ -40,7 +40,9 @@ class NetworkConfig:
 
     Rates are AdamW's; those of the encoders decay by `layer_decay` from the last block to the first, and the picture
     encoder's first `frozen_blocks` blocks, which see edges and colours at the greatest cost, stay as they are. With
-    `level_weight` 0 the levels are read off the score after training. `seed` draws the first weights; `replicate`
+    `level_weight` 0 the levels are read off the score after training. The epoch that is best for posts set apart is
+    kept, and training ends when `patience` epochs brought none better; with a patience of 0 nothing chooses, no post is
+    set apart, and the last epoch is kept. `seed` draws the first weights; `replicate`
     numbers trainings from these weights with another order of the posts, other augmentation and other dropout.
     """
 
@@ -71,7 +73,7 @@ class NetworkConfig:
 
 
 class JointNetwork(nn.Module):
-    """A fusion network with, when fine-tuned, the two encoder modules inside, so that one state holds them all."""
+    """A fusion network with, when fine-tuned, the encoder modules of its sides inside: one state holds them all."""
 
     def __init__(self, config: NetworkConfig, image_encoder: Any = None, text_encoder: Any = None) -> None:
         super().__init__()
@@ -81,8 +83,8 @@ class JointNetwork(nn.Module):
             torch.manual_seed(config.seed)
             self.fusion = FusionNetwork(config.fusion)
             if config.tuning != "frozen":
-                self.encoders["image"] = image_encoder.module
-                self.encoders["text"] = text_encoder.module
+                sides = {"image": image_encoder, "text": text_encoder}
+                self.encoders.update({side: encoder.module for side, encoder in sides.items() if encoder is not None})
             if config.tuning == "lora":
                 for encoder in self.encoders.values():
                     add_adapters(encoder)
@@ -93,49 +95,72 @@ class JointNetwork(nn.Module):
             f"encoders.{side}.{name}" for side, encoder in self.encoders.items() for name in merge_adapters(encoder)
         ]
 
-    def forward(self, image: Inputs, text: Inputs) -> dict[View, HeadOutput]:
-        """Outputs of every head for n posts, from prepared inputs or, with frozen encoders, from their tokens."""
-        device = next(self.parameters()).device
-        image, text = ({name: value.to(device) for name, value in side.items()} for side in (image, text))
+    def forward(self, image: Inputs | None, text: Inputs | None) -> dict[View, HeadOutput]:
+        """Outputs of every head for n posts, from prepared inputs or, with frozen encoders, from their tokens.
+
+        A side that the network does not see is None.
+        """
         with self.precision():
             outputs = self.fusion(self._tokens(self.image_encoder, image), self._tokens(self.text_encoder, text))
         return {view: HeadOutput(output.logits.float(), output.score.float()) for view, output in outputs.items()}
 
-    @staticmethod
-    def _tokens(encoder: Any, batch: Inputs) -> Tokens:
+    def _tokens(self, encoder: Any, batch: Inputs | None) -> Tokens | None:
+        if batch is None:
+            return None
+        device = next(self.parameters()).device
+        batch = {name: value.to(device) for name, value in batch.items()}
         if "values" in batch:
             return Tokens(batch["values"], batch["mask"])
         tokens = encoder.forward(dict(batch))[1]
         return Tokens(tokens.values.float(), tokens.mask.bool())
 
     def precision(self) -> Any:
-        """Autocast as the encoders run it; bfloat16 on a GPU."""
-        if self.image_encoder is not None:
-            return autocast(self.image_encoder.device, self.image_encoder.dtype)
+        """Autocast as the encoders run it; bfloat16 on a GPU, and to train on words alone on a CPU that has it.
+
+        Trained on pictures alone a CPU keeps to float32: backward through depthwise convolutions it is faster.
+        """
         device = next(self.parameters()).device
-        return autocast(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
+        alone = self.training and device.type == "cpu"
+        if self.image_encoder is not None:
+            alone &= self.text_encoder is None
+            return autocast(device, torch.float32 if alone else self.image_encoder.dtype)
+        half = device.type == "cuda" or (alone and self.text_encoder is not None and fast_bfloat16("cpu"))
+        return autocast(device, torch.bfloat16 if half else torch.float32)
 
 
 class Fetch(Protocol):
-    """Inputs of both sides for some rows; augmented, by this seed alone, when one is given."""
+    """Inputs of both sides for some rows, None of one not seen; augmented, by this seed alone, when one is given."""
 
-    def __call__(self, index: npt.NDArray[np.int64], *, seed: int | None) -> tuple[Inputs, Inputs]: ...
+    def __call__(self, index: npt.NDArray[np.int64], *, seed: int | None) -> tuple[Inputs | None, Inputs | None]: ...
 
 
 @dataclass
 class TrainingSet:
     """Posts to learn from: targets (n,) on the normal scale, levels (n,), and the inputs of any rows.
 
-    `fingerprint` names the posts, what is read of them, their targets and the encoders that read them.
+    `fingerprint` names the posts, what is read of them, their targets and the encoders that read them. `shares` (n, 5)
+    says how likely each level is where it is not known, with rows of NaN where it is. Rows of like `lengths` (n,) go
+    into a batch together, which leaves little padding to compute.
     """
 
     target: npt.NDArray[np.float64]
     level: npt.NDArray[np.int64]
     fetch: Fetch
     fingerprint: str
+    shares: npt.NDArray[np.float64] | None = None
+    lengths: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.target)
+
+    def levels(self, rows: npt.NDArray[np.int64], *, ordinal: bool) -> torch.Tensor:
+        """Levels (n,) of some rows, or the shares (n, 5) of each level where not all are known."""
+        level = torch.as_tensor(self.level[rows])
+        if self.shares is None:
+            return level
+        shares = torch.as_tensor(self.shares[rows], dtype=torch.float32)
+        known = soft_levels(level) if ordinal else functional.one_hot(level, shares.shape[1]).float()
+        return torch.where(shares.isnan(), known, shares)
 
 
 def parameter_groups(model: JointNetwork, config: NetworkConfig) -> list[dict[str, Any]]:
@@ -180,7 +205,7 @@ def encoder_blocks(module: nn.Module) -> list[nn.Module]:
 def losses(
     outputs: Mapping[View, HeadOutput], level: torch.Tensor, target: torch.Tensor, config: NetworkConfig
 ) -> torch.Tensor:
-    """Sum over the heads of level loss + `score_weight` · score loss; level and target have shape (n,)."""
+    """Sum over the heads of level loss + `score_weight` · score loss; target (n,), level (n,) or its shares (n, 5)."""
     total = torch.zeros((), device=level.device)
     for output in outputs.values():
         total = total + config.level_weight * level_loss(output.logits, level, ordinal=config.ordinal)
@@ -222,7 +247,7 @@ def predict_rows(
 ) -> dict[View, dict[str, npt.NDArray[np.float32]]]:
     """Probabilities (n, 5) and scores (n,) of every view for all rows of `data`."""
     model.eval()
-    parts: dict[View, list[HeadOutput]] = {view: [] for view in VIEWS}
+    parts: dict[View, list[HeadOutput]] = {view: [] for view in model.fusion.config.views}
     for start in range(0, len(data), batch_size):
         rows = np.arange(start, min(start + batch_size, len(data)))
         for view, output in model(*data.fetch(rows, seed=None)).items():

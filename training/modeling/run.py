@@ -21,12 +21,14 @@ from engine.bundle import fingerprint, read_bundle
 from engine.errors import DataError
 from engine.features import default_names, make_features
 from engine.features.encoder_tokens import TOKENS
-from training.data.workspace import Workspace
+from training.data.workspace import Protocol, Workspace
 from training.features.matrix import FeatureMatrix
+from training.modeling.further import Further
 from training.recipes.base import CatBoost, Network, Recipe, experiment
 from training.tables import claim
 
 LEDGER = "test_reads.jsonl"
+OUTSIDE_OF_TEST = ("train", "validation")
 
 
 class Run:
@@ -36,13 +38,17 @@ class Run:
         self.work, self.recipe = work, recipe
         self.folder = work / "runs" / recipe.name
         self.bundle, self.report = self.folder / "bundle", self.folder / "report"
-        self.workspace = Workspace(work, target=recipe.target)
+        # The same, refitted on all posts: what ships.
+        self.refitted = self.folder / "refitted" / "bundle"
+        learned = OUTSIDE_OF_TEST if recipe.folds else OUTSIDE_OF_TEST[:1]
+        self.workspace = Workspace(work, target=recipe.target, learned=learned)
         self.matrix = FeatureMatrix(self.workspace, replace(recipe.features, device=device), recipe.junk)
         claim(self.folder, self.made_from, "a run")
 
     @cached_property
     def made_from(self) -> dict[str, Any]:
         """All that decides what the run comes to, hashed or whole."""
+        further = Further.of(self.workspace) if self.recipe.pictures else None
         features = make_features([*self.feature_names, *self.recipe.encoders], self.recipe.features)
         return {
             "dataset": self.workspace.dataset["fingerprint"],
@@ -51,6 +57,7 @@ class Run:
             "recipe": experiment(self.recipe.config),
             # What is fitted here has no fingerprint yet: it follows from all of this.
             "features": {name: feature.fingerprint for name, feature in features.items()},
+            **({"pictures": further.fingerprint if further else ""} if self.recipe.pictures else {}),
         }
 
     @property
@@ -61,7 +68,7 @@ class Run:
             if isinstance(spec, CatBoost):
                 names += default_names() if spec.features is None else spec.features
             elif isinstance(spec, Network) and spec.settings.get("tuning") == "frozen":
-                names += [spec.image_encoder + TOKENS, spec.text_encoder + TOKENS]
+                names += [role + TOKENS for role in spec.encoders.values()]
         return tuple(dict.fromkeys(names))
 
     def part(self, name: str, made_from: Mapping[str, Any], what: str) -> Path:
@@ -70,9 +77,9 @@ class Run:
         claim(folder, {**self.made_from, **made_from}, what)
         return folder
 
-    def elsewhere(self, assignment: pd.Series, protocol: Any) -> FeatureMatrix:
+    def elsewhere(self, assignment: pd.Series, protocol: Protocol = "grouped") -> FeatureMatrix:
         """The features under another split, post_id → part."""
-        workspace = replace(self.workspace, protocol=protocol, assignment=assignment)
+        workspace = replace(self.workspace, protocol=protocol).parted(assignment)
         return FeatureMatrix(workspace, self.matrix.settings, self.recipe.junk)
 
     def read_test(self, step: str) -> None:

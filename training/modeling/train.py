@@ -1,7 +1,7 @@
-"""The `train` step: a recipe on a work folder → members, blend, bundle."""
+"""The `train` and `refit` steps: a recipe on a work folder → members, blend, bundle."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from engine.bundle import (
     MemberEntry,
     Side,
     ViewFit,
+    read_bundle,
     save_bundle,
 )
 from engine.errors import DataError
@@ -26,72 +27,85 @@ from engine.features.base import Feature
 from engine.files import write_json
 from engine.guard import Guard
 from engine.prediction import VIEWS, View
-from training.features.matrix import FeatureMatrix
-from training.modeling.blend import fit_on_validation, prior_of
-from training.modeling.grid_search import fit_grid
+from training.modeling.blend import fit_on, prior_of
+from training.modeling.cross_fitting import fit_fold, out_of_fold, outside_of_test, part_without, seconds_of
+from training.modeling.fitting import fit_members
 from training.modeling.guard import fit_guards
-from training.modeling.members import Fitted, fit_member, own_process
+from training.modeling.members import Fitted, own_process
 from training.modeling.run import Run
-from training.recipes.base import CatBoost, Network, Recipe
+from training.recipes.base import Recipe
 from training.tables import write_table
 
 log = structlog.get_logger()
 STEPS = np.linspace(0, 1, 201)
 
 
-def fit_members(
-    recipe: Recipe,
-    matrix: FeatureMatrix,
-    folder: Path,
-    splits: Sequence[str] = ("validation",),
-    views: Sequence[View] = VIEWS,
-) -> tuple[dict[str, Fitted], pd.DataFrame | None]:
-    """The members by name, and the figures of the grid that the first was chosen from, if any.
+def train(work: Path, recipe: Recipe, fold: int | None = None) -> Path:
+    """Fit every member, blend and calibrate them, and write the bundle; the test split is not touched.
 
-    Processes of `accelerate launch` other than the first get the networks only.
-    """
-    fitted: dict[str, Fitted] = {}
-    grid = None
-    for place, spec in enumerate(recipe.members):
-        if not (own_process().is_main_process or isinstance(spec, Network)):
-            continue
-        if recipe.grid and place == 0 and isinstance(spec, CatBoost):
-            found, grid = fit_grid((spec, *recipe.grid), matrix, splits, views)
-        else:
-            found = fit_member(spec, matrix, folder / spec.name, splits, views)
-        fitted[found.member.name] = found
-        log.info("member", name=found.member.name, seconds=round(found.seconds, 1))
-    return fitted, grid
-
-
-def train(work: Path, recipe: Recipe) -> Path:
-    """Fit every member on the training split, choose, blend and calibrate on validation, and write the bundle.
-
-    A network that was killed goes on from its checkpoint. Returns the bundle's folder. The test split is not touched.
-    Under `accelerate launch` all processes train the networks together; the first does everything else.
+    Members learn from the training posts and are calibrated on validation; those of a recipe with `folds` are
+    calibrated on their answers out of fold to the posts of both, and then fitted on all of these. `fold` names one that
+    is to be fitted and nothing else, so that several processes may share the work. A network that was killed goes on
+    from its checkpoint. Returns the bundle's folder, or that fold's file. Under `accelerate launch` all processes train
+    the networks together; the first does everything else. Raises DataError for a fold that the recipe lacks.
     """
     began = time.monotonic()
     run = Run(work, recipe)
-    fitted, grid = fit_members(recipe, run.matrix, run.folder)
+    if fold is not None:
+        if not 0 <= fold < recipe.folds:
+            raise DataError(f"The recipe {recipe.name} has {recipe.folds or 'no'} folds; there is no fold {fold}.")
+        return fit_fold(run, fold)
+    answers = out_of_fold(run) if recipe.folds else None
+    matrix = part_without(run, None) if recipe.folds else run.matrix
+    folder, splits = (run.folder / "whole", ()) if recipe.folds else (run.folder, ("validation",))
+    fitted, grid = fit_members(recipe, matrix, folder, splits)
     if not own_process().is_main_process:
         return run.bundle
-    views: dict[View, ViewFit] = {}
-    for view in VIEWS:
+    if answers is None:
         outputs = {name: found.outputs["validation"] for name, found in fitted.items()}
-        if answering := {name: found[view] for name, found in outputs.items() if view in found}:
-            views[view] = fit_on_validation(answering, run.workspace)
+        answers = {view: {name: found[view] for name, found in outputs.items() if view in found} for view in VIEWS}
+    rows = outside_of_test(run) if recipe.folds else run.workspace.rows("validation")
+    views = {view: fit_on(answering, run.workspace, rows) for view, answering in answers.items() if answering}
     if grid is not None:
         write_table(run.folder / "grid.parquet", grid)
     curves = [found.curves for found in fitted.values() if found.curves is not None]
     if curves:
         write_table(run.folder / "curves.parquet", pd.concat(curves, ignore_index=True))
-    seconds = {name: round(found.seconds, 1) for name, found in fitted.items()}
-    write_json(run.folder / "seconds.json", {**seconds, "train": sum(seconds.values())})
-    guards = fit_guards(run.matrix)
-    save_bundle(run.bundle, lambda place: _write(place, run, fitted, views, guards))
-    size = sum(path.stat().st_size for path in run.bundle.rglob("*"))
-    log.info("bundle", folder=str(run.bundle), megabytes=round(size / 1e6, 1), seconds=round(time.monotonic() - began))
+    seconds = {name: found.seconds for name, found in fitted.items()}
+    if recipe.folds:
+        seconds = {name: value + seconds_of(run)[name] for name, value in seconds.items()}
+    write_json(run.folder / "seconds.json", {name: round(value, 1) for name, value in _with_sum(seconds).items()})
+    _save(run, run.bundle, fitted, views, len(matrix.workspace.rows("train")))
+    log.info("trained", seconds=round(time.monotonic() - began))
     return run.bundle
+
+
+def refit(work: Path, recipe: Recipe) -> Path:
+    """Fit the members of an evaluated bundle on all posts, test among them; its blend and calibration stay.
+
+    The figures remain those of the bundle without test, and the card of the new one says so. Returns its folder. Raises
+    DataError for a recipe without folds, BundleError when there is no bundle of it yet.
+    """
+    run = Run(work, recipe)
+    if not recipe.folds:
+        raise DataError(f"The recipe {recipe.name} has no folds, so nothing out of fold calibrates a refit of it.")
+    evaluated = read_bundle(run.bundle)
+    everything = run.elsewhere(pd.Series("train", index=run.workspace.posts["post_id"].to_numpy()))
+    fitted, _ = fit_members(recipe, everything, run.folder / "refitted", ())
+    if own_process().is_main_process:
+        _save(run, run.refitted, fitted, dict(evaluated.views), len(run.workspace.posts))
+    return run.refitted
+
+
+def _with_sum(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {**seconds, "train": sum(seconds.values())}
+
+
+def _save(run: Run, target: Path, fitted: Mapping[str, Fitted], views: dict[View, ViewFit], learned: int) -> None:
+    guards = fit_guards(run.matrix)
+    save_bundle(target, lambda place: _write(place, run, fitted, views, guards, learned))
+    size = sum(path.stat().st_size for path in target.rglob("*"))
+    log.info("bundle", folder=str(target), megabytes=round(size / 1e6, 1))
 
 
 def features_of(fitted: Mapping[str, Fitted]) -> dict[str, Feature]:
@@ -109,9 +123,14 @@ def features_of(fitted: Mapping[str, Fitted]) -> dict[str, Feature]:
 
 
 def _write(
-    place: Path, run: Run, fitted: Mapping[str, Fitted], views: dict[View, ViewFit], guards: Mapping[Side, Guard]
+    place: Path,
+    run: Run,
+    fitted: Mapping[str, Fitted],
+    views: dict[View, ViewFit],
+    guards: Mapping[Side, Guard],
+    learned: int,
 ) -> Bundle:
-    """Fill the folder of a bundle and return its manifest."""
+    """Fill the folder of a bundle and return its manifest; `learned` is how many posts its members saw."""
     for name in (FEATURES, MEMBERS, GUARDS):
         (place / name).mkdir()
     features = {**features_of(fitted), **run.matrix.behind(guard.fit.feature for guard in guards.values())}
@@ -127,7 +146,7 @@ def _write(
         if not any((place / name).iterdir()):
             # Git and many copying tools drop an empty folder.
             (place / name).rmdir()
-    (place / CARD).write_text(model_card(run, features.values()), encoding="utf-8")
+    (place / CARD).write_text(model_card(run, features.values(), learned), encoding="utf-8")
     workspace = run.workspace
     return Bundle(
         name=run.recipe.name,
@@ -136,7 +155,7 @@ def _write(
         score_formula=workspace.score_formula,
         cuts=tuple(workspace.cuts.tolist()),
         prior=tuple(prior_of(workspace).tolist()),
-        score_quantiles=tuple(np.quantile(workspace.posts["log_score"].to_numpy()[workspace.rows("train")], STEPS)),
+        score_quantiles=tuple(np.quantile(workspace.posts["log_score"].to_numpy()[workspace.learned_rows], STEPS)),
         text_fields=run.recipe.text_fields,
         features=tuple(_entry(feature) for feature in features.values()),
         members=tuple(members),
@@ -145,7 +164,7 @@ def _write(
         data={
             **{name: workspace.dataset[name] for name in ("name", "description", "fingerprint", "absent_counts")},
             "posts": len(workspace.posts),
-            "training_posts": len(workspace.rows("train")),
+            "training_posts": learned,
         },
     )
 
@@ -161,7 +180,7 @@ def _entry(feature: Feature) -> FeatureEntry:
     )
 
 
-def model_card(run: Run, features: Iterable[Feature]) -> str:
+def model_card(run: Run, features: Iterable[Feature], learned: int) -> str:
     """The bundle's README.md: what it is, what it was made from and reads, what it must not be used for."""
     recipe, workspace, dataset = run.recipe, run.workspace, run.workspace.dataset
     counts = ", ".join(dataset["absent_counts"]) or "none"
@@ -169,14 +188,20 @@ def model_card(run: Run, features: Iterable[Feature]) -> str:
     context = [feature.name.replace("_", " ") for feature in features if not feature.modalities]
     knows = f"pictures, words and {', '.join(context)}" if context else "pictures and words"
     encoders = ", ".join(f"{role} = `{spec}`" for role, spec in recipe.encoders.items()) or "none"
+    figures = "Its figures on posts it never saw are"
+    if learned > len(workspace.learned_rows):
+        figures = (
+            "These weights have seen every post, those of the test part too. The figures are of the same procedure "
+            f"without the {len(workspace.rows('test')):,} test posts; they are"
+        )
     return f"""# {recipe.name}
 
 {recipe.summary}
 
-- Trained on {len(workspace.rows("train")):,} of {len(workspace.posts):,} posts of {dataset["description"]} (fingerprint `{dataset["fingerprint"][:16]}`); counts absent there: {counts}.
+- Trained on {learned:,} of {len(workspace.posts):,} posts of {dataset["description"]} (fingerprint `{dataset["fingerprint"][:16]}`); counts absent there: {counts}.
 - Reads: {", ".join(["picture", *recipe.text_fields, *context])}. Predicts five levels of the {what} score and the score itself.
 - Encoders: {encoders}.
-- Its figures on posts it never saw are in the report beside it, and under `test_metrics` in `bundle.json`.
+- {figures} in the report beside it, and under `test_metrics` in `bundle.json`.
 - It knows only {knows}. Who publishes, when, and to whom decides most of a post's engagement; use it to
   compare drafts of one post, not to judge people or to predict income.
 """  # noqa: E501

@@ -2,8 +2,9 @@
 
 Resumable: a checkpoint every few minutes, replaced atomically and read without pickles; nothing random in a step
 depends on the steps before it, so a resumed training goes on as if it had not stopped. The weights kept are averaged
-over the steps (EMA) and those of the best validation epoch; training stops early when it no longer improves; an alarm
-says when predictions collapse to a constant. Under `accelerate launch` every process takes its share of each batch.
+over the steps (EMA) and those of the best validation epoch, or of the last where nothing chooses; training stops early
+when it no longer improves; an alarm says when predictions collapse to a constant. Under `accelerate launch` every
+process takes its share of each batch.
 """
 
 import json
@@ -28,6 +29,7 @@ from tqdm import tqdm
 from engine.errors import DataError
 from engine.files import replacing
 from engine.prediction import View
+from training.modeling.batches import by_length
 from training.modeling.network import JointNetwork, NetworkConfig, TrainingSet, losses, parameter_groups, predict_rows
 from training.tables import claim, write_table
 
@@ -38,9 +40,10 @@ COLLAPSED = 0.02
 
 @dataclass
 class TrainingResult:
-    """The best weights are in the model and in `folder`/best.safetensors.
+    """The weights kept are in the model and in `folder`/best.safetensors.
 
-    `outputs` are the validation outputs by view, `weights` the best of every tensor that training changed.
+    `outputs` are the validation outputs by view, empty without validation posts; `weights` hold every tensor that
+    training changed.
     """
 
     curves: pd.DataFrame
@@ -121,7 +124,7 @@ class _Training:
         self.wrapped.train()
         _freeze_normalisation(self.model)
         device = self.accelerator.device
-        level = torch.as_tensor(data.level[rows], device=device)
+        level = data.levels(rows, ordinal=self.config.ordinal).to(device)
         target = torch.as_tensor(data.target[rows], dtype=torch.float32, device=device)
         loss = losses(self.wrapped(*data.fetch(rows, seed=seed)), level, target, self.config)
         self.optimiser.zero_grad(set_to_none=True)
@@ -139,14 +142,18 @@ class _Training:
                 value.lerp_(self.parameters[name], 1 - decay)
         return float(loss.detach())
 
-    def validate(self, validation: TrainingSet, epoch: int, loss: float) -> None:
-        """Validate the averaged weights, keep them if they are the best so far, raise the alarm on a collapse."""
+    def validate(self, validation: TrainingSet | None, epoch: int, loss: float) -> None:
+        """Validate the averaged weights, keep them if they are the best so far, raise the alarm on a collapse.
+
+        Without patience, or posts to validate on, the last are the best.
+        """
         live = {name: self.parameters[name].detach().clone() for name in self.average}
         copy_into(self.model, self.average)
-        outputs = predict_rows(self.model, validation)
+        outputs = {} if validation is None else predict_rows(self.model, validation)
         copy_into(self.model, live)
         found = {"loss": loss}
         for view, output in outputs.items():
+            assert validation is not None
             found[f"src_{view}"] = validation_src(outputs, validation, view)
             found[f"accuracy_{view}"] = float((output["probabilities"].argmax(1) == validation.level).mean())
         self.curves += [
@@ -159,25 +166,33 @@ class _Training:
             }
             for metric, value in found.items()
         ]
-        if _constant(outputs):
+        if outputs and _constant(outputs[lead_view(self.model)]):
             log.warning("collapsed", run=self.folder.name, epoch=epoch, advice="lower the rates")
         log.info("epoch", run=self.folder.name, epoch=epoch, **{k: round(v, 4) for k, v in found.items()})
-        if found["src_both"] > self.best_src:
-            self.best_src, self.best_epoch = found["src_both"], epoch
+        reached = found.get(f"src_{lead_view(self.model)}", math.nan)
+        if not self.config.patience or not outputs or reached > self.best_src:
+            self.best_src, self.best_epoch = reached, epoch
             if self.accelerator.is_main_process:
                 with replacing(self.folder / "best.safetensors") as temporary:
                     save_file({name: value.contiguous().cpu() for name, value in self.average.items()}, temporary)
 
 
 def train_network(
-    model: JointNetwork, config: NetworkConfig, train: TrainingSet, validation: TrainingSet, folder: Path
+    model: JointNetwork, config: NetworkConfig, train: TrainingSet, validation: TrainingSet | None, folder: Path
 ) -> TrainingResult:
-    """Train to the best validation SRC of the fused head, going on where a killed training stopped in `folder`.
+    """Train to the best validation SRC of the leading head, going on where a killed training stopped in `folder`.
+
+    The leading head is that of both sides, or of the one that the network sees. Without patience in `config`, or
+    without validation posts, the last epoch is kept.
 
     Writes best.safetensors and curves.parquet there; a finished training is taken as it is. Raises DataError when the
     folder holds one of another configuration, other posts, targets or encoders, or there is less than one batch.
     """
-    made_from = {"config": asdict(config), "train": train.fingerprint, "validation": validation.fingerprint}
+    made_from = {
+        "config": asdict(config),
+        "train": train.fingerprint,
+        "validation": validation.fingerprint if validation else "",
+    }
     steps = len(train) // config.batch_size
     if not steps:
         raise DataError(f"{len(train)} training posts are fewer than one batch of {config.batch_size}.")
@@ -198,28 +213,31 @@ def train_network(
     curves = pd.read_parquet(finished)
     best = load_file(folder / "best.safetensors")
     copy_into(model, best)
-    scores = curves[curves["metric"] == "src_both"]
-    top = scores.iloc[int(scores["value"].argmax())]
-    outputs = predict_rows(model, validation)
+    scores = curves[curves["metric"] == f"src_{lead_view(model)}"]
+    chosen = int(scores["value"].argmax()) if config.patience and len(scores) else -1
+    outputs = {} if validation is None else predict_rows(model, validation)
     return TrainingResult(
         curves=curves.drop(columns="seconds"),
-        best_epoch=int(top["epoch"]),
-        best_src=float(top["value"]),
+        best_epoch=int((scores if len(scores) else curves)["epoch"].iloc[chosen]),
+        best_src=float(scores["value"].iloc[chosen]) if len(scores) else math.nan,
         seconds=float(curves["seconds"].iloc[0]),
-        collapsed=_constant(outputs),
+        collapsed=bool(outputs) and _constant(outputs[lead_view(model)]),
         weights=best,
         outputs=outputs,
     )
 
 
-def _fit(run: _Training, train: TrainingSet, validation: TrainingSet) -> None:
+def _fit(run: _Training, train: TrainingSet, validation: TrainingSet | None) -> None:
     config = run.config
     share = slice(run.accelerator.process_index, None, run.accelerator.num_processes)
     quiet = not run.accelerator.is_main_process
     with tqdm(total=run.total, initial=run.step, desc=run.folder.name, mininterval=5, disable=quiet) as progress:
         while run.step < run.total:
             epoch = run.step // run.steps
-            order = np.random.default_rng([config.seed, config.replicate, epoch]).permutation(len(train))
+            generator = np.random.default_rng([config.seed, config.replicate, epoch])
+            order = generator.permutation(len(train))
+            if train.lengths is not None:
+                order = by_length(order, train.lengths, config.batch_size, generator)
             running: list[float] = []
             for number in range(run.step - epoch * run.steps, run.steps):
                 if run.step >= run.total:
@@ -233,7 +251,7 @@ def _fit(run: _Training, train: TrainingSet, validation: TrainingSet) -> None:
                     run.save()
             run.validate(validation, epoch, float(np.mean(running or [math.nan])))
             run.save()
-            if epoch - run.best_epoch >= config.patience:
+            if config.patience and epoch - run.best_epoch >= config.patience:
                 log.info("stopped early", run=run.folder.name, epoch=epoch, best_epoch=run.best_epoch)
                 break
 
@@ -244,9 +262,14 @@ def validation_src(outputs: Mapping[View, Mapping[str, Any]], data: TrainingSet,
     return 0.0 if np.ptp(score) == 0 else float(spearmanr(score, data.target)[0])
 
 
-def _constant(outputs: Mapping[View, Mapping[str, npt.NDArray[np.float32]]]) -> bool:
-    """Whether the fused head says the same of every post."""
-    return float(np.std(outputs["both"]["score"])) < COLLAPSED
+def lead_view(model: JointNetwork) -> View:
+    """The view whose head decides: both sides, or the only one."""
+    return model.fusion.config.views[0]
+
+
+def _constant(output: Mapping[str, npt.NDArray[np.float32]]) -> bool:
+    """Whether a head says the same of every post."""
+    return float(np.std(output["score"])) < COLLAPSED
 
 
 def copy_into(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from engine.encoders import Modality
 from engine.errors import DataError
 from engine.features.base import FeatureSettings
 from engine.fusion import FusionKind
@@ -51,16 +52,25 @@ class CatBoost:
 class Network:
     """A fusion network on the two encoders of the recipe, frozen or fine-tuned; `settings` go to `NetworkConfig`.
 
-    It is trained `replicates` times from the same first weights, and their weights averaged (`model_soup`).
+    With one encoder (the other None) it sees that side alone. It is trained `replicates` times from the same first
+    weights, and their weights averaged (`model_soup`). One that sees pictures alone also learns from the `pictures` of
+    the work folder, where there are any and this says so: of them only a class of likes per view is known.
     """
 
     name: str = "network"
     fusion: FusionKind = "cross_attention"
-    image_encoder: str = "picture"
-    text_encoder: str = "words"
+    image_encoder: str | None = "picture"
+    text_encoder: str | None = "words"
     settings: dict = field(default_factory=dict)
     shape: dict = field(default_factory=dict)
     replicates: int = 1
+    pictures: bool = False
+
+    @property
+    def encoders(self) -> dict[Modality, str]:
+        """Role of the encoder of each side that it sees."""
+        roles: dict[Modality, str | None] = {"image": self.image_encoder, "text": self.text_encoder}
+        return {side: role for side, role in roles.items() if role is not None}
 
 
 Member = Ngrams | CatBoost | Network
@@ -72,7 +82,8 @@ class Recipe:
 
     `grid` holds alternatives of the first member, which is CatBoost then: validation posts choose among all of them.
     `options` are settings of single features by name. `junk` is the share of the training posts that members also see
-    under a made-up title (`training.data.junk`).
+    under a made-up title (`training.data.junk`). With `folds` every post outside of test is answered out of fold, blend
+    and calibration are fitted on those answers, and members refitted on all of these posts (`training.modeling.train`).
     `expects` states the validation figures that the recipe reached when it was written, `embedded_expects` those on
     its embedded encoders; `evaluate` warns when a run is off by more than `DRIFT`.
     """
@@ -87,6 +98,7 @@ class Recipe:
     target: Target = "score"
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     junk: float = 0.0
+    folds: int = 0
     baseline_vectors: tuple[str, ...] = ()
     expects: dict[str, float] = field(default_factory=dict)
     embedded_expects: dict[str, float] = field(default_factory=dict)
@@ -95,6 +107,11 @@ class Recipe:
     def config(self) -> dict[str, Any]:
         """The whole recipe as JSON-serialisable values."""
         return {**asdict(self), "members": [{"kind": type(spec).__name__, **asdict(spec)} for spec in self.members]}
+
+    @property
+    def pictures(self) -> bool:
+        """Whether a network also learns from further pictures."""
+        return any(isinstance(spec, Network) and spec.pictures for spec in self.members)
 
     @property
     def features(self) -> FeatureSettings:

@@ -50,6 +50,13 @@ class Dataset(ABC):
         """Text-only posts, as `read` gives them; none by default."""
         return iter(())
 
+    def picture_table(self, source: Path) -> Path | None:
+        """Parquet table of further pictures of which only a class of likes per view is known; none by default.
+
+        Its columns: post_id, image (the file's bytes), likes_per_view_low ≤ rate < likes_per_view_high.
+        """
+        return None
+
     def folders(self, source: Path) -> list[Path]:
         """Folders of picture files; none when the pictures are inside the tables."""
         return []

@@ -1,6 +1,7 @@
 """YouTube's trending lists: covers and titles with their counts, as one folder of Parquet files.
 
-`posts.parquet` holds posts with pictures (`image`, WebP bytes), `titles.parquet`, if there, the same without pictures.
+`posts.parquet` holds posts with pictures (`image`, WebP bytes), `titles.parquet`, if there, the same without pictures,
+`covers.parquet`, if there, further pictures of which only a class of likes per view is known.
 Descriptions, tags, channels and dates are known for a part of the rows only.
 
 How zeros read, checked on 11,049 posts and 6,215 titles of 2020 and 2021. No post there has 1 to 3 likes, yet 108 have
@@ -76,6 +77,10 @@ class YouTube(Dataset):
         if not posts.is_file():
             raise DataError(f"{source} holds no posts.parquet; give the folder of {self.description}.")
         return [path for path in (posts, titles) if path.is_file()]
+
+    def picture_table(self, source: Path) -> Path | None:
+        path = source / "covers.parquet"
+        return path if path.is_file() else None
 
     def count(self, source: Path) -> int | None:
         return int(_open(self.tables(source)[0]).metadata.num_rows)

@@ -1,0 +1,231 @@
+"""Cross-fitting with networks of one side: no answer saw its own group, and what ships learned from every post."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine.bundle import read_bundle
+from engine.errors import DataError
+from engine.explain import gradients
+from engine.images import load_image
+from engine.posts import Post
+from engine.predictor import Predictor
+from engine.scoring import LEVELS, fit_cuts
+from tests import made_up, tiny
+from training.data.further import PICTURES
+from training.data.prepare import prepare
+from training.data.workspace import split
+from training.evaluation.report import evaluate
+from training.evaluation.ship import ship
+from training.modeling import fitting
+from training.modeling.batches import by_length
+from training.modeling.cross_fitting import folds_of, out_of_fold, outside_of_test, part_without
+from training.modeling.further import WRONG, Further
+from training.modeling.run import Run
+from training.modeling.train import refit, train
+from training.recipes.base import CatBoost, Network, Ngrams, Recipe
+
+POSTS, COVERS = 200, 40
+SETTINGS = {"epochs": 1, "batch_size": 16, "patience": 0}
+
+
+def covers(count: int, seed: int = 9) -> pd.DataFrame:
+    """Further pictures in two classes; the first is a post's own, the second cannot be read."""
+    generator = np.random.default_rng(seed)
+    images = [made_up.picture(value, generator) for value in generator.uniform(0.2, 0.8, count)]
+    images[0], images[1] = made_up.raw_posts(POSTS)["image"][3], b"no picture"
+    low = np.where(np.arange(count) % 2, 0.0, 0.02)
+    return pd.DataFrame(
+        {
+            "post_id": [f"cover {number}" for number in range(count)],
+            "image": images,
+            "likes_per_view_low": low,
+            "likes_per_view_high": np.where(low > 0, 0.5, 0.02),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("crossed")
+    source = folder / "source"
+    source.mkdir()
+    made_up.raw_posts(POSTS).to_parquet(source / "posts.parquet")
+    covers(COVERS).to_parquet(source / "covers.parquet")
+    prepare("youtube", source, folder / "work")
+    split(folder / "work")
+    return folder / "work"
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    encoders = {
+        "picture": f"vit:{tiny.build_vit(tmp_path_factory.mktemp('vit'))}",
+        "words": f"bert:{tiny.build_bert(tmp_path_factory.mktemp('bert'))}",
+    }
+    return Recipe(
+        name="crossed",
+        summary="Made up.",
+        encoders=encoders,
+        folds=3,
+        members=(
+            Ngrams(),
+            CatBoost(name="trees", iterations=5, depth=2, early_stopping=None),
+            Network(name="title", image_encoder=None, settings=SETTINGS, shape={"width": 8}),
+            Network(name="cover", text_encoder=None, settings=SETTINGS, shape={"width": 8}, pictures=True),
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def bundle(work: Path, recipe: Recipe) -> Path:
+    return train(work, recipe)
+
+
+def test_no_answer_saw_its_own_group_and_none_is_of_test(work: Path, recipe: Recipe) -> None:
+    run = Run(work, recipe)
+    posts, folds, rows = run.workspace.posts, folds_of(run), outside_of_test(run)
+    assert set(posts["split"].iloc[rows]) == {"train", "validation"}
+    for fold in range(recipe.folds):
+        parted = part_without(run, fold).workspace
+        held = parted.posts[parted.posts["split"] == "validation"]
+        learned = parted.posts[parted.posts["split"] == "train"]
+        assert list(held.index) == list(rows[folds == fold])
+        assert not set(held["group_number"]) & set(learned["group_number"])
+        assert (parted.posts["split"] == "test").equals(posts["split"] == "test")
+        # Nothing of the fold is in its own cuts.
+        np.testing.assert_array_equal(parted.cuts, fit_cuts(learned["score"]))
+    np.testing.assert_array_equal(run.workspace.cuts, fit_cuts(posts["score"].iloc[rows]))
+
+
+def test_every_post_outside_of_test_is_answered_once_by_every_member(
+    work: Path, recipe: Recipe, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "fit_member", lambda *_, **__: pytest.fail("a finished fold was fitted again"))
+    run = Run(work, recipe)
+    answers = out_of_fold(run)
+    assert {view: set(found) for view, found in answers.items()} == {
+        "both": {"ngrams", "trees", "title", "cover"},
+        "text": {"ngrams", "trees", "title"},
+        "image": {"trees", "cover"},
+    }
+    rows = outside_of_test(run)
+    for found in answers.values():
+        for output in found.values():
+            assert output.probabilities.shape == (len(rows), len(LEVELS)) and np.isfinite(output.score).all()
+    # A network of one side says of a post what it says of that side.
+    np.testing.assert_array_equal(answers["both"]["cover"].score, answers["image"]["cover"].score)
+    some = out_of_fold(run, rows[5:9])["text"]["title"]
+    np.testing.assert_array_equal(some.probabilities, answers["text"]["title"].probabilities[5:9])
+
+
+def test_the_bundle_answers_every_view_and_explains(bundle: Path) -> None:
+    predictor = Predictor.load(bundle)
+    picture = load_image(made_up.picture(0.7, np.random.default_rng(3)))
+    posts = [Post("fastest kalomi", picture), Post("fastest kalomi"), Post(image=picture)]
+    assert [answer.view for answer in predictor.predict(posts)] == ["both", "text", "image"]
+    assert read_bundle(bundle).data["training_posts"] == len(_outside(bundle))
+    for post in posts:
+        found = gradients.explain(predictor, post, steps=4)
+        assert (found.segments is not None) == post.has_image
+        assert found.completeness_error < 0.2
+
+
+def _outside(bundle: Path) -> list[str]:
+    splits = pd.read_parquet(bundle.parents[2] / "splits.parquet")
+    return splits.loc[splits["grouped"] != "test", "post_id"].tolist()
+
+
+def test_evaluated_and_refitted_it_ships(work: Path, recipe: Recipe, bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no report"):
+        ship(work, recipe, tmp_path / "model")
+    report = evaluate(work, recipe, resamples=20, junk=3)
+    predictions = pd.read_parquet(report / "predictions.parquet")
+    own = predictions[predictions["model"] == "crossed"]
+    # Validation posts are answered out of fold: the bundle itself has learned from them.
+    run = Run(work, recipe)
+    held = run.workspace.posts.iloc[run.workspace.rows("validation")]["post_id"]
+    assert set(own.loc[own["split"] == "validation", "post_id"]) == set(held)
+    shipped = ship(work, recipe, tmp_path / "model")
+    assert read_bundle(shipped / "bundle").data["training_posts"] == len(_outside(bundle))
+    refit(work, recipe)
+    shipped = ship(work, recipe, tmp_path / "model")
+    whole, evaluated = read_bundle(shipped / "bundle"), read_bundle(bundle)
+    assert whole.data["training_posts"] == len(run.workspace.posts) > evaluated.data["training_posts"]
+    assert whole.views == evaluated.views and whole.test_metrics == evaluated.test_metrics != {}
+    assert "These weights have seen every post" in (shipped / "bundle" / "README.md").read_text()
+    assert "seen every post" not in (bundle / "README.md").read_text()
+    Predictor.load(shipped / "bundle")
+
+
+def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(
+    work: Path, recipe: Recipe, bundle: Path, tmp_path: Path
+) -> None:
+    run = Run(work, recipe)
+    if not (run.report / "report.json").exists():
+        evaluate(work, recipe, resamples=20, junk=3)
+    former = ship(work, recipe, tmp_path / "model") / "report"
+    for name in ("ablations", "metrics"):
+        pd.DataFrame({"former": [1]}).to_parquet(former / f"{name}.parquet")
+    again = ship(work, recipe, tmp_path / "model") / "report"
+    facts = json.loads((again / "report.json").read_text())
+    assert list(pd.read_parquet(again / "ablations.parquet")) == ["former"]
+    assert list(pd.read_parquet(again / "metrics.parquet")) != ["former"]
+    assert facts["apart"] == {"ablations": facts["created"]}
+    assert facts["notes"][-1].endswith("ablations.") and facts["created"][:10] in facts["notes"][-1]
+    # Of another split nothing stays.
+    (again / "report.json").write_text(json.dumps({**facts, "split": "another"}))
+    alone = ship(work, recipe, tmp_path / "model") / "report"
+    assert not (alone / "ablations.parquet").exists()
+
+
+def test_a_recipe_without_folds_has_none(work: Path, recipe: Recipe) -> None:
+    plain = replace(recipe, name="plain", folds=0, members=(Ngrams(),))
+    with pytest.raises(DataError, match="has no folds; there is no fold 0"):
+        train(work, plain, fold=0)
+    with pytest.raises(DataError, match="has no folds"):
+        refit(work, plain)
+    with pytest.raises(DataError, match="has 3 folds; there is no fold 3"):
+        train(work, recipe, fold=3)
+
+
+# --- further pictures ---
+
+
+def test_further_pictures_are_counted_and_none_is_a_post(work: Path, recipe: Recipe) -> None:
+    info = json.loads((work / "dataset.json").read_text())["pictures"]
+    assert info == {"read": COVERS, "written": COVERS - 1, "dropped": {"unreadable picture": 1}}
+    workspace = Run(work, recipe).workspace
+    further = Further.of(workspace)
+    assert further is not None
+    names = pd.read_parquet(work / PICTURES)["post_id"].to_numpy()
+    assert "cover 0" in names and "cover 0" not in names[further.rows]
+    assert further.pixels((16, 24)).shape == (len(further.rows), 16, 24, 3)
+
+
+def test_what_a_class_says_is_read_off_the_training_posts(work: Path, recipe: Recipe) -> None:
+    workspace = Run(work, recipe).workspace
+    further = Further.of(workspace)
+    assert further is not None
+    low = pd.read_parquet(work / PICTURES)["likes_per_view_low"].to_numpy()[further.rows]
+    train = workspace.posts.iloc[workspace.rows("train")]
+    inside = train[train["likes_per_view"] >= 0.02]
+    np.testing.assert_allclose(further.target[low > 0], (1 - WRONG) * inside["target"].mean())
+    assert further.target[low > 0].min() > further.target[low == 0].max()
+    np.testing.assert_allclose(further.shares.sum(axis=1), 1)
+    prior = np.bincount(train["level"], minlength=5) / len(train)
+    found = np.bincount(inside["level"], minlength=5) / len(inside)
+    np.testing.assert_allclose(further.shares[low > 0][0], (1 - WRONG) * found + WRONG * prior)
+
+
+def test_batches_hold_titles_of_like_length() -> None:
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(1, 100, 205)
+    order = by_length(generator.permutation(205), lengths, 10, generator)
+    assert sorted(order) == list(range(205))
+    spread = [np.ptp(lengths[order[start : start + 10]]) for start in range(0, 200, 10)]
+    assert max(spread) <= 20 and list(lengths[order]) != sorted(lengths)
