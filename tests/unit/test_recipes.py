@@ -95,7 +95,7 @@ def test_every_recipe_loads_under_its_files_name(name: str) -> None:
     assert set(recipe.embedded) <= set(recipe.encoders)
     for spec in recipe.members:
         if isinstance(spec, Network):
-            assert {spec.image_encoder, spec.text_encoder} <= set(recipe.encoders)
+            assert spec.encoders and set(spec.encoders.values()) <= set(recipe.encoders)
     assert recipe.config["members"]
 
 

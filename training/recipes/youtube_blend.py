@@ -16,12 +16,12 @@ RECIPE = Recipe(
     "EfficientNet-Lite0 on covers; blended and calibrated on answers out of fold.",
     encoders={"picture": "lite0:96x160", "words": "minilm:48"},
     junk=0.05,
-    folds=4,
+    folds=3,
     baseline_vectors=("picture", "words"),
     members=(
         Ngrams(),
         CatBoost(name="trees"),
-        Network(name="title", image_encoder=None, settings=WORDS),
+        Network(name="title", image_encoder=None, settings=WORDS, replicates=2),
         Network(name="cover", text_encoder=None, settings=COVER, pictures=True),
     ),
 )
