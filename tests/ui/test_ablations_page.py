@@ -127,3 +127,27 @@ def test_a_large_difference_is_told_from_the_small() -> None:
         mark.text for mark in forest(table.assign(name=list("abcd"), verdict="worse"), "", 0.03).layout.annotations
     ]
     assert arrows[-1] == "◀ -0.400" and len(arrows) == 5
+
+
+def test_what_each_member_earns_is_shown_with_its_verdict(folder: Path, tmp_path: Path) -> None:
+    assert "each member" not in texts(page("ablations", folder).run())
+    copy = altered(folder, tmp_path / "a")
+    gains = {"ngrams": (0.02, 0.01, 0.03), "cover": (0.004, -0.002, 0.01)}
+    rows = [
+        {"view": view, "member": member, "metric": name, "delta": sign * delta, "low": low, "high": high, "n": 240}
+        for view in ("both", "image")
+        for member, values in gains.items()
+        for name, sign in (("src", 1), ("log_loss", -1))
+        for delta, low, high in [values if sign > 0 else (values[0], -values[2], -values[1])]
+    ]
+    pd.DataFrame(rows).to_parquet(copy / "contributions.parquet")
+    app = page("ablations", copy).run()
+    assert "What does each member earn in the shipped model?" in texts(app) and "240 posts outside of test" in texts(
+        app
+    )
+    table = next(found.value for found in app.dataframe if "member" in found.value)
+    assert table["member"].tolist() == ["ngrams", "cover"]
+    assert table["verdict"].tolist() == ["better", "no clear difference"]
+    app.selectbox(key="member-metric").set_value("log_loss").run()
+    table = next(found.value for found in app.dataframe if "member" in found.value)
+    assert table["member"].tolist() == ["ngrams", "cover"] and table["verdict"].tolist()[0] == "better"

@@ -150,6 +150,9 @@ def test_evaluated_and_refitted_it_ships(work: Path, recipe: Recipe, bundle: Pat
     run = Run(work, recipe)
     held = run.workspace.posts.iloc[run.workspace.rows("validation")]["post_id"]
     assert set(own.loc[own["split"] == "validation", "post_id"]) == set(held)
+    earned = pd.read_parquet(report / "contributions.parquet")
+    assert set(earned.loc[earned["view"] == "both", "member"]) == {"ngrams", "trees", "title", "cover"}
+    assert (earned["n"] == len(_outside(bundle))).all() and (earned["low"] <= earned["high"]).all()
     shipped = ship(work, recipe, tmp_path / "model")
     assert read_bundle(shipped / "bundle").data["training_posts"] == len(_outside(bundle))
     refit(work, recipe)

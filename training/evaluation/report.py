@@ -23,6 +23,7 @@ from training.data.workspace import Workspace
 from training.evaluation.answers import Key, answers_of, answers_out_of_fold
 from training.evaluation.baselines import Baselines
 from training.evaluation.candidates import Candidate, calibrated
+from training.evaluation.contributions import contributions
 from training.evaluation.gains import differences_of, gains_of, notes_of
 from training.evaluation.guard import guard_notes, guard_table
 from training.metrics.bootstrap import with_intervals
@@ -105,6 +106,8 @@ def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000, junk: int = 2
         "posts": posts_of(workspace),
         "cleaning": pd.read_parquet(work / "cleaning.parquet"),
     }
+    if recipe.folds:
+        tables["contributions"] = contributions(run, resamples)
     for name in ("curves", "grid"):
         if (run.folder / f"{name}.parquet").exists():
             tables[name] = pd.read_parquet(run.folder / f"{name}.parquet")

@@ -77,6 +77,12 @@ class Truth:
     log_scores: Array
     groups: npt.NDArray[np.int64]
 
+    @classmethod
+    def of(cls, workspace: Workspace, rows: npt.NDArray[np.int64]) -> "Truth":
+        """That of the posts with these row numbers."""
+        held = workspace.posts.iloc[rows]
+        return cls(*(held[name].to_numpy() for name in COLUMNS))
+
     def at(self, rows: npt.NDArray[np.bool_]) -> "Truth":
         """The truth of some of the posts."""
         return Truth(self.levels[rows], self.target[rows], self.log_scores[rows], self.groups[rows])
@@ -95,9 +101,7 @@ def fit_on_validation(answers: Mapping[str, MemberOutput], workspace: Workspace)
 
 def fit_on(answers: Mapping[str, MemberOutput], workspace: Workspace, rows: npt.NDArray[np.int64]) -> ViewFit:
     """Blend weights and calibration of one view; `answers` are the members' to the posts of `rows`."""
-    held = workspace.posts.iloc[rows]
-    level, target, log_score, group = (held[name].to_numpy() for name in COLUMNS)
-    return fit_view(answers, Truth(level, target, log_score, group), prior_of(workspace))
+    return fit_view(answers, Truth.of(workspace, rows), prior_of(workspace))
 
 
 def fit_view(answers: Mapping[str, MemberOutput], truth: Truth, prior: npt.ArrayLike) -> ViewFit:
@@ -110,11 +114,7 @@ def fit_view(answers: Mapping[str, MemberOutput], truth: Truth, prior: npt.Array
     2023). Raises DataError for too few groups.
     """
     fit = _fit(answers, truth)
-    folds = stratified_folds(truth.levels, truth.groups, FOLDS, 0)
-    probabilities, log_scores = np.empty((len(folds), len(LEVELS))), np.empty(len(folds))
-    for fold in range(FOLDS):
-        rest, own = folds != fold, folds == fold
-        probabilities[own], log_scores[own] = _applied(_fit(_at(answers, rest), truth.at(rest)), _at(answers, own))
+    probabilities, log_scores = blended_out_of_fold(answers, truth)
     level_sets = LevelSets.fit(probabilities, truth.levels)
     sets = level_sets.apply(probabilities)
     return fit.model_copy(
@@ -124,6 +124,16 @@ def fit_view(answers: Mapping[str, MemberOutput], truth: Truth, prior: npt.Array
             "abstention": Abstention.fit(probabilities, sets, truth.levels, prior, truth.groups).to_dict(),
         }
     )
+
+
+def blended_out_of_fold(answers: Mapping[str, MemberOutput], truth: Truth) -> tuple[Array, Array]:
+    """Calibrated probabilities (n, 5) and log scores (n,), each as the groups of the other folds blend and temper."""
+    folds = stratified_folds(truth.levels, truth.groups, FOLDS, 0)
+    probabilities, log_scores = np.empty((len(folds), len(LEVELS))), np.empty(len(folds))
+    for fold in range(FOLDS):
+        rest, own = folds != fold, folds == fold
+        probabilities[own], log_scores[own] = _applied(_fit(_at(answers, rest), truth.at(rest)), _at(answers, own))
+    return probabilities, log_scores
 
 
 def _at(answers: Mapping[str, MemberOutput], rows: npt.NDArray[np.bool_]) -> dict[str, MemberOutput]:

@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard import charts, text
 from dashboard.app_pages.ablations import queries
 from dashboard.app_pages.ablations.charts import forest, small_reach
+from dashboard.app_pages.ablations.members import members
 from dashboard.differences import MISSING, differences
 from dashboard.metrics import HEADLINE, Metric, between, metric, ordered, ranked, verdict
 from dashboard.reports import Report
@@ -41,6 +42,7 @@ REFERENCES = {
 
 def render(report: Report) -> None:
     _picture(report)
+    members(report)
     names = ordered(queries.metrics(report))
     if not names:
         st.info("The report's ablations.parquet has no rows.")

@@ -1,0 +1,51 @@
+"""What each member earns in the shipped model: its blend with and without the member, on answers out of fold."""
+
+from typing import Any
+
+import streamlit as st
+
+from dashboard import text
+from dashboard.charts import VIEW_NAMES
+from dashboard.metrics import between, metric, ordered, verdict
+from dashboard.reports import Report
+from dashboard.scope import view_name
+from dashboard.store import query, records
+
+COLUMNS: dict[str, Any] = {
+    "member": st.column_config.TextColumn("Member", pinned=True),
+    "delta": st.column_config.NumberColumn("What it adds", format="%+.4f"),
+    "between": st.column_config.TextColumn("95% interval"),
+    "verdict": st.column_config.TextColumn("With it the blend is"),
+}
+
+
+def members(report: Report) -> None:
+    """The section, where the report has such a table."""
+    if not report.has("contributions"):
+        return
+    table = query(report, "SELECT * FROM contributions")
+    st.subheader("What does each member earn in the shipped model?", anchor=False)
+    with st.container(horizontal=True):
+        names = ordered(table["metric"].unique().tolist())
+        name = st.selectbox(
+            "Metric of the blend", names, format_func=lambda name: metric(name).label, key="member-metric", width=320
+        )
+        views = [view for view in VIEW_NAMES if view in set(table["view"])]
+        view = st.segmented_control(
+            "It sees", views, default=views[0], required=True, format_func=view_name, key="member-view"
+        )
+    what = metric(str(name))
+    own = table[(table["metric"] == what.name) & (table["view"] == view)].sort_values(
+        "delta", ascending=what.better == "lower"
+    )
+    shown = own.assign(
+        between=[between(row["low"], row["high"], "+.4f") for row in records(own)],
+        verdict=[verdict(what.name, row["low"], row["high"]) for row in records(own)],
+    )
+    st.dataframe(shown[list(COLUMNS)], hide_index=True, key="table-members", column_config=COLUMNS)
+    st.caption(
+        f"{what.label} of the whole blend minus that of the blend without the member, whose weights are fitted anew, "
+        f"on {int(own['n'].max()):,} posts outside of test. Every member answers them out of fold, and other groups "
+        "set the weights; intervals are paired and draw whole groups."
+    )
+    st.download_button("Members as CSV", text.csv(table), "members.csv", "text/csv", on_click="ignore")
