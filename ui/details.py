@@ -27,6 +27,10 @@ BLIND = (
     "These often matter more than picture and title, so treat the answer as one opinion, not as a promise."
 )
 
+SAW_TEST = (
+    " The test posts are among them: the figures below are those of the same model before it learned from them too."
+)
+
 
 def record(prediction: Prediction, scale: Scale) -> dict[str, Any]:
     """The prediction as plain data, levels by name, with what its score is. It holds nothing of the draft itself."""
@@ -83,7 +87,7 @@ def _origin(data: Mapping[str, Any]) -> str:
     if "training_posts" not in data:
         return ""
     source = escape(str(data.get("description") or data.get("name") or "an unnamed dataset"))
-    return f"<p>Trained on {data['training_posts']:,} posts of {source}.</p>"
+    return f"<p>Trained on {data['training_posts']:,} posts of {source}.{SAW_TEST if data.get('saw_test') else ''}</p>"
 
 
 def _figures(bundle: "Bundle") -> str:
@@ -101,9 +105,10 @@ def _figures(bundle: "Bundle") -> str:
             rows += f'<tr><th scope="row">{label}{guess}</th>{cells}</tr>'
     posts = bundle.test_metrics.get("test_posts")
     tested = f"{posts:,} test posts" if posts else "test posts"
+    never = "that it had not learned from yet" if bundle.data.get("saw_test") else "it never saw"
     return (
         f'<div class="fi-scroll" tabindex="0"><table>'
-        f"<caption>On {tested} it never saw, with 95&nbsp;% intervals</caption>"
+        f"<caption>On {tested} {never}, with 95&nbsp;% intervals</caption>"
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 

@@ -28,6 +28,7 @@ from training.modeling.further import WRONG, Further
 from training.modeling.run import Run
 from training.modeling.train import refit, train
 from training.recipes.base import CatBoost, Network, Ngrams, Recipe
+from ui.details import model_facts
 
 POSTS, COVERS = 200, 40
 SETTINGS = {"epochs": 1, "batch_size": 16, "patience": 0}
@@ -159,6 +160,8 @@ def test_evaluated_and_refitted_it_ships(work: Path, recipe: Recipe, bundle: Pat
     shipped = ship(work, recipe, tmp_path / "model")
     whole, evaluated = read_bundle(shipped / "bundle"), read_bundle(bundle)
     assert whole.data["training_posts"] == len(run.workspace.posts) > evaluated.data["training_posts"]
+    assert whole.data["saw_test"] and not evaluated.data["saw_test"]
+    assert "had not learned from yet" in model_facts(whole) and "it never saw" in model_facts(evaluated)
     assert whole.views == evaluated.views and whole.test_metrics == evaluated.test_metrics != {}
     assert "These weights have seen every post" in (shipped / "bundle" / "README.md").read_text()
     assert "seen every post" not in (bundle / "README.md").read_text()

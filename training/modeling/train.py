@@ -165,6 +165,7 @@ def _write(
             **{name: workspace.dataset[name] for name in ("name", "description", "fingerprint", "absent_counts")},
             "posts": len(workspace.posts),
             "training_posts": learned,
+            "saw_test": learned > len(workspace.learned_rows),
         },
     )
 

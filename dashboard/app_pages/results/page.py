@@ -99,7 +99,7 @@ def _protocol(choices: pd.DataFrame) -> tuple[str, str]:
             format_func=str.capitalize,
             key="split",
             bind="query-params",
-            help="Validation posts chose epochs, sizes and blend weights, so their figures flatter.",
+            help="Validation posts took part in what was chosen or blended, so their figures flatter.",
         )
     if protocol == "random":
         st.warning(
