@@ -52,11 +52,12 @@ class Calibration:
     def usual(self, view: View, prior: Sequence[float]) -> BatchPrediction:
         """The answer for one post of which nothing is known: the prior, the middle score, every level possible."""
         probabilities, log_score = np.array([prior]), np.array([self.fit.intercept])
+        middle = len(prior) // 2
         return BatchPrediction(
             view=view,
             probabilities=probabilities,
             log_score=log_score,
-            interval=self.interval.apply(probabilities, log_score),
+            interval=self.interval.apply(probabilities, log_score, middle),
             level_sets=np.array([[0, len(prior) - 1]]),
             abstain=np.array([True]),
         )

@@ -20,6 +20,7 @@ Array = npt.NDArray[np.float64]
 SMALLEST = 1e-12
 _TEMPERATURES = (0.05, 20.0)
 _SMALLEST_SPREAD = 0.25
+_FEWEST = 100
 
 
 def proper(values: npt.ArrayLike) -> Array:
@@ -171,14 +172,17 @@ class LevelSets(Stored):
 
 @dataclass(frozen=True)
 class ScoreInterval(Stored):
-    """Interval on the log score: normalised split-conformal residuals with one quantile a side.
+    """Interval on the log score: normalised split-conformal residuals with one quantile a side and predicted level.
 
     A residual is divided by the post's difficulty, the spread of its level distribution (Papadopoulos et al. 2008;
     Lei et al. 2018, section 5.2); the lower and the upper quantile each leave `alpha`/2 outside (Romano et al. 2019).
+    They are those of the posts of one likeliest level (Mondrian categories, Vovk et al. 2003), for levels are of very
+    different width in the score: what is promised then holds of each predicted level, not on average alone. `low` and
+    `high` are one number for every level, or one for each.
     """
 
-    low: float
-    high: float
+    low: float | tuple[float, ...]
+    high: float | tuple[float, ...]
     alpha: float
 
     @classmethod
@@ -187,24 +191,40 @@ class ScoreInterval(Stored):
     ) -> Self:
         """Calibrates on n posts: probabilities (n, levels), predicted and actual log scores (n,).
 
-        Raises ValueError when n < 2/alpha − 1, too few for quantiles that far out.
+        A level that fewer than `_FEWEST` posts are likeliest to have takes the numbers of all. Raises ValueError when
+        n < 2/alpha − 1, too few for quantiles that far out.
         """
+        array = proper(probabilities)
         residuals = np.asarray(actual, dtype=np.float64) - np.asarray(log_scores, dtype=np.float64)
-        scaled = residuals / cls._difficulty(probabilities)
+        scaled = residuals / cls._difficulty(array)
         if not np.isfinite(scaled).all():
             raise ValueError("log scores must be finite")
+        whole, predicted = cls._ends(scaled, alpha), array.argmax(axis=1)
+        own = [scaled[predicted == level] for level in range(array.shape[1])]
+        ends = [cls._ends(posts, alpha) if len(posts) >= max(_FEWEST, 2 / alpha) else whole for posts in own]
+        return cls(tuple(low for low, _ in ends), tuple(high for _, high in ends), alpha)
+
+    @staticmethod
+    def _ends(scaled: Array, alpha: float) -> tuple[float, float]:
+        """The lower and the upper quantile of scaled residuals (n,)."""
         low, high = -conformal_quantile(-scaled, 1.0 - alpha / 2), conformal_quantile(scaled, 1.0 - alpha / 2)
         if math.isinf(high):
             raise ValueError(f"{len(scaled)} posts are too few for an interval that leaves {alpha / 2:.0%} out a side")
         # An interval that misses its own prediction would puzzle; widening it can only raise the coverage.
-        return cls(min(low, 0.0), max(high, 0.0), alpha)
+        return min(low, 0.0), max(high, 0.0)
 
     @staticmethod
     def _difficulty(probabilities: npt.ArrayLike) -> Array:
         return np.maximum(level_spread(probabilities), _SMALLEST_SPREAD)
 
-    def apply(self, probabilities: npt.ArrayLike, log_scores: npt.ArrayLike) -> Array:
-        """Lower and upper bound on the log score, shape (n, 2); the predicted log score lies between."""
-        difficulty = self._difficulty(probabilities)
+    def apply(self, probabilities: npt.ArrayLike, log_scores: npt.ArrayLike, level: int | None = None) -> Array:
+        """Lower and upper bound on the log score, shape (n, 2); the predicted log score lies between.
+
+        `level` takes the place of each post's likeliest.
+        """
+        array = proper(probabilities)
+        difficulty = self._difficulty(array)
+        predicted = array.argmax(axis=1) if level is None else np.full(len(array), level)
         centre = np.asarray(log_scores, dtype=np.float64)
-        return np.stack([centre + self.low * difficulty, centre + self.high * difficulty], axis=1)
+        low, high = (np.broadcast_to(ends, array.shape[1])[predicted] for ends in (self.low, self.high))
+        return np.stack([centre + low * difficulty, centre + high * difficulty], axis=1)

@@ -1,7 +1,7 @@
 """Rows of posts from a CSV, JSONL or Parquet file, one at a time and in order, whatever is wrong with some of them.
 
 A row that cannot be read comes out with the sentence that says why, so the rows after it keep their places. Only the
-columns of a post are taken; counts such as views or likes are never looked at.
+columns of a post and of its context are taken; counts such as views or likes are never looked at.
 """
 
 import csv
@@ -9,12 +9,14 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.batch.context import context_of, is_context
 from engine.batch.text import LONG_LINE, CsvRecords, open_text, read_header, read_lines
 from engine.errors import DataError, PostError
 
@@ -33,6 +35,8 @@ class Row:
     tags: tuple[str, ...] = ()
     description: str = ""
     image: bytes | str | None = None
+    # Fields of a `Post` by name.
+    context: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
 
 
@@ -74,6 +78,7 @@ def make_row(cells: Mapping[str, object], number: int) -> Row:
             tags=_tags(cells.get("tags")),
             description=_text(cells, "description"),
             image=_image(cells.get("image")),
+            context=context_of(cells),
         )
     except PostError as error:
         return Row(post_id, error=str(error))
@@ -136,7 +141,7 @@ def _read_parquet(source: Path, batch_size: int) -> Iterator[Row]:
     with _open_parquet(source) as file:
         names = file.schema_arrow.names
         _require_usable(source, names)
-        columns = [name for name in COLUMNS if name in names]
+        columns = [name for name in names if name in COLUMNS or is_context(name)]
         number = 0
         try:
             for batch in file.iter_batches(batch_size=batch_size, columns=columns, use_threads=False):

@@ -125,7 +125,7 @@ def prepare(row: Row, root: Path) -> Post | str:
         return EMPTY_POST
     try:
         image = None if row.image is None else load_image(row.image, root)
-        return Post(row.title, image, row.tags, row.description, row.post_id)
+        return Post(row.title, image, row.tags, row.description, row.post_id, **row.context)
     except PostError as error:
         return str(error)
 

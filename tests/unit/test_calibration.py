@@ -231,6 +231,34 @@ def test_interval_is_wider_for_a_harder_post_and_skewed_as_the_errors_are() -> N
     assert certain[1] > certain[0]
 
 
+def test_interval_covers_posts_of_each_predicted_level() -> None:
+    probabilities, predicted, actual = scores(12_000, seed=8)
+    level = probabilities.argmax(axis=1)
+    # Very Low is three times as wide in the score as the others.
+    actual = np.where(level == 0, predicted + 3 * (actual - predicted), actual)
+    interval = ScoreInterval.fit(probabilities[:6_000], predicted[:6_000], actual[:6_000])
+    bounds = interval.apply(probabilities, predicted)[6_000:]
+    held = (bounds[:, 0] <= actual[6_000:]) & (actual[6_000:] <= bounds[:, 1])
+    for own in range(5):
+        assert held[level[6_000:] == own].mean() == pytest.approx(0.8, abs=0.05)
+    low, high = (np.asarray(ends) for ends in (interval.low, interval.high))
+    assert low[0] < 2 * low[1:].min() and high[0] > 2 * high[1:].max()
+
+
+def test_one_number_holds_for_every_level_and_few_posts_take_that_of_all() -> None:
+    probabilities, predicted, actual = scores(300, seed=9)
+    one = ScoreInterval.from_dict({"low": -1.0, "high": 2.0, "alpha": 0.2})
+    each = ScoreInterval((-1.0,) * 5, (2.0,) * 5, 0.2)
+    np.testing.assert_array_equal(one.apply(probabilities, predicted), each.apply(probabilities, predicted))
+    assert ScoreInterval.from_dict(one.to_dict()) == one
+    fitted = ScoreInterval.fit(probabilities, predicted, actual)
+    counts = np.bincount(probabilities.argmax(axis=1), minlength=5)
+    assert isinstance(fitted.low, tuple) and len({fitted.low[own] for own in np.flatnonzero(counts < 100)}) == 1
+    # Of which level a post is taken to be may be said.
+    other = ScoreInterval((-1.0, -2.0, -3.0, -2.0, -1.0), (1.0,) * 5, 0.2)
+    assert (other.apply(probabilities, predicted, 2)[:, 0] <= other.apply(probabilities, predicted)[:, 0]).all()
+
+
 def test_interval_wants_enough_posts() -> None:
     probabilities, predicted, actual = scores(8, seed=7)
     with pytest.raises(ValueError, match="too few"):
