@@ -19,6 +19,7 @@ from tests import made_up, tiny
 from training.data.further import PICTURES
 from training.data.prepare import prepare
 from training.data.workspace import split
+from training.evaluation.contributions import INTERACTION
 from training.evaluation.report import evaluate
 from training.evaluation.ship import ship
 from training.modeling import fitting
@@ -152,7 +153,8 @@ def test_evaluated_and_refitted_it_ships(work: Path, recipe: Recipe, bundle: Pat
     held = run.workspace.posts.iloc[run.workspace.rows("validation")]["post_id"]
     assert set(own.loc[own["split"] == "validation", "post_id"]) == set(held)
     earned = pd.read_parquet(report / "contributions.parquet")
-    assert set(earned.loc[earned["view"] == "both", "member"]) == {"ngrams", "trees", "title", "cover"}
+    assert set(earned.loc[earned["view"] == "both", "member"]) == {"ngrams", "trees", "title", "cover", INTERACTION}
+    assert INTERACTION not in set(earned.loc[earned["view"] != "both", "member"])
     assert (earned["n"] == len(_outside(bundle))).all() and (earned["low"] <= earned["high"]).all()
     shipped = ship(work, recipe, tmp_path / "model")
     assert read_bundle(shipped / "bundle").data["training_posts"] == len(_outside(bundle))

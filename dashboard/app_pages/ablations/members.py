@@ -46,6 +46,7 @@ def members(report: Report) -> None:
     st.caption(
         f"{what.label} of the whole blend minus that of the blend without the member, whose weights are fitted anew, "
         f"on {int(own['n'].max()):,} posts outside of test. Every member answers them out of fold, and other groups "
-        "set the weights; intervals are paired and draw whole groups."
+        "set the weights; intervals are paired and draw whole groups. “Both sides at once” leaves out that members "
+        "see picture and title together: their answers to one side each take the place of that to both."
     )
     st.download_button("Members as CSV", text.csv(table), "members.csv", "text/csv", on_click="ignore")
