@@ -179,12 +179,15 @@ def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(
     former = ship(work, recipe, tmp_path / "model") / "report"
     for name in ("ablations", "metrics"):
         pd.DataFrame({"former": [1]}).to_parquet(former / f"{name}.parquet")
+    # Of the recipe itself nothing old stays.
+    pd.DataFrame({"recipe": ["another", "crossed"], "value": [1.0, 2.0]}).to_parquet(former / "recipes.parquet")
     again = ship(work, recipe, tmp_path / "model") / "report"
     facts = json.loads((again / "report.json").read_text())
+    assert pd.read_parquet(again / "recipes.parquet")["recipe"].tolist() == ["another"]
     assert list(pd.read_parquet(again / "ablations.parquet")) == ["former"]
     assert list(pd.read_parquet(again / "metrics.parquet")) != ["former"]
-    assert facts["apart"] == {"ablations": facts["created"]}
-    assert facts["notes"][-1].endswith("ablations.") and facts["created"][:10] in facts["notes"][-1]
+    assert facts["apart"] == {"other recipes": facts["created"], "ablations": facts["created"]}
+    assert facts["notes"][-1].endswith("other recipes, ablations.") and facts["created"][:10] in facts["notes"][-1]
     # Of another split nothing stays.
     (again / "report.json").write_text(json.dumps({**facts, "split": "another"}))
     alone = ship(work, recipe, tmp_path / "model") / "report"

@@ -5,12 +5,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from engine.bundle import Bundle, amend_bundle, read_bundle
 from engine.errors import DataError
 from engine.files import replacing_folder, write_json
 from training.modeling.alignment import SIGNALS
 from training.modeling.run import Run
 from training.recipes.base import Recipe
+from training.tables import write_table
 
 # Of a report: what benchmarks wrote, on whatever machine is shown.
 HARDWARE = "hardware.json"
@@ -25,6 +28,8 @@ APART = {
         *("adapter", "embedding", "matching", "captions", "caption_examples"),
     ),
 }
+# Of these, rows of recipes that the new report does not know.
+OF_RECIPES = ("other recipes", "nested folds", "the grid")
 
 
 def ship(work: Path, recipe: Recipe, target: Path, signals: Path | None = None) -> Path:
@@ -80,18 +85,35 @@ def _with_apart(new: dict[str, Any], before: dict[str, Any], former: Path, repor
     """Copy what the former report alone has into the new one; returns the new report.json, which says so."""
     apart: dict[str, str] = {}
     for what, names in APART.items():
-        own = any((report / f"{name}.parquet").exists() for name in names)
-        found = [path for name in names if (path := former / f"{name}.parquet").exists()]
-        if own or not found:
+        found = [name for name in names if (former / f"{name}.parquet").exists()]
+        if what in OF_RECIPES:
+            found = [name for name in found if _others_kept(former, report, name, new["recipe"])]
+        elif any((report / f"{name}.parquet").exists() for name in names):
             continue
-        for path in found:
-            shutil.copy(path, report)
-        apart[what] = before.get("apart", {}).get(what, before["created"])
+        else:
+            for name in found:
+                shutil.copy(former / f"{name}.parquet", report)
+        if found:
+            apart[what] = before.get("apart", {}).get(what, before["created"])
     days: dict[str, list[str]] = {}
     for what, created in apart.items():
         days.setdefault(created[:10], []).append(what)
     notes = [f"Of an earlier run on the same posts and split ({day}): {', '.join(of)}." for day, of in days.items()]
     return {**new, "apart": apart, "notes": [*new["notes"], *notes]}
+
+
+def _others_kept(former: Path, report: Path, name: str, recipe: str) -> bool:
+    """Put what a former table says of other recipes behind the rows of the new one; returns whether it said any."""
+    path = report / f"{name}.parquet"
+    tables = [pd.read_parquet(found) for found in (path, former / path.name) if found.exists()]
+    # Until `compare` gathers several, a grid is its own recipe's and does not say so.
+    tables = [table.assign(recipe=table.get("recipe", recipe)) for table in tables]
+    known = {recipe}.union(*(table["recipe"] for table in tables[:-1]))
+    others = tables[-1][~tables[-1]["recipe"].isin(known)]
+    if others.empty:
+        return False
+    write_table(path, pd.concat([*tables[:-1], others], ignore_index=True))
+    return True
 
 
 def _with_reads(new: dict[str, Any], former: dict[str, Any], since: list[dict[str, str]]) -> dict[str, Any]:
