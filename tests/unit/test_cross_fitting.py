@@ -218,6 +218,22 @@ def test_further_pictures_are_counted_and_none_is_a_post(work: Path, recipe: Rec
     assert further.pixels((16, 24)).shape == (len(further.rows), 16, 24, 3)
 
 
+def test_a_table_of_something_else_is_refused_and_none_is_no_fault(tmp_path: Path) -> None:
+    posts, wrong = made_up.raw_posts(6), covers(4).drop(columns="likes_per_view_high")
+    posts.to_parquet(tmp_path / "posts.parquet")
+    for write in (lambda path: wrong.to_parquet(path), lambda path: path.write_bytes(b"PAR1 and no more")):
+        write(tmp_path / "covers.parquet")
+        with pytest.raises(DataError, match="no table of pictures with a class of likes per view"):
+            prepare("youtube", tmp_path, tmp_path / "work")
+    covers(9).to_parquet(tmp_path / "covers.parquet")
+    found = prepare("youtube", tmp_path, tmp_path / "work", limit=3)["pictures"]
+    assert found["written"] == 3 and found["dropped"]["beyond the limit"] == 5
+    # Gone from the source, they are gone from the work folder.
+    (tmp_path / "covers.parquet").unlink()
+    assert prepare("youtube", tmp_path, tmp_path / "work")["pictures"] == {}
+    assert not (tmp_path / "work" / PICTURES).exists()
+
+
 def test_what_a_class_says_is_read_off_the_training_posts(work: Path, recipe: Recipe) -> None:
     workspace = Run(work, recipe).workspace
     further = Further.of(workspace)
