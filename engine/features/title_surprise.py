@@ -172,6 +172,7 @@ class TitleSurprise(FittedFeature):
     """
 
     kind: ClassVar[str] = "title_surprise"
+    version: ClassVar[int] = 2
     by_default: ClassVar[bool] = False
     supervised: ClassVar[bool] = False
     modalities: tuple[Modality, ...] = ("text",)
@@ -188,12 +189,16 @@ class TitleSurprise(FittedFeature):
         return cls(name, settings.text_fields)
 
     def fitted(self, posts: Sequence[Post], upstream: Mapping[str, Values], target: npt.NDArray[np.float64]) -> Self:
-        model = SurpriseModel.fit([post.text(self.text_fields) for post in posts])
+        model = SurpriseModel.fit(self._titles(posts))
         return type(self)(self.name, self.text_fields, model)
 
     def compute(self, posts: Sequence[Post], upstream: Mapping[str, Values]) -> Values:
-        rows = [self._row(post.text(self.text_fields)) for post in posts]
+        rows = [self._row(title) for title in self._titles(posts)]
         return np.asarray(rows, dtype=np.float32).reshape(len(rows), len(COLUMNS))
+
+    def _titles(self, posts: Sequence[Post]) -> list[str]:
+        """The texts of n posts, single-spaced: two spaces make no title a stranger."""
+        return [" ".join(post.text(self.text_fields).split()) for post in posts]
 
     def _row(self, title: str) -> list[float]:
         if self.model is None:

@@ -65,6 +65,12 @@ def test_no_title_breaks_the_surprise(title: str) -> None:
     assert np.isfinite(feature.compute([Post(title)], {})).all()
 
 
+def test_more_spaces_surprise_nobody() -> None:
+    feature = TitleSurprise(model=SurpriseModel.fit(TITLES))
+    once, more = Post(TITLES[0]), Post(f"  {TITLES[0].replace(' ', '   ')} ")
+    np.testing.assert_array_equal(feature.compute([once], {}), feature.compute([more], {}))
+
+
 def test_probabilities_of_the_next_character_sum_to_no_more_than_one() -> None:
     model = SurpriseModel.fit(TITLES * 2)
     following = "abcdefghijklmnopqrstuvwxyz ?!"

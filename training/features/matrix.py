@@ -74,7 +74,7 @@ class FeatureMatrix:
         """Hashes of the stored pictures."""
         return file_hashes(self.workspace.folder)
 
-    @property
+    @cached_property
     def texts(self) -> list[str]:
         """What text encoders read of each post."""
         return [post.text(self.settings.text_fields) for post in self.posts]
