@@ -188,6 +188,9 @@ def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(
     assert list(pd.read_parquet(again / "metrics.parquet")) != ["former"]
     assert facts["apart"] == {"other recipes": facts["created"], "ablations": facts["created"]}
     assert facts["notes"][-1].endswith("other recipes, ablations.") and facts["created"][:10] in facts["notes"][-1]
+    # Every reading counts, of the former report too.
+    times = f"have been read {len(facts['test_reads'])} times." if len(facts["test_reads"]) > 1 else "read once."
+    assert any(note.endswith(times) for note in facts["notes"])
     # Of another split nothing stays.
     (again / "report.json").write_text(json.dumps({**facts, "split": "another"}))
     alone = ship(work, recipe, tmp_path / "model") / "report"

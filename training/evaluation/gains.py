@@ -121,7 +121,12 @@ def notes_of(
         "Which folds serve as test was settled with the figures of a ridge on title n-grams in view, so that the parts "
         "are alike and as hard; no model was chosen so.",
     ]
-    if test_reads:
-        times = "once" if len(test_reads) == 1 else f"{len(test_reads)} times"
-        sentences.append(f"The figures of the test posts have been read {times}.")
-    return sentences
+    return [*sentences, *([reads_note(test_reads)] if test_reads else [])]
+
+
+READ = "The figures of the test posts have been read"
+
+
+def reads_note(test_reads: Sequence[Mapping[str, str]]) -> str:
+    """How often test was read, as a sentence."""
+    return f"{READ} {'once' if len(test_reads) == 1 else f'{len(test_reads)} times'}."

@@ -10,6 +10,7 @@ import pandas as pd
 from engine.bundle import Bundle, amend_bundle, read_bundle
 from engine.errors import DataError
 from engine.files import replacing_folder, write_json
+from training.evaluation.gains import READ, reads_note
 from training.modeling.alignment import SIGNALS
 from training.modeling.run import Run
 from training.recipes.base import Recipe
@@ -56,7 +57,8 @@ def ship(work: Path, recipe: Recipe, target: Path, signals: Path | None = None) 
             kept_typical = {} if evaluated.typical else {"typical": read_bundle(target / "bundle").typical}
         else:
             before, kept_typical = {}, {}
-        write_json(staging / "report" / "report.json", _with_reads(new, before, run.test_reads()))
+        new = _with_reads(new, before, run.test_reads())
+        write_json(staging / "report" / "report.json", new)
         figures = {"test_metrics": evaluated.test_metrics, "notes": tuple(new["notes"]), "typical": evaluated.typical}
         amend_bundle(staging / "bundle", **{**figures, **kept_typical})
     if signals is not None:
@@ -123,4 +125,5 @@ def _with_reads(new: dict[str, Any], former: dict[str, Any], since: list[dict[st
     for read in (*earlier, *new["test_reads"], *since):
         if read not in reads:
             reads.append(read)
-    return {**new, "test_reads": sorted(reads, key=lambda read: read["at"])}
+    notes = [reads_note(reads) if note.startswith(READ) else note for note in new["notes"]]
+    return {**new, "notes": notes, "test_reads": sorted(reads, key=lambda read: read["at"])}
