@@ -10,6 +10,7 @@ import pytest
 from dashboard.app_pages.ablations import queries
 from dashboard.app_pages.ablations.charts import forest, small_reach
 from dashboard.reports import open_report
+from dashboard.text import markdown
 from tests.dashboard_page import completed, page, texts
 from tests.tiny_report import altered
 
@@ -151,3 +152,9 @@ def test_what_each_member_earns_is_shown_with_its_verdict(folder: Path, tmp_path
     app.selectbox(key="member-metric").set_value("log_loss").run()
     table = next(found.value for found in app.dataframe if "member" in found.value)
     assert table["member"].tolist() == ["ngrams", "cover"] and table["verdict"].tolist()[0] == "better"
+
+
+def test_ablations_of_an_earlier_run_say_of_when_they_are(folder: Path, tmp_path: Path) -> None:
+    assert "earlier run" not in texts(page("ablations", folder).run())
+    copy = altered(folder, tmp_path / "a", {"apart": {"ablations": "2026-01-02T03:04:05+00:00"}})
+    assert f"earlier run on the same posts and split ({markdown('2026-01-02')})" in texts(page("ablations", copy).run())

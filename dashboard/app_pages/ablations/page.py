@@ -145,8 +145,18 @@ def _simpler(report: Report, table: pd.DataFrame, what: Metric, split: str) -> N
     )
     st.markdown(
         f"Not the shipped model: the encoders of **{recipe}** stay frozen here, and a model that fits in seconds is "
-        "fitted anew without a part, or with another, on several seeds.\n" + "\n".join(lines)
+        f"fitted anew without a part, or with another, on several seeds.{_since(report)}\n" + "\n".join(lines)
     )
+
+
+def _since(report: Report) -> str:
+    """Of when the ablations are, where the report took them over from an earlier run."""
+    apart = report.facts.get("apart")
+    created = apart.get("ablations") if isinstance(apart, dict) else None
+    if not created:
+        return ""
+    day = text.markdown(str(created)[:10])
+    return f" They are of an earlier run on the same posts and split ({day}), with its encoders."
 
 
 def _how(table: pd.DataFrame) -> str:
