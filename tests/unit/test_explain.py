@@ -351,6 +351,8 @@ def test_masks_show_what_is_kept_and_the_baseline_elsewhere():
 class TinyEncoders:
     """Two small smooth encoders, joined by a product: the differentiable API without a trained weight."""
 
+    image_encoder = text_encoder = "of made-up networks"
+
     def __init__(self) -> None:
         generator = torch.Generator().manual_seed(0)
         self.table = torch.randn(64, 6, generator=generator)
