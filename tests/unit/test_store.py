@@ -360,9 +360,9 @@ def test_pictures_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.M
     ahead = []
     stored_pictures, load_image = pictures.stored_pictures, pictures.load_image
 
-    def watched(work: Path):  # type: ignore[no-untyped-def]
+    def watched(work: Path, *, table: str):  # type: ignore[no-untyped-def]
         nonlocal given
-        for item in stored_pictures(work):
+        for item in stored_pictures(work, table=table):
             given += 1
             ahead.append(given - done)
             yield item
