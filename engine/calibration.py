@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
 from engine.errors import BundleError
+from engine.scoring import LEVELS
 
 Array = npt.NDArray[np.float64]
 
@@ -184,6 +185,10 @@ class ScoreInterval(Stored):
     low: float | tuple[float, ...]
     high: float | tuple[float, ...]
     alpha: float
+
+    def __post_init__(self) -> None:
+        if any(isinstance(ends, tuple) and len(ends) != len(LEVELS) for ends in (self.low, self.high)):
+            raise BundleError("A score interval has not one number for each level; train or download the bundle again.")
 
     @classmethod
     def fit(

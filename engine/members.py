@@ -193,9 +193,13 @@ class NetworkMember:
         tensors = {key: value.float() for key, value in load_file(folder / f"{name}.safetensors").items()}
         if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
             raise BundleError(f"The weights of {name} are not finite numbers.")
+        shape = FusionConfig(**config["config"])
+        dims = {"image": shape.image_dim, "text": shape.text_dim}
+        if not shape.views or any((config[side] is not None) != (dim > 0) for side, dim in dims.items()):
+            raise BundleError(f"The sides of {name} are not those that its weights see; train it again.")
         # Nothing is allocated for a configuration: the tensors of the file become the weights, or do not fit.
         with torch.device("meta"):
-            network = FusionNetwork(FusionConfig(**config["config"]))
+            network = FusionNetwork(shape)
         try:
             network.load_state_dict(tensors, assign=True)
         except RuntimeError as error:

@@ -351,3 +351,8 @@ def test_storage_round_trip(item: Temperature | LevelSets | ScoreInterval | Abst
     stored.popitem()
     with pytest.raises(BundleError, match="does not fit"):
         type(item).from_dict(stored)
+
+
+def test_an_interval_of_other_levels_is_refused() -> None:
+    with pytest.raises(BundleError, match="not one number for each level"):
+        ScoreInterval.from_dict({"low": [-1.0, -1.0], "high": 1.0, "alpha": 0.2})

@@ -218,7 +218,7 @@ def test_further_pictures_are_counted_and_none_is_a_post(work: Path, recipe: Rec
     assert further is not None
     names = pd.read_parquet(work / PICTURES)["post_id"].to_numpy()
     assert "cover 0" in names and "cover 0" not in names[further.rows]
-    assert further.pixels((16, 24)).shape == (len(further.rows), 16, 24, 3)
+    assert further.pixels((16, 24)).shape == (COVERS - 1, 16, 24, 3)
 
 
 def test_a_table_of_something_else_is_refused_and_none_is_no_fault(tmp_path: Path) -> None:

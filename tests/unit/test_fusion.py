@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from engine.encoders.base import Tokens
+from engine.errors import BundleError
 from engine.fusion import (
     FUSIONS,
     AttentionPool,
@@ -213,3 +214,19 @@ def test_level_loss_is_cross_entropy_ordinal_or_plain() -> None:
     assert math.isclose(
         float(level_loss(near, zero, ordinal=False)), float(level_loss(far, zero, ordinal=False)), rel_tol=1e-6
     )
+
+
+@torch.inference_mode()
+def test_a_network_of_one_side_answers_both_by_it_and_must_say_which(tmp_path) -> None:
+    config = FusionConfig(0, TEXT_DIM, width=16, heads=2)
+    member = NetworkMember("net", FusionNetwork(config), None, "words")
+    assert member.reads == {"both": ("words",), "text": ("words",)} and config.views == ("text",)
+    stored = member.save(tmp_path)
+    loaded = NetworkMember.load(tmp_path, "net", stored, "cpu")
+    _, text = sides()
+    values = torch.where(text.mask[..., None], text.values, torch.nan).numpy()
+    both, alone = (loaded.predict(view, {"words": values}) for view in ("both", "text"))
+    assert (both.score == alone.score).all() and both.score.std() > 0
+    for broken in ({"image": "picture"}, {"text": None}, {"config": {**stored["config"], "text_dim": 0}}):
+        with pytest.raises(BundleError, match="sides of net are not those"):
+            NetworkMember.load(tmp_path, "net", {**stored, **broken}, "cpu")

@@ -125,7 +125,8 @@ def _stacked(
     def pixels(index: Rows) -> npt.NDArray[np.uint8]:
         found = np.empty((len(index), *size, 3), dtype=np.uint8)
         is_post = index < len(rows)
-        found[is_post], found[~is_post] = own[rows[index[is_post]]], others[index[~is_post] - len(rows)]
+        found[is_post] = own[rows[index[is_post]]]
+        found[~is_post] = others[further.rows[index[~is_post] - len(rows)]]
         return found
 
     return pixels

@@ -63,8 +63,8 @@ class Further:
         return cls(workspace, tuple(table["file_hash"]), rows, targets[rows], shares[rows])
 
     def pixels(self, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-        """The pictures at one size, (n, height, width, 3)."""
-        return decoded_pictures(self.workspace.folder, self.files, size, PICTURES)[self.rows]
+        """All pictures of the file at one size, mapped from the disk; `rows` are the places of these n."""
+        return decoded_pictures(self.workspace.folder, self.files, size, PICTURES)
 
     @property
     def fingerprint(self) -> str:
