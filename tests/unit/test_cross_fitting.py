@@ -188,6 +188,14 @@ def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(
     assert list(pd.read_parquet(again / "metrics.parquet")) != ["former"]
     assert facts["apart"] == {"other recipes": facts["created"], "ablations": facts["created"]}
     assert facts["notes"][-1].endswith("other recipes, ablations.") and facts["created"][:10] in facts["notes"][-1]
+    # Ablations of other encoders are others', and a study is that of its signals.
+    changed = {**facts, "config": {**facts["config"], "encoders": {"picture": "another"}}}
+    (again / "report.json").write_text(json.dumps(changed))
+    pd.DataFrame({"former": [1]}).to_parquet(again / "signals.parquet")
+    (work / "signals").mkdir(exist_ok=True)
+    without = ship(work, recipe, tmp_path / "model", tmp_path / "signals") / "report"
+    assert (without / "recipes.parquet").exists()
+    assert not (without / "ablations.parquet").exists() and not (without / "signals.parquet").exists()
     # Every reading counts, of the former report too.
     times = f"have been read {len(facts['test_reads'])} times." if len(facts["test_reads"]) > 1 else "read once."
     assert any(note.endswith(times) for note in facts["notes"])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from training.tables import write_table
 
 # Of a report: what benchmarks wrote, on whatever machine is shown.
 HARDWARE = "hardware.json"
+ABLATIONS, STUDY = "ablations", "the study of picture and words"
 # Tables that hang on the posts, their split and parts trained apart, not on the model that ships; by what they are of.
 APART = {
     "other recipes": ("recipes",),
     "nested folds": ("crossvalidation",),
     "the grid": ("grid",),
-    "ablations": ("ablations", "comparisons"),
-    "the study of picture and words": (
+    ABLATIONS: ("ablations", "comparisons"),
+    STUDY: (
         *("signals", "consistency", "trends", "removal", "verdicts"),
         *("adapter", "embedding", "matching", "captions", "caption_examples"),
     ),
@@ -37,13 +39,15 @@ def ship(work: Path, recipe: Recipe, target: Path, signals: Path | None = None) 
     """Put a run's bundle and report into the folder `target`, in place of what was there.
 
     The bundle is the one refitted on all posts where there is one. What benchmarks measured stays, and so does what the
-    former report holds of the same posts and split and this run did not make anew (`APART`); a note says since when.
+    former report holds of the same posts, split, encoders and signals and this run did not make anew (`APART`); a note
+    says since when.
     Reads of the same test posts since the report, and earlier ones that the former report knows, are kept in the new
     one. Into the folder `signals` goes what `align` and `caption` trained. Raises BundleError or DataError when the run
     has no sound bundle or no report, or its refit is of another one.
     """
     run = Run(work, recipe)
     evaluated = read_bundle(run.bundle)
+    typical = evaluated.typical
     report = run.need_report()
     former = target / "report"
     with replacing_folder(target) as staging:
@@ -53,14 +57,19 @@ def ship(work: Path, recipe: Recipe, target: Path, signals: Path | None = None) 
             shutil.copy(former / HARDWARE, staging / "report")
         new, before = (_facts(folder) for folder in (report, former))
         if before.get("split") == new["split"] and before["data"]["fingerprint"] == new["data"]["fingerprint"]:
-            new = _with_apart(new, before, former, staging / "report")
-            kept_typical = {} if evaluated.typical else {"typical": read_bundle(target / "bundle").typical}
+            # With other signals the study is another, and so are the frozen encoders' ablations with other encoders.
+            gone = {STUDY} if signals is not None else set()
+            if before["config"]["encoders"] != new["config"]["encoders"]:
+                gone.add(ABLATIONS)
+            new = _with_apart(new, before, former, staging / "report", gone)
+            if not typical and STUDY not in gone:
+                typical = read_bundle(target / "bundle").typical
         else:
-            before, kept_typical = {}, {}
+            before = {}
         new = _with_reads(new, before, run.test_reads())
         write_json(staging / "report" / "report.json", new)
-        figures = {"test_metrics": evaluated.test_metrics, "notes": tuple(new["notes"]), "typical": evaluated.typical}
-        amend_bundle(staging / "bundle", **{**figures, **kept_typical})
+        figures = {"test_metrics": evaluated.test_metrics, "notes": tuple(new["notes"]), "typical": typical}
+        amend_bundle(staging / "bundle", **figures)
     if signals is not None:
         for trained in sorted((work / SIGNALS).iterdir()):
             with replacing_folder(signals / trained.name) as staging:
@@ -83,10 +92,16 @@ def _facts(report: Path) -> dict[str, Any]:
     return facts
 
 
-def _with_apart(new: dict[str, Any], before: dict[str, Any], former: Path, report: Path) -> dict[str, Any]:
-    """Copy what the former report alone has into the new one; returns the new report.json, which says so."""
+def _with_apart(
+    new: dict[str, Any], before: dict[str, Any], former: Path, report: Path, gone: Collection[str]
+) -> dict[str, Any]:
+    """Copy what the former report alone has into the new one, but for what is `gone`; returns the new report.json,
+    which says so.
+    """
     apart: dict[str, str] = {}
     for what, names in APART.items():
+        if what in gone:
+            continue
         found = [name for name in names if (former / f"{name}.parquet").exists()]
         if what in OF_RECIPES:
             found = [name for name in found if _others_kept(former, report, name, new["recipe"])]
