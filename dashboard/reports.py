@@ -36,6 +36,7 @@ COLUMNS: dict[str, frozenset[str]] = {
     "reliability": frozenset("model view split level bin_low bin_high confidence frequency n".split()),
     "differences": frozenset("model view reference reference_view metric delta low high n".split()),
     "contributions": frozenset("view member metric delta low high n".split()),
+    "learning_curve": frozenset("view member posts metric value low high gain gain_low gain_high n".split()),
     "coverage": frozenset("model view split level metric value low high n".split()),
     "guard": frozenset("view origin kind metric value low high n".split()),
     "curves": frozenset("model epoch step split metric value".split()),

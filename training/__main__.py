@@ -168,6 +168,20 @@ def compare(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "r
     print(f"report: {run(work, chosen(recipe, encoders))}")
 
 
+def learn(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
+    """Fit a recipe with folds on a half, a quarter and an eighth of the posts: what would more of them bring?
+
+    Args:
+        recipe: Name of a module in training/recipes.
+        work: The work folder it was trained in.
+        encoders: As it was trained.
+    """
+    from training.evaluation.learning_curve import learn as run
+    from training.recipes import chosen
+
+    print(f"report: {run(work, chosen(recipe, encoders))}")
+
+
 def explain(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", posts: int = 150) -> None:
     """Measure explanations on a sample of test posts: does the answer follow the parts they point at?
 
@@ -268,7 +282,7 @@ def figures(report: Path = Path("models/youtube/report"), readme: Path = Path("R
 STEPS = {
     step.__name__: step
     for step in (
-        *(prepare, split, extract, train, refit, evaluate, crossvalidate, ablate, explain, compare),
+        *(prepare, split, extract, train, refit, evaluate, crossvalidate, ablate, learn, explain, compare),
         *(align, caption, consistency, ship, figures),
     )
 }

@@ -83,3 +83,24 @@ def test_curves_say_whose_posts_they_are(folder: Path) -> None:
 def test_each_is_shown_without_the_others(folder: Path, tmp_path: Path, table: str, left: int) -> None:
     app = page("recipes", altered(folder, tmp_path / "report", **{table: None})).run()
     assert not app.exception and len(app.dataframe) == left
+
+
+def test_what_more_posts_brought_is_said_of_the_last_doubling(folder: Path, tmp_path: Path) -> None:
+    assert "more posts" not in texts(page("recipes", folder).run())
+    copy = altered(folder, tmp_path / "report")
+    figures = {100: (0.5, None, None, None), 200: (0.53, 0.03, 0.01, 0.05)}
+    names = ("value", "gain", "gain_low", "gain_high")
+    rows = [
+        {"view": view, "member": member, "posts": posts, "metric": "src", "low": 0.4, "high": 0.6, "n": 150}
+        | dict(zip(names, values, strict=True))
+        for view in ("both", "image")
+        for member in ("ngrams", "blend")
+        for posts, values in figures.items()
+    ]
+    pd.DataFrame(rows).to_parquet(copy / "learning_curve.parquet")
+    app = page("recipes", copy).run()
+    said = texts(app)
+    assert "What would more posts bring?" in said and "the same 150 other posts" in said
+    assert "From 100 to 200 posts the blend's spearman (src) moved by +0.030 [+0.010 to +0.050]: better." in said
+    app.segmented_control(key="size-view").set_value("image").run()
+    assert not app.exception

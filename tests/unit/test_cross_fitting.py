@@ -20,11 +20,12 @@ from training.data.further import PICTURES
 from training.data.prepare import prepare
 from training.data.workspace import split
 from training.evaluation.contributions import INTERACTION
+from training.evaluation.learning_curve import learn
 from training.evaluation.report import evaluate
 from training.evaluation.ship import ship
 from training.modeling import fitting
 from training.modeling.batches import by_length
-from training.modeling.cross_fitting import folds_of, out_of_fold, outside_of_test, part_without
+from training.modeling.cross_fitting import folds_of, out_of_fold, outside_of_test, parts_without
 from training.modeling.further import WRONG, Further
 from training.modeling.run import Run
 from training.modeling.train import refit, train
@@ -93,7 +94,7 @@ def test_no_answer_saw_its_own_group_and_none_is_of_test(work: Path, recipe: Rec
     posts, folds, rows = run.workspace.posts, folds_of(run), outside_of_test(run)
     assert set(posts["split"].iloc[rows]) == {"train", "validation"}
     for fold in range(recipe.folds):
-        parted = part_without(run, fold).workspace
+        parted = run.workspace.parted(parts_without(run, fold))
         held = parted.posts[parted.posts["split"] == "validation"]
         learned = parted.posts[parted.posts["split"] == "train"]
         assert list(held.index) == list(rows[folds == fold])
@@ -267,3 +268,34 @@ def test_batches_hold_titles_of_like_length() -> None:
     assert sorted(order) == list(range(205))
     spread = [np.ptp(lengths[order[start : start + 10]]) for start in range(0, 200, 10)]
     assert max(spread) <= 20 and list(lengths[order]) != sorted(lengths)
+
+
+def test_a_learning_curve_fits_parts_of_the_posts_and_ends_in_the_fold(
+    work: Path, recipe: Recipe, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(work, recipe)
+    if not (run.report / "report.json").exists():
+        evaluate(work, recipe, resamples=20, junk=3)
+    with pytest.raises(DataError, match="no folds"):
+        learn(work, replace(recipe, name="unfolded", folds=0))
+    learned: list[set[str]] = []
+    fit = fitting.fit_member
+    monkeypatch.setattr(
+        fitting,
+        "fit_member",
+        lambda spec, matrix, *rest: (
+            learned.append({*matrix.workspace.posts["group_number"][matrix.workspace.rows("train")]}),
+            fit(spec, matrix, *rest),
+        )[1],
+    )
+    table = pd.read_parquet(learn(work, recipe, halvings=1, resamples=20) / "learning_curve.parquet")
+    own = parts_without(run, 0)
+    groups = run.workspace.posts.set_index("post_id")["group_number"].loc[own.index]
+    assert len(learned) == len(recipe.members), "the fold itself is there"
+    assert learned[0] < {*groups[own == "train"]} and not learned[0] & {*groups[own != "train"]}
+    sizes = sorted(table["posts"].unique())
+    assert len(sizes) == 2 and sizes[1] == (own == "train").sum() and sizes[0] <= sizes[1] / 2
+    assert set(table["n"]) == {(own == "validation").sum()} and set(table["member"]) >= {"blend", "ngrams", "title"}
+    assert table.loc[table["posts"] == sizes[0], "gain"].isna().all()
+    larger = table[table["posts"] == sizes[1]]
+    assert (larger["gain_low"] <= larger["gain"]).all() and (larger["gain"] <= larger["gain_high"]).all()

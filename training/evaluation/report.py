@@ -28,7 +28,7 @@ from training.evaluation.gains import differences_of, gains_of, notes_of
 from training.evaluation.guard import guard_notes, guard_table
 from training.metrics.bootstrap import with_intervals
 from training.metrics.predictions import coverage, prediction_table, reliability, truth_of
-from training.modeling.cross_fitting import part_without
+from training.modeling.cross_fitting import parts_without
 from training.modeling.run import Run
 from training.recipes.base import DRIFT, Recipe
 from training.tables import write_table
@@ -50,7 +50,7 @@ def _baselines(run: Run) -> Iterator[Candidate]:
     if not run.recipe.folds:
         yield from found
         return
-    for held, whole in zip(found, Baselines(part_without(run, None)).all(vectors=vectors), strict=True):
+    for held, whole in zip(found, Baselines(run.elsewhere(parts_without(run, None))).all(vectors=vectors), strict=True):
         log.info("baseline", name=whole.name)
         yield replace(held, test=whole.test)
 

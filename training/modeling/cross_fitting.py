@@ -6,7 +6,7 @@ as validation holds, and the members refitted on all of these posts. A finished 
 processes that each name one (`train --fold`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pandas as pd
 import structlog
 
+from engine.features.base import digest
 from engine.prediction import VIEWS, MemberOutput, View
 from engine.scoring import LEVELS
 from training.data.splits import stratified_folds
-from training.features.matrix import FeatureMatrix
 from training.modeling.fitting import fit_members
 from training.modeling.members import Fitted, own_process
 from training.modeling.run import OUTSIDE_OF_TEST, Run
@@ -43,26 +43,36 @@ def folds_of(run: Run) -> npt.NDArray[np.int64]:
     return stratified_folds(posts["level"].to_numpy(), posts["group_number"].to_numpy(), run.recipe.folds, 0)
 
 
-def part_without(run: Run, fold: int | None) -> FeatureMatrix:
-    """The features with the posts outside of test parted anew: the fold is validation, the others train.
+def fold_rows(run: Run, fold: int) -> Rows:
+    """Row numbers of the posts of a fold."""
+    return outside_of_test(run)[folds_of(run) == fold]
+
+
+def parts_without(run: Run, fold: int | None) -> pd.Series:
+    """post_id → part, the posts outside of test parted anew: the fold is validation, the others train.
 
     Where `fold` is None all are to train on.
     """
     parts = run.workspace.posts.set_index("post_id")["split"].replace("validation", "train")
     if fold is not None:
-        parts.iloc[outside_of_test(run)[folds_of(run) == fold]] = "validation"
-    return run.elsewhere(parts)
+        parts.iloc[fold_rows(run, fold)] = "validation"
+    return parts
 
 
-def fit_fold(run: Run, fold: int) -> Path:
-    """Fit all members without a fold and keep their answers to it; a fold that is there is left as it is."""
-    folder = run.part(f"folds/{fold}", {"fold": [fold, run.recipe.folds]}, "a fold")
+def fit_fold(run: Run, fold: int, fewer: pd.Series | None = None, name: str = "") -> Path:
+    """Fit all members without a fold and keep their answers to it; a fold that is there is left as it is.
+
+    `fewer` are parts with posts left out of those to learn from; the run's folder `name` then takes the place of the
+    fold's. Returns the file of the answers.
+    """
+    left_out = {} if fewer is None else {"learned": digest(sorted(fewer.index[fewer == "train"]))}
+    folder = run.part(name or f"folds/{fold}", {"fold": [fold, run.recipe.folds], **left_out}, "a fold")
     path = folder / ANSWERS
     if path.exists():
         return path
-    fitted, _ = fit_members(run.recipe, part_without(run, fold), folder)
+    fitted, _ = fit_members(run.recipe, run.elsewhere(parts_without(run, fold) if fewer is None else fewer), folder)
     if own_process().is_main_process:
-        post_ids = run.workspace.posts["post_id"].to_numpy()[outside_of_test(run)[folds_of(run) == fold]]
+        post_ids = run.workspace.posts["post_id"].to_numpy()[fold_rows(run, fold)]
         write_table(folder / SECONDS, pd.DataFrame({name: [found.seconds] for name, found in fitted.items()}))
         write_table(path, _table(fitted, post_ids))
         log.info("fold", fold=fold, posts=len(post_ids))
@@ -84,12 +94,17 @@ def out_of_fold(run: Run, rows: Rows | None = None) -> Answers:
 
     Folds that are missing are fitted.
     """
-    table = pd.concat([pd.read_parquet(fit_fold(run, fold)) for fold in range(run.recipe.folds)])
-    wanted = run.workspace.posts["post_id"].to_numpy()[outside_of_test(run) if rows is None else rows]
+    wanted = run.workspace.posts["post_id"].iloc[outside_of_test(run) if rows is None else rows].tolist()
+    return answers_of([fit_fold(run, fold) for fold in range(run.recipe.folds)], wanted)
+
+
+def answers_of(paths: Iterable[Path], wanted: Sequence[str]) -> Answers:
+    """Every member's answers by view to the posts of these ids, from files of `fit_fold`."""
+    table = pd.concat([pd.read_parquet(path) for path in paths])
     answers: Answers = {}
     for view in VIEWS:
         for name, found in table[table["view"] == view].groupby("member", sort=False):
-            own = found.set_index("post_id").loc[wanted]
+            own = found.set_index("post_id").loc[list(wanted)]
             output = MemberOutput(own[PROBABILITIES].to_numpy(), own["score"].to_numpy())
             answers.setdefault(view, {})[str(name)] = output
     return answers

@@ -28,7 +28,7 @@ from engine.files import write_json
 from engine.guard import Guard
 from engine.prediction import VIEWS, View
 from training.modeling.blend import fit_on, prior_of
-from training.modeling.cross_fitting import fit_fold, out_of_fold, outside_of_test, part_without, seconds_of
+from training.modeling.cross_fitting import fit_fold, out_of_fold, outside_of_test, parts_without, seconds_of
 from training.modeling.fitting import fit_members
 from training.modeling.guard import fit_guards
 from training.modeling.members import Fitted, own_process
@@ -56,7 +56,7 @@ def train(work: Path, recipe: Recipe, fold: int | None = None) -> Path:
             raise DataError(f"The recipe {recipe.name} has {recipe.folds or 'no'} folds; there is no fold {fold}.")
         return fit_fold(run, fold)
     answers = out_of_fold(run) if recipe.folds else None
-    matrix = part_without(run, None) if recipe.folds else run.matrix
+    matrix = run.elsewhere(parts_without(run, None)) if recipe.folds else run.matrix
     folder, splits = (run.folder / "whole", ()) if recipe.folds else (run.folder, ("validation",))
     fitted, grid = fit_members(recipe, matrix, folder, splits)
     if not own_process().is_main_process:

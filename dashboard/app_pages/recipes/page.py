@@ -5,6 +5,7 @@ import streamlit as st
 
 from dashboard import charts, text
 from dashboard.app_pages.recipes import queries
+from dashboard.app_pages.recipes.more_posts import more_posts
 from dashboard.metrics import HEADLINE, Metric, between, metric, ordered
 from dashboard.reports import Report
 from dashboard.scope import view_name
@@ -16,7 +17,7 @@ ICON = ":material/science:"
 QUESTION = "Would another recipe, other folds or another size do better?"
 # What the parts of a learning curve are made of.
 PARTS = {"train": "the training posts it learned from", "validation": "the training posts that chose the epoch"}
-SECTIONS = ("recipes", "crossvalidation", "grid", "curves")
+SECTIONS = ("recipes", "learning_curve", "crossvalidation", "grid", "curves")
 
 SHOWN = ("src", "accuracy", "macro_f1", "quadratic_kappa", "r2", "mae_log10", "mae_log2")
 TARGETS = {
@@ -35,7 +36,7 @@ def offered(report: Report) -> bool:
 
 
 def render(report: Report) -> None:
-    for table, section in zip(SECTIONS, (_recipes, _folds, _grid, _curves), strict=True):
+    for table, section in zip(SECTIONS, (_recipes, more_posts, _folds, _grid, _curves), strict=True):
         if report.has(table):
             section(report)
 

@@ -1,0 +1,57 @@
+"""What would more posts bring? The members and their blend on fewer posts, answering the same others."""
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from dashboard import charts, text
+from dashboard.metrics import between, metric, ordered, verdict
+from dashboard.reports import Report
+from dashboard.scope import view_name
+from dashboard.store import query, records
+
+# As `training.evaluation.learning_curve` names it.
+BLEND = "blend"
+
+
+def more_posts(report: Report) -> None:
+    """The section, where the report has such a table."""
+    table = query(report, "SELECT * FROM learning_curve ORDER BY posts")
+    if table.empty:
+        return
+    st.subheader("What would more posts bring?", anchor=False)
+    with st.container(horizontal=True):
+        names = ordered(table["metric"].unique().tolist())
+        name = st.selectbox(
+            "Metric by size", names, format_func=lambda name: metric(name).label, key="size-metric", width=320
+        )
+        views = [view for view in charts.VIEW_NAMES if view in set(table["view"])]
+        view = st.segmented_control(
+            "It sees", views, default=views[0], required=True, format_func=view_name, key="size-view"
+        )
+    what = metric(str(name))
+    rows = table[(table["metric"] == what.name) & (table["view"] == view)].rename(columns={"member": "series"})
+    chart = charts.lines(rows.assign(style="posts of whole groups"), "posts", "Posts learned from", what.label)
+    blend = rows[rows["series"] == BLEND]
+    for line in chart.data:
+        if str(line.name).startswith(BLEND):
+            line.error_y = go.scatter.ErrorY(
+                array=blend["high"] - blend["value"], arrayminus=blend["value"] - blend["low"], thickness=1
+            )
+    sizes = sorted(set(rows["posts"]))
+    chart.update_xaxes(type="log", tickvals=sizes, ticktext=[f"{size:,}" for size in sizes])
+    st.plotly_chart(chart, config=charts.CONFIG, key="more-posts", alt="Figures by posts learned from")
+    last = next(iter(records(blend[blend["posts"] == blend["posts"].max()])), None)
+    gain = ""
+    if last:
+        gain = (
+            f"From {sizes[-2]:,} to {last['posts']:,} posts the blend's {what.label.lower()} moved by "
+            f"{last['gain']:+.3f} [{between(last['gain_low'], last['gain_high'], '+.3f')}]: "
+            f"{verdict(what.name, last['gain_low'], last['gain_high'])}. "
+        )
+    st.caption(
+        f"{gain}Bars are 95% intervals of the blend, which draw whole groups. Each size is part of the larger one; the "
+        f"same {int(rows['n'].max()):,} other posts are answered each time, and other groups of them weigh the blend. "
+        "Pictures of which only a class of likes per view is known were there in whole at every size. What lies beyond "
+        "the last point was not tested."
+    )
+    st.download_button("Sizes as CSV", text.csv(table), "learning_curve.csv", "text/csv", on_click="ignore")
