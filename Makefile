@@ -16,6 +16,9 @@ LOWEST := .venv-lowest
 # The shipped model end to end, and a small dataset from raw posts through training to its report.
 SMOKE := tests/smoke tests/unit/test_prepare.py tests/unit/test_evaluate.py
 
+# Side by side, one file at a time each: what a file's tests share is made once.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 # A version manager may leave a command that exists and does not run, and Debian's python3 may lack venv: so try it.
 # 3.11 is what the tests run on.
 usable = $(shell $(1) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(1))
@@ -47,10 +50,10 @@ lint: $(DEV)
 	$(BIN)/python -m mypy
 
 test: $(DEV)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(DEV)
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # The lowest versions that the requirements allow, resolved together, in a folder of their own. PyTorch alone is not at
 # its floor: PyPI's old builds for Linux bring gigabytes of CUDA, so whichever allowed one `make app` would take is taken.

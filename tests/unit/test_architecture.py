@@ -28,7 +28,7 @@ FORBIDDEN = {
 }
 # The floors of training: a module may import its own floor and lower ones. Recipes and tables.py stand beside them, for
 # all to import, and know the engine alone.
-FLOORS = {"data": 0, "features": 1, "metrics": 1, "modeling": 2, "evaluation": 3}
+FLOORS = {"data": 0, "features": 1, "metrics": 1, "modeling": 2, "evaluation": 3, "steps": 4}
 BESIDE = {"recipes", "tables"}
 PICKLES = {"pickle", "cPickle", "_pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 UNPICKLING_CALLS = {"read_pickle", "to_pickle"}

@@ -1,0 +1,128 @@
+"""From features to a bundle, its report, and where the apps look."""
+
+from pathlib import Path
+from typing import Literal
+
+from training.steps import WORK
+
+
+def train(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", fold: int | None = None) -> None:
+    """Fit a recipe's members, blend and calibrate them, and write the bundle. A killed run goes on.
+
+    Args:
+        recipe: Name of a module in training/recipes.
+        work: A split work folder.
+        encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
+            encoders may follow, as in embedded:frozen.
+        fold: Of a recipe with folds, fit this one alone, beside processes that fit others.
+    """
+    from training.modeling.train import train as run
+    from training.recipes import chosen
+
+    print(f"{'bundle' if fold is None else 'fold'}: {run(work, chosen(recipe, encoders), fold)}")
+
+
+def refit(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
+    """Fit the members of a recipe with folds once more, on all posts: what ships. Blend and figures stay.
+
+    Args:
+        recipe: Name of a module in training/recipes.
+        work: The work folder it was trained in.
+        encoders: As it was trained.
+    """
+    from training.modeling.train import refit as run
+    from training.recipes import chosen
+
+    print(f"bundle: {run(work, chosen(recipe, encoders))}")
+
+
+def evaluate(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
+    """Evaluate a trained bundle, once on test, beside baselines and controls, and write the report.
+
+    Args:
+        recipe: Name of a module in training/recipes.
+        work: The work folder it was trained in.
+        encoders: As it was trained.
+    """
+    from training.evaluation.report import evaluate as run
+    from training.recipes import chosen
+
+    print(f"report: {run(work, chosen(recipe, encoders))}")
+
+
+def crossvalidate(
+    recipe: str = "youtube_blend",
+    work: Path = WORK,
+    encoders: str = "recipe",
+    folds: int = 5,
+    protocol: Literal["grouped", "random"] = "grouped",
+    deepest: int | None = None,
+) -> None:
+    """Evaluate a recipe on nested folds of the posts outside of test, which stays unread. Finished folds are kept.
+
+    Args:
+        recipe: Name of a module in training/recipes.
+        work: A split work folder.
+        encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
+            encoders may follow, as in embedded:frozen.
+        folds: Outer folds, which choose nothing.
+        protocol: grouped, or random for comparison with work that split so.
+        deepest: Leave candidates with deeper trees out of the recipe's grid.
+    """
+    from training.evaluation.cross_validation import crossvalidate as run
+    from training.evaluation.cross_validation import summary
+    from training.recipes import chosen
+
+    print(summary(run(work, chosen(recipe, encoders), folds=folds, protocol=protocol, deepest=deepest)))
+
+
+def explain(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", posts: int = 150) -> None:
+    """Measure explanations on a sample of test posts: does the answer follow the parts they point at?
+
+    Args:
+        recipe: Name of a module in training/recipes.
+        work: The work folder it was trained in.
+        encoders: As it was trained.
+        posts: Size of the sample; 150 take about ten minutes of one core.
+    """
+    from training.evaluation.faithfulness import explain as run
+    from training.recipes import chosen
+
+    print(f"attribution: {run(work, chosen(recipe, encoders), posts)}")
+
+
+def ship(
+    recipe: str = "youtube_blend",
+    work: Path = WORK,
+    encoders: str = "recipe",
+    models: Path = Path("models"),
+    name: str = "youtube",
+    signals: Path | None = None,
+) -> None:
+    """Copy a run's bundle and report to where the apps look.
+
+    Args:
+        recipe: Name of a module in training/recipes.
+        work: The work folder it was trained in.
+        encoders: As it was trained.
+        models: Folder of shipped models.
+        name: Folder in it to write.
+        signals: Folder that takes what align and caption trained; engine/encoders/weights is where the apps look.
+    """
+    from training.evaluation.ship import ship as run
+    from training.recipes import chosen
+
+    print(f"shipped: {run(work, chosen(recipe, encoders), models / name, signals)}")
+
+
+def figures(report: Path = Path("models/youtube/report"), readme: Path = Path("README.md")) -> None:
+    """Write the figures of a report into the README, between its markers.
+
+    Args:
+        report: Folder of a report.
+        readme: File with the markers.
+    """
+    from training.evaluation.readme import update_readme
+
+    update_readme(report, readme)
+    print(f"figures: {readme}")

@@ -1,0 +1,61 @@
+"""From a raw dataset to posts, their parts and their features."""
+
+import os
+from pathlib import Path
+
+from engine.errors import DataError
+from training.steps import WORK
+
+
+def prepare(
+    dataset: str = "youtube", data: Path | None = None, work: Path = WORK, limit: int | None = None, workers: int = 1
+) -> None:
+    """Read a raw dataset, clean it, and write posts.parquet.
+
+    Args:
+        dataset: Name of the adapter, youtube, pixelrec or smpd.
+        data: Folder of the raw dataset; the variable FIRST_IMPRESSIONS_DATA where not given.
+        work: Folder that will hold the prepared posts, features and runs.
+        limit: Stop after this many posts, for a trial.
+        workers: Processes that decode pictures.
+    """
+    from training.data.prepare import prepare as run
+
+    named = os.environ.get("FIRST_IMPRESSIONS_DATA")
+    source = data or (Path(named) if named else None)
+    if source is None:
+        raise DataError("Say where the dataset is: --data FOLDER, or the variable FIRST_IMPRESSIONS_DATA.")
+    run(dataset, source, work, limit=limit, workers=workers)
+
+
+def split(work: Path = WORK, seed: int = 0) -> None:
+    """Part the posts into train, validation and test: grouped, and at random.
+
+    Args:
+        work: A prepared work folder.
+        seed: Another seed gives another split.
+    """
+    from training.data.splits import summarise
+    from training.data.workspace import split as run
+
+    found = summarise(run(work, seed=seed))
+    parts = ", ".join(f"{name} {count:,}" for name, count in found.sizes.items())
+    print(f"{found.posts:,} posts in {found.groups:,} groups (largest {found.largest_group}): {parts}")
+
+
+def extract(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", device: str = "auto") -> None:
+    """Compute every feature that a recipe reads, once; stopped at any moment, it goes on where it stood.
+
+    Args:
+        recipe: Name of a module in training/recipes.
+        work: A prepared and split work folder.
+        encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
+            encoders may follow, as in embedded:frozen.
+        device: auto, cpu, cuda or cuda:N.
+    """
+    from training.modeling.run import Run
+    from training.recipes import chosen
+
+    run = Run(work, chosen(recipe, encoders), device=device)
+    for extraction in run.matrix.extract(run.feature_names):
+        print(extraction)
