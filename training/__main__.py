@@ -75,8 +75,7 @@ def train(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "rec
     Args:
         recipe: Name of a module in training/recipes.
         work: A split work folder.
-        encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
-            encoders may follow, as in embedded:frozen.
+        encoders: As `extract` takes them.
         fold: Of a recipe with folds, fit this one alone, beside processes that fit others.
     """
     from training.modeling.train import train as run
@@ -141,8 +140,7 @@ def crossvalidate(
     Args:
         recipe: Name of a module in training/recipes.
         work: A split work folder.
-        encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
-            encoders may follow, as in embedded:frozen.
+        encoders: As `extract` takes them.
         folds: Outer folds, which choose nothing.
         protocol: grouped, or random for comparison with work that split so.
         deepest: Leave candidates with deeper trees out of the recipe's grid.
@@ -224,8 +222,19 @@ def consistency(recipe: str = "youtube_blend", work: Path = WORK, encoders: str 
     from training.modeling.run import Run
     from training.recipes import chosen
 
-    for sentence in study(Run(work, chosen(recipe, encoders)))["sentence"]:
-        print(sentence)
+    print(*study(Run(work, chosen(recipe, encoders)))["sentence"], sep="\n")
+
+
+def evidence(work: Path = WORK, model: Path = Path("models/youtube")) -> None:
+    """Index the real posts of a work folder, so that the page can show those nearest to a draft.
+
+    Args:
+        work: A split work folder.
+        model: Folder of a shipped model, beside whose bundle the index is to lie.
+    """
+    from training.evaluation.evidence import evidence as run
+
+    print(f"evidence: {run(work, model)}")
 
 
 def ship(
@@ -265,13 +274,9 @@ def figures(report: Path = Path("models/youtube/report"), readme: Path = Path("R
     print(f"figures: {readme}")
 
 
-STEPS = {
-    step.__name__: step
-    for step in (
-        *(prepare, split, extract, train, refit, evaluate, crossvalidate, ablate, explain, compare),
-        *(align, caption, consistency, ship, figures),
-    )
-}
+_RUNS = (prepare, split, extract, train, refit, evaluate, crossvalidate, ablate, explain, compare)
+_BESIDE = (align, caption, consistency, evidence, ship, figures)
+STEPS = {step.__name__: step for step in (*_RUNS, *_BESIDE)}
 
 
 def main(arguments: list[str] | None = None) -> int:
