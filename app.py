@@ -4,7 +4,7 @@ Run it with `python app.py`; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say where
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,10 @@ from gradio.utils import get_upload_folder
 from engine.posts import MAX_DESCRIPTION, MAX_TITLE
 from ui.api import publish
 from ui.arrivals import SECONDS_KEPT
+from ui.chooser import Choice, choice_field, models_offered
 from ui.cut import SAY_CUT
+from ui.evidence import ON_CLICK as ON_COVER
+from ui.evidence import Loader, SimilarPosts, load_evidence
 from ui.examples import ON_CLICK, example_cards
 from ui.explanation import METHODS, ON_SLIDE, OWEN
 from ui.folder import own_folder
@@ -41,6 +44,7 @@ HEADER = (
 ONE_A_CORE: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "predict"}
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "explain"}
 ONE_READS: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "signals"}
+ONE_SEARCHES: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "evidence"}
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 STALE = "() => { document.querySelector('.fi-columns')?.classList.add('fi-stale'); }"
@@ -65,9 +69,18 @@ SHOW = """() => {
 def build(
     predictor_loader: Callable[[], "Predictor"] = load_shipped,
     signals_loader: Callable[[], "Signals"] = load_signals,
+    offered: Sequence[Choice] | None = None,
+    evidence_loader: Loader = load_evidence,
 ) -> gr.Blocks:
-    """The page; `predictor_loader` runs once, in the background, when it is built, `signals_loader` after an answer."""
-    page = Page(predictor_loader, signals_loader)
+    """The page; `predictor_loader` runs once, in the background, when it is built, `signals_loader` after an answer.
+
+    Visitors choose among the models `offered`, of which it gives the first; by default among those that ship with the
+    one that does. `evidence_loader` gives the real posts beside a bundle.
+    """
+    if offered is None:
+        offered = models_offered() if predictor_loader is load_shipped else ()
+    page = Page(predictor_loader, signals_loader, offered)
+    evidence = SimilarPosts(page.models, evidence_loader)
     # Once: after SIGTERM it is gone, and nothing may bring it back.
     Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
     with gr.Blocks(title="First Impressions", analytics_enabled=False) as demo:
@@ -109,7 +122,10 @@ def build(
                         method = gr.Radio(choices, value=OWEN, label="Method", visible=False, elem_id="method")
                         explain = gr.Button("Explain this answer", elem_id="explain")
                         reasons = gr.HTML("", js_on_load=ON_SLIDE, elem_id="reasons")
+                    with gr.Tab("Similar posts", visible=False) as similar_tab:
+                        similar = gr.HTML("", js_on_load=ON_COVER, elem_id="similar")
                     with gr.Tab("Details"):
+                        model = choice_field(page.models)
                         votes = gr.HTML()
                         with gr.Accordion("This prediction as JSON", open=False):
                             record = gr.JSON(show_label=False)
@@ -121,24 +137,30 @@ def build(
         publish(page, ONE_A_CORE, ONE_AT_A_TIME, ONE_READS)
 
         explaining = explain.click(
-            page.explain, [draft, method], reasons, show_progress="hidden", **ONE_AT_A_TIME, **PRIVATE
+            page.explain, [draft, method, model], reasons, show_progress="hidden", **ONE_AT_A_TIME, **PRIVATE
         )
-        ask: dict[str, Any] = {"fn": page.predict, "inputs": inputs, "outputs": outcome, "js": FRESH}
+        ask: dict[str, Any] = {"fn": page.predict, "inputs": [*inputs, model], "outputs": outcome, "js": FRESH}
         # An explanation still under way would otherwise land beside the next draft's verdict.
         ask |= {"show_progress_on": answer, "cancels": [explaining], **ONE_A_CORE, **PRIVATE}
         clicked = cards.click(page.load_example, None, inputs, queue=False, **PRIVATE)
         reading = []
-        for answered in (predict.click(**ask), title.submit(**ask), clicked.then(**ask)):
+        for answered in (predict.click(**ask), title.submit(**ask), clicked.then(**ask), model.input(**ask)):
             answered.then(None, js=SHOW)
             # The verdict does not wait for it.
-            reading.append(answered.then(page.signals, draft, seen, show_progress="hidden", **ONE_READS, **PRIVATE))
-        gr.on([predict.click, title.submit, cards.click, clear.click], None, cancels=reading, **PRIVATE)
+            told: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
+            reading.append(answered.then(page.signals, [draft, model], seen, **told, **ONE_READS))
+            reading.append(answered.then(evidence.show, [draft, model], similar, **told, **ONE_SEARCHES))
+        gr.on([predict.click, title.submit, cards.click, clear.click, model.input], None, cancels=reading, **PRIVATE)
+        clear.click(lambda: "", None, similar, queue=False, **PRIVATE)
         clear.click(page.start_over, None, [*inputs, *outcome], queue=False, cancels=[explaining], **PRIVATE)
         picture.upload(page.uploads.remember, picture, None, queue=False, **PRIVATE)
         for edited in (title.input, tags.input, description.input, picture.upload, picture.clear):
             edited(None, js=STALE)
         shown = [tags, description, method, facts, answer]
-        demo.load(page.describe, None, shown, show_progress="hidden", js=SPOKEN, **PRIVATE)
+        demo.load(page.describe, model, shown, show_progress="hidden", js=SPOKEN, **PRIVATE)
+        model.input(page.describe, model, shown, show_progress="hidden", **PRIVATE)
+        for opened in (demo.load, model.input):
+            opened(evidence.describe, model, similar_tab, show_progress="hidden", **PRIVATE)
         demo.load(None, js=SAY_CUT)
         for done_with in (picture.clear, clear.click):
             done_with(page.uploads.forget, None, None, queue=False, **PRIVATE)

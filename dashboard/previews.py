@@ -5,24 +5,21 @@ answer leaves the ThumbHash visible.
 """
 
 import base64
-import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import duckdb
-import fast_thumbhash
 import streamlit as st
-from PIL import Image
 
 from dashboard.charts import LEVEL_COLORS
 from dashboard.checks import PROBABILITIES
 from dashboard.text import language
+from engine import previews
 from engine.errors import ImageError
 from engine.images import load_image
 from engine.scoring import LEVELS
@@ -60,22 +57,12 @@ class Content:
     picture: str = ""
 
 
-@lru_cache(maxsize=4096)
 def thumbhash_url(encoded: str | None) -> str:
     """A base64 ThumbHash as a PNG data URL; "" when it is absent or malformed."""
-    if not encoded or len(encoded) > 200:
-        return ""
     try:
-        width, height, pixels = fast_thumbhash.thumb_hash_to_rgba(base64.b64decode(encoded, validate=True))
+        return previews.thumbhash_url(base64.b64decode(encoded or "", validate=True))
     except ValueError:
         return ""
-    return _data_url(Image.frombytes("RGBA", (width, height), bytes(pixels)), "PNG")
-
-
-def _data_url(image: Image.Image, kind: str) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, kind)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def safe_url(address: object) -> str:
@@ -124,7 +111,7 @@ def _picture(folder: str, image: object) -> str:
         # A path may hold a character that no path may hold.
         return ""
     picture.thumbnail(THUMBNAIL)
-    return _data_url(picture, "JPEG")
+    return previews.data_url(picture, "JPEG")
 
 
 def cards(rows: list[dict[str, Any]], contents: Mapping[str, Content], online: bool) -> str:

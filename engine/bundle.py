@@ -130,13 +130,14 @@ class Bundle(_Strict):
         return self
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _seal(fields: dict[str, Any]) -> bytes:
-    """The manifest as stored: JSON with the hash of its own other fields, so that no byte of it can change unseen."""
+def seal(fields: dict[str, Any]) -> bytes:
+    """A manifest as stored: JSON with the hash of its own other fields, so that no byte of it can change unseen."""
     text = json.dumps(fields, sort_keys=True, ensure_ascii=False, allow_nan=False)
     sealed = {**fields, "sha256": hashlib.sha256(text.encode()).hexdigest()}
     return (json.dumps(sealed, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
@@ -161,8 +162,9 @@ def save_bundle(target: Path, write: Callable[[Path], Bundle]) -> Bundle:
     """
     with replacing_folder(target) as staging:
         manifest = write(staging)
-        complete = manifest.model_copy(update={"files": {name: _digest(staging / name) for name in _files(staging)}})
-        (staging / MANIFEST).write_bytes(_seal(complete.model_dump(mode="json")))
+        files = {name: file_digest(staging / name) for name in _files(staging)}
+        complete = manifest.model_copy(update={"files": files})
+        (staging / MANIFEST).write_bytes(seal(complete.model_dump(mode="json")))
     return complete
 
 
@@ -173,7 +175,7 @@ def amend_bundle(folder: Path, **changes: Any) -> Bundle:
     """
     manifest = Bundle.model_validate({**dict(read_bundle(folder)), **changes})
     # Any other file in the folder would make the bundle refuse itself, also one that a killed run left there.
-    write_bytes(folder / MANIFEST, _seal(manifest.model_dump(mode="json")), scratch=folder.parent)
+    write_bytes(folder / MANIFEST, seal(manifest.model_dump(mode="json")), scratch=folder.parent)
     return manifest
 
 
@@ -204,7 +206,7 @@ def read_bundle(folder: Path) -> Bundle:
         fields.pop("sha256")
         if fields.get("format") != FORMAT:
             raise BundleError(f"The bundle {folder} has format {fields.get('format')}, not {FORMAT}; {again}.")
-        if _seal(fields) != stored:
+        if seal(fields) != stored:
             raise BundleError(f"{MANIFEST} of the bundle {folder} was changed; {again}.")
         manifest = Bundle.model_validate(fields)
     # RecursionError: brackets nested by the thousand.
@@ -216,6 +218,6 @@ def read_bundle(folder: Path) -> Bundle:
             raise BundleError(f"The bundle {folder} lacks {name}; {again}.")
         if name not in manifest.files:
             raise BundleError(f"The bundle {folder} has a file that is not its own, {name}; remove it.")
-        if _digest(folder / name) != manifest.files[name]:
+        if file_digest(folder / name) != manifest.files[name]:
             raise BundleError(f"{name} of the bundle {folder} was changed; {again}.")
     return manifest

@@ -6,7 +6,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-SHIPPED_BUNDLE = Path(__file__).parent.parent / "models" / "youtube" / "bundle"
+MODELS = Path(__file__).parent.parent / "models"
+SHIPPED_BUNDLE = MODELS / "youtube" / "bundle"
 
 
 def _cache() -> Path:
@@ -16,10 +17,13 @@ def _cache() -> Path:
 
 
 class Settings(BaseSettings):
-    """`FIRST_IMPRESSIONS_BUNDLE`: the bundle to load in place of the shipped one; `FIRST_IMPRESSIONS_CACHE`: where
-    unpacked weights are kept, by default a folder of the user's cache, which may be deleted at any time."""
+    """`FIRST_IMPRESSIONS_BUNDLE`: the bundle to load in place of the shipped one, and the only one then;
+    `FIRST_IMPRESSIONS_MODELS`: the folder whose bundles, `<name>/bundle`, the page lets its visitors choose among;
+    `FIRST_IMPRESSIONS_CACHE`: where unpacked weights are kept, by default a folder of the user's cache, which may be
+    deleted at any time."""
 
     model_config = SettingsConfigDict(env_prefix="FIRST_IMPRESSIONS_", extra="ignore")
 
     bundle: Path = SHIPPED_BUNDLE
+    models: Path = MODELS
     cache: Path = Field(default_factory=_cache)

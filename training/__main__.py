@@ -15,7 +15,7 @@ STEPS = {
         *(posts.prepare, posts.split, posts.extract),
         *(models.train, models.refit, models.evaluate, models.crossvalidate, models.explain),
         *(studies.ablate, studies.learn, studies.compare, studies.align, studies.caption, studies.consistency),
-        *(models.ship, models.figures),
+        *(models.ship, models.evidence, models.figures),
     )
 }
 

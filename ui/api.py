@@ -112,17 +112,26 @@ class Readings(TypedDict):
 
 
 def publish(page: "Page", predict: Mapping[str, Any], explain: Mapping[str, Any], signals: Mapping[str, Any]) -> None:
-    """Declare the endpoints in fields that nobody sees, with these settings of their queues."""
+    """Declare the endpoints in fields that nobody sees, with these settings of their queues.
+
+    Where there are several models, the last field names one of them, or none for the first.
+    """
     with gr.Row(visible=False):
         inputs = [picture_field(label="Picture"), text("Title", TITLE), text("Tags"), text("Description")]
         method = gr.Radio(list(METHODS), value=OWEN, label="Method")
         # Gradio would log what was given instead; the handler has a sentence for it.
         method.preprocess = lambda payload: payload  # type: ignore[method-assign]
-        gr.Button().click(page.api_predict, inputs, answer("Prediction", Answer), api_name="predict", **predict)
+        # Whoever calls without a client library must give every field: where there is one model, it is none of them.
+        model = [text("Model")] if len(page.models.offered) > 1 else []
         gr.Button().click(
-            page.api_explain, [*inputs, method], answer("Reasons", Reasons), api_name="explain", **explain
+            page.api_predict, [*inputs, *model], answer("Prediction", Answer), api_name="predict", **predict
         )
-        gr.Button().click(page.api_signals, inputs, answer("Signals", Readings), api_name="signals", **signals)
+        gr.Button().click(
+            page.api_explain, [*inputs, method, *model], answer("Reasons", Reasons), api_name="explain", **explain
+        )
+        gr.Button().click(
+            page.api_signals, [*inputs, *model], answer("Signals", Readings), api_name="signals", **signals
+        )
 
 
 def text(label: str, example: str = "") -> gr.Textbox:

@@ -1,6 +1,6 @@
 """What happens on the page: a draft comes in, panels go out. No handler raises, whatever the draft holds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from engine.memory import released
 from engine.posts import Post
 from engine.prediction import Prediction
 from ui import details, explanation, signals, verdict
+from ui.chooser import Choice, Models
 from ui.examples import available
 from ui.model import Model, load_signals, on_gpu, sentence, zero_gpu
 from ui.scale import scale_of
@@ -31,19 +32,24 @@ class Page:
     """The handlers of one app. Nothing of a draft outlives its visitor's session."""
 
     def __init__(
-        self, loader: Callable[[], "Predictor"], signals_loader: Callable[[], "Signals"] = load_signals
+        self,
+        loader: Callable[[], "Predictor"],
+        signals_loader: Callable[[], "Signals"] = load_signals,
+        offered: Sequence[Choice] = (),
     ) -> None:
         self.model = Model(loader)
+        self.models = Models(self.model, offered)
         self._signals = cache(signals_loader)
         self.uploads = UPLOADS
         self.examples = available()
         self._predict = on_gpu(released()(self._predict_here))
         self._explain = on_gpu(released()(self._explain_here))
 
-    def describe(self) -> tuple[Any, ...]:
-        """When the page opens: tags and description if the model reads them, methods if it has gradients, its facts."""
+    def describe(self, model: str = "") -> tuple[Any, ...]:
+        """When the page opens, or another model is chosen: tags and description if it reads them, methods if it has
+        gradients, its facts."""
         try:
-            predictor = self.model.get()
+            predictor = self.models.get(model)
             bundle = predictor.bundle
             has_gradients = predictor.has_gradients
         except Exception as error:
@@ -51,15 +57,16 @@ class Page:
         shown = (*(field in bundle.text_fields for field in ("tags", "description")), has_gradients)
         return *(gr.update(visible=is_shown) for is_shown in shown), details.model_facts(bundle), gr.skip()
 
-    def predict(self, path: str | None, title: str, tags: str, description: str) -> tuple[Any, ...]:
+    def predict(self, path: str | None, title: str, tags: str, description: str, model: str = "") -> tuple[Any, ...]:
         """Verdict, votes, record, explanation and signals reset, and the draft that these will be of.
 
         What is withheld has none of them.
         """
         try:
             post = read_draft(path, title, tags, description)
-            prediction = self._predict(post)
-            bundle = self.model.get().bundle
+            # Loaded here, where it stays, and not in a lent worker.
+            bundle = self.models.get(model).bundle
+            prediction = self._predict(post, model)
             scale = scale_of(bundle)
         except Exception as error:
             return verdict.error_panel(sentence(error)), "", None, "", "", None
@@ -69,12 +76,12 @@ class Page:
             return panel, votes, record, "", "", None
         return panel, votes, record, explanation.HINT, signals.WORKING, post
 
-    def signals(self, post: Post | None) -> Iterator[str]:
+    def signals(self, post: Post | None, model: str = "") -> Iterator[str]:
         """The card on picture and words of the draft that was predicted last, one signal after another."""
         if post is None:
             return
         try:
-            bundle = self.model.get().bundle
+            bundle = self.models.get(model).bundle
             found: list[Signal] = []
             with released():
                 for signal in self._signals().stream(post):
@@ -86,7 +93,7 @@ class Page:
             sentence(error)
             yield ""
 
-    def explain(self, post: Post | None, method: str) -> Iterator[str]:
+    def explain(self, post: Post | None, method: str, model: str = "") -> Iterator[str]:
         """The explanation of the draft that was predicted last, ever sharper."""
         if post is None:
             return
@@ -94,7 +101,7 @@ class Page:
         try:
             with released():
                 # A lent worker hands its answer over when it is done.
-                found = [self._explain(post, method)] if zero_gpu() else self._stream(post, method)
+                found = [self._explain(post, method, model)] if zero_gpu() else self._stream(post, method, model)
                 for share, reasons, whole in found:
                     yield explanation.explanation_panel(reasons, post.image, heat_layer(reasons), share, whole)
         except Exception as error:
@@ -110,18 +117,20 @@ class Page:
         return None, "", "", "", verdict.EMPTY, "", None, "", "", None
 
     def api_predict(
-        self, picture: str | None = None, title: str = "", tags: str = "", description: str = ""
+        self, picture: str | None = None, title: str = "", tags: str = "", description: str = "", model: str = ""
     ) -> dict[str, Any]:
         """Predict the engagement level of an unpublished post.
 
         A title or a picture is enough: title="…", or picture=handle_file("photo.jpg"), or both. Tags (separated by
-        commas) and description count only where the model reads them. Returns level, confidence, five probabilities,
+        commas) and description count only where the model reads them; model names another one where there are several.
+        Returns level, confidence, five probabilities,
         the 9-in-10 level set, the estimated score with its 80 % interval and formula, the members' votes and notes.
         The picture is deleted before the answer is sent.
         """
         with self._used_once(picture):
-            prediction = self._predict(read_draft(picture, title, tags, description))
-            return details.record(prediction, scale_of(self.model.get().bundle))
+            bundle = self.models.get(model).bundle
+            prediction = self._predict(read_draft(picture, title, tags, description), model)
+            return details.record(prediction, scale_of(bundle))
 
     def api_explain(
         self,
@@ -130,6 +139,7 @@ class Page:
         tags: str = "",
         description: str = "",
         method: str = explanation.OWEN,
+        model: str = "",
     ) -> dict[str, Any]:
         """Explain a prediction: what each word and each region of the picture added to the expected level (0-4).
 
@@ -140,11 +150,12 @@ class Page:
         with self._used_once(picture):
             if method not in explanation.METHODS:
                 raise PostError(f"There is no such method; take one of {', '.join(explanation.METHODS)}.")
-            _, reasons, _ = self._explain(read_draft(picture, title, tags, description), method)
+            self.models.get(model)
+            _, reasons, _ = self._explain(read_draft(picture, title, tags, description), method, model)
             return explanation.record(reasons)
 
     def api_signals(
-        self, picture: str | None = None, title: str = "", tags: str = "", description: str = ""
+        self, picture: str | None = None, title: str = "", tags: str = "", description: str = "", model: str = ""
     ) -> dict[str, Any]:
         """Read what picture and words of an unpublished post say to each other.
 
@@ -154,7 +165,7 @@ class Page:
         """
         with self._used_once(picture):
             post = read_draft(picture, title, tags, description)
-            predictor = self.model.get()
+            predictor = self.models.get(model)
             predictor.view_of(post)
             with released():
                 return signals.record(list(self._signals().read(post).values()), predictor.bundle)
@@ -169,19 +180,19 @@ class Page:
         finally:
             self.uploads.drop(picture)
 
-    def _predict_here(self, post: Post) -> Prediction:
-        return self.model.get().predict([post])[0]
+    def _predict_here(self, post: Post, model: str) -> Prediction:
+        return self.models.get(model).predict([post])[0]
 
-    def _explain_here(self, post: Post, method: str) -> Explained:
-        *_, last = self._stream(post, method)
+    def _explain_here(self, post: Post, method: str, model: str) -> Explained:
+        *_, last = self._stream(post, method, model)
         return last
 
-    def _stream(self, post: Post, method: str) -> Iterator[Explained]:
+    def _stream(self, post: Post, method: str, model: str) -> Iterator[Explained]:
         # These pull in torch, which the page does not wait for.
         from engine.explain import gradients, owen
         from engine.explain.game import ends
 
-        predictor = self.model.get()
+        predictor = self.models.get(model)
         if method == explanation.GRADIENTS:
             yield 1.0, gradients.explain(predictor, post), ends(predictor, post)
             return

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from engine.bundle import MANIFEST, Bundle, _seal, amend_bundle, fingerprint, read_bundle, save_bundle
+from engine.bundle import MANIFEST, Bundle, amend_bundle, fingerprint, read_bundle, save_bundle, seal
 from engine.errors import BundleError
 from engine.images import load_image
 from engine.members import load_member
@@ -262,7 +262,7 @@ def test_what_is_typical_can_be_added_after_training(bundle: Path) -> None:
 def test_a_bundle_from_before_loads_as_it_was(bundle: Path) -> None:
     manifest = read_bundle(bundle)
     fields = manifest.model_dump(mode="json", exclude={"typical"})
-    (bundle / MANIFEST).write_bytes(_seal(fields))
+    (bundle / MANIFEST).write_bytes(seal(fields))
     assert read_bundle(bundle) == manifest
     assert Predictor.load(bundle, device="cpu").bundle.typical == {}
 

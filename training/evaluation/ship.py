@@ -10,6 +10,7 @@ import pandas as pd
 
 from engine.bundle import Bundle, amend_bundle, read_bundle
 from engine.errors import DataError
+from engine.evidence.index import FOLDER
 from engine.files import replacing_folder, write_json
 from training.evaluation.gains import READ, reads_note
 from training.modeling.alignment import SIGNALS
@@ -40,7 +41,7 @@ def ship(work: Path, recipe: Recipe, target: Path, signals: Path | None = None) 
 
     The bundle is the one refitted on all posts where there is one. What benchmarks measured stays, and so does what the
     former report holds of the same posts, split, encoders and signals and this run did not make anew (`APART`); a note
-    says since when.
+    says since when; so does the index of real posts (`evidence`), which hangs on the posts alone.
     Reads of the same test posts since the report, and earlier ones that the former report knows, are kept in the new
     one. Into the folder `signals` goes what `align` and `caption` trained. Raises BundleError or DataError when the run
     has no sound bundle or no report, or its refit is of another one.
@@ -56,6 +57,8 @@ def ship(work: Path, recipe: Recipe, target: Path, signals: Path | None = None) 
         if (former / HARDWARE).exists() and not (report / HARDWARE).exists():
             shutil.copy(former / HARDWARE, staging / "report")
         new, before = (_facts(folder) for folder in (report, former))
+        if (target / FOLDER).is_dir() and before.get("data", {}).get("fingerprint") == new["data"]["fingerprint"]:
+            shutil.copytree(target / FOLDER, staging / FOLDER)
         if before.get("split") == new["split"] and before["data"]["fingerprint"] == new["data"]["fingerprint"]:
             # With other signals the study is another, and so are the frozen encoders' ablations with other encoders.
             gone = {STUDY} if signals is not None else set()

@@ -115,6 +115,18 @@ def ship(
     print(f"shipped: {run(work, chosen(recipe, encoders), models / name, signals)}")
 
 
+def evidence(work: Path = WORK, model: Path = Path("models/youtube")) -> None:
+    """Index the real posts of a work folder, so that the page can show those nearest to a draft.
+
+    Args:
+        work: A split work folder.
+        model: Folder of a shipped model, beside whose bundle the index is to lie.
+    """
+    from training.evaluation.evidence import evidence as run
+
+    print(f"evidence: {run(work, model)}")
+
+
 def figures(report: Path = Path("models/youtube/report"), readme: Path = Path("README.md")) -> None:
     """Write the figures of a report into the README, between its markers.
 

@@ -25,6 +25,8 @@ class Dataset(ABC):
     A source without counts gives `popularity` in their place, a log2, and `score_formula` says what it is of; without
     either every row is dropped. `notes` are sentences that belong beside every figure on these posts.
 
+    The templates are public addresses of a post and of its picture, with {post_id} for its id.
+
     `columns` maps columns of posts.parquet to the names they have in the source, the preferred one first; those in
     `required` must be there.
     """
@@ -35,6 +37,7 @@ class Dataset(ABC):
     columns: ClassVar[Mapping[str, tuple[str, ...]]]
     required: ClassVar[tuple[str, ...]]
     image_url_template: ClassVar[str | None] = None
+    post_url_template: ClassVar[str | None] = None
     score_formula: ClassVar[str | None] = None
     notes: ClassVar[tuple[str, ...]] = ()
 

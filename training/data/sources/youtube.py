@@ -56,6 +56,7 @@ class YouTube(Dataset):
     image = "bytes"
     notes = ("Posts come from trending lists: only posts that did well somewhere are in it.",)
     image_url_template = "https://i.ytimg.com/vi/{post_id}/mqdefault.jpg"
+    post_url_template = "https://www.youtube.com/watch?v={post_id}"
     columns: ClassVar = {
         "post_id": ("post_id", "video_id"),
         "title": ("title",),
