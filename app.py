@@ -19,6 +19,7 @@ from engine.posts import MAX_DESCRIPTION, MAX_TITLE
 from ui.api import publish
 from ui.arrivals import SECONDS_KEPT
 from ui.cut import SAY_CUT
+from ui.drafts import DraftTabs
 from ui.examples import ON_CLICK, example_cards
 from ui.explanation import METHODS, ON_SLIDE, OWEN
 from ui.folder import own_folder
@@ -114,26 +115,30 @@ def build(
                         with gr.Accordion("This prediction as JSON", open=False):
                             record = gr.JSON(show_label=False)
                         facts = gr.HTML(elem_id="facts")
+                    drafts = DraftTabs(page)
 
         inputs = [picture, title, tags, description]
         outcome = [answer, votes, record, reasons, seen, draft]
         # Declared before the page's own events, which would take these names.
-        publish(page, ONE_A_CORE, ONE_AT_A_TIME, ONE_READS)
+        publish(page, drafts.comparing, ONE_A_CORE, ONE_AT_A_TIME, ONE_READS)
 
         explaining = explain.click(
             page.explain, [draft, method], reasons, show_progress="hidden", **ONE_AT_A_TIME, **PRIVATE
         )
+        trying, applied = drafts.wire(inputs, draft, ONE_A_CORE, ONE_AT_A_TIME)
         ask: dict[str, Any] = {"fn": page.predict, "inputs": inputs, "outputs": outcome, "js": FRESH}
         # An explanation still under way would otherwise land beside the next draft's verdict.
-        ask |= {"show_progress_on": answer, "cancels": [explaining], **ONE_A_CORE, **PRIVATE}
+        ask |= {"show_progress_on": answer, "cancels": [explaining, trying], **ONE_A_CORE, **PRIVATE}
         clicked = cards.click(page.load_example, None, inputs, queue=False, **PRIVATE)
         reading = []
-        for answered in (predict.click(**ask), title.submit(**ask), clicked.then(**ask)):
+        for answered in (predict.click(**ask), title.submit(**ask), clicked.then(**ask), applied.then(**ask)):
             answered.then(None, js=SHOW)
+            drafts.reset(answered)
             # The verdict does not wait for it.
             reading.append(answered.then(page.signals, draft, seen, show_progress="hidden", **ONE_READS, **PRIVATE))
-        gr.on([predict.click, title.submit, cards.click, clear.click], None, cancels=reading, **PRIVATE)
-        clear.click(page.start_over, None, [*inputs, *outcome], queue=False, cancels=[explaining], **PRIVATE)
+        asked = [predict.click, title.submit, cards.click, clear.click, drafts.use]
+        gr.on(asked, None, cancels=reading, **PRIVATE)
+        clear.click(page.start_over, None, [*inputs, *outcome], queue=False, cancels=[explaining, trying], **PRIVATE)
         picture.upload(page.uploads.remember, picture, None, queue=False, **PRIVATE)
         for edited in (title.input, tags.input, description.input, picture.upload, picture.clear):
             edited(None, js=STALE)

@@ -11,11 +11,11 @@ tested.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
 from engine.errors import PostError
 from engine.images import pixel_hash
@@ -32,7 +32,7 @@ FEWEST, MOST = 2, 6
 # as this, also within one group, where chances are too sure (`benchmarks.pairs`).
 TOO_CLOSE = 0.6
 # Standard deviations from the median to the ends of an 80 % interval.
-_REACH = float(ndtri(0.9))
+_REACH = NormalDist().inv_cdf(0.9)
 _POINTS = 101
 _NARROWEST = 1e-9
 
@@ -89,9 +89,7 @@ def answer(predictor: "Predictor", posts: Sequence[Post]) -> list[Draft]:
     alone = dict(zip(sides, found[len(wholes) :], strict=True))
     return [
         Draft(
-            title=post.title,
-            picture=pixel_hash(post.image) if post.image is not None else "",
-            more_words=(*post.tags, post.description.strip()),
+            *_key(post),
             whole=whole,
             words=alone.get((row, "words")),
             look=alone.get((row, "look")),
@@ -100,15 +98,22 @@ def answer(predictor: "Predictor", posts: Sequence[Post]) -> list[Draft]:
     ]
 
 
+def different(posts: Sequence[Post]) -> list[Post]:
+    """The posts without those that say and show the same. Raises PostError for more than `MOST` of them."""
+    first: dict[tuple[str, str, tuple[str, ...]], Post] = {}
+    for post in posts:
+        first.setdefault(_key(post), post)
+    check_count(len(first))
+    return list(first.values())
+
+
 def merge(drafts: Sequence[Draft]) -> list[Draft]:
     """The drafts without those that were there before. Raises PostError for more than `MOST` different ones."""
     first: dict[tuple[str, str, tuple[str, ...]], Draft] = {}
     for draft in drafts:
         first.setdefault(draft.key, draft)
-    different = list(first.values())
-    if len(different) > MOST:
-        raise PostError(f"That would be {len(different)} drafts, and {MOST} can be compared; take some away first.")
-    return different
+    check_count(len(first))
+    return list(first.values())
 
 
 def compare(drafts: Sequence[Draft]) -> Comparison:
@@ -148,6 +153,8 @@ def span(prediction: Prediction) -> tuple[float, float, float]:
 
 def _points(spans: Array) -> Array:
     """Equally likely points of distributions (..., 3), shape (..., points)."""
+    from scipy.special import ndtri
+
     normal = ndtri((np.arange(_POINTS) + 0.5) / _POINTS)
     points: Array = spans[..., :1] + np.where(normal < 0, *_widths(spans)) * normal
     return points
@@ -155,6 +162,8 @@ def _points(spans: Array) -> Array:
 
 def _share_below(spans: Array, points: Array) -> Array:
     """Probability that distributions (..., 3) lie below points (..., points)."""
+    from scipy.special import ndtr
+
     distance = points - spans[..., :1]
     share: Array = ndtr(distance / np.where(distance < 0, *_widths(spans)))
     return share
@@ -164,6 +173,18 @@ def _widths(spans: Array) -> tuple[Array, Array]:
     """Standard deviations of the lower and of the upper half, (..., 1) each."""
     middle, low, high = (spans[..., place : place + 1] for place in range(3))
     return np.maximum(middle - low, _NARROWEST) / _REACH, np.maximum(high - middle, _NARROWEST) / _REACH
+
+
+def _key(post: Post) -> tuple[str, str, tuple[str, ...]]:
+    """Title, hash of the picture and further words of a post."""
+    picture = pixel_hash(post.image) if post.image is not None else ""
+    return post.title.strip(), picture, (*post.tags, post.description.strip())
+
+
+def check_count(count: int) -> None:
+    """Raises PostError for more drafts than `MOST`."""
+    if count > MOST:
+        raise PostError(f"That would be {count} drafts, and at most {MOST} can be compared; take some away.")
 
 
 def _is_answered(predictor: "Predictor", post: Post) -> bool:

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.special import ndtr
 
 from benchmarks.pairs import KINDS, Posts, draw, measure, read
-from engine.drafts.compare import MOST, TOO_CLOSE, answer, beats, compare, merge
+from engine.drafts.compare import MOST, TOO_CLOSE, answer, beats, compare, different, merge
 from engine.errors import PostError
 from engine.posts import Post
 from engine.prediction import VIEWS
@@ -98,10 +98,14 @@ def test_equal_drafts_are_one_and_there_are_at_most_six() -> None:
         Post("My cat", LIGHT), Post("My cat ", LIGHT.copy()), Post("My dog", LIGHT), Post("My cat", DARK)
     )
     assert merge([first, again, other, darker, first]) == [first, other, darker]
+    posts = [Post("My cat", LIGHT), Post("My cat ", LIGHT.copy()), Post("My cat", DARK), Post("My cat", LIGHT, ("x",))]
+    assert different(posts) == [posts[0], posts[2], posts[3]]
     many = drafts(*(Post(f"Title {number}") for number in range(MOST + 1)))
     assert len(merge(many[:MOST])) == MOST
-    with pytest.raises(PostError, match="7 drafts, and 6 can be compared"):
+    with pytest.raises(PostError, match="7 drafts, and at most 6 can be compared"):
         merge(many)
+    with pytest.raises(PostError, match="at most 6"):
+        different([Post(f"Title {number}") for number in range(MOST + 1)])
 
 
 @pytest.mark.parametrize("view", VIEWS)
