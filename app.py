@@ -20,6 +20,7 @@ from ui.api import publish
 from ui.arrivals import SECONDS_KEPT
 from ui.chooser import Choice, choice_field, models_offered
 from ui.cut import SAY_CUT
+from ui.drafts import DraftTabs
 from ui.evidence import ON_CLICK as ON_COVER
 from ui.evidence import Loader, SimilarPosts, load_evidence
 from ui.examples import ON_CLICK, example_cards
@@ -130,29 +131,40 @@ def build(
                         with gr.Accordion("This prediction as JSON", open=False):
                             record = gr.JSON(show_label=False)
                         facts = gr.HTML(elem_id="facts")
+                    drafts = DraftTabs(page)
 
         inputs = [picture, title, tags, description]
         outcome = [answer, votes, record, reasons, seen, draft]
         # Declared before the page's own events, which would take these names.
-        publish(page, ONE_A_CORE, ONE_AT_A_TIME, ONE_READS)
+        publish(page, drafts.comparing, ONE_A_CORE, ONE_AT_A_TIME, ONE_READS)
 
         explaining = explain.click(
             page.explain, [draft, method, model], reasons, show_progress="hidden", **ONE_AT_A_TIME, **PRIVATE
         )
+        trying, applied = drafts.wire(inputs, draft, model, ONE_A_CORE, ONE_AT_A_TIME)
         ask: dict[str, Any] = {"fn": page.predict, "inputs": [*inputs, model], "outputs": outcome, "js": FRESH}
         # An explanation still under way would otherwise land beside the next draft's verdict.
-        ask |= {"show_progress_on": answer, "cancels": [explaining], **ONE_A_CORE, **PRIVATE}
+        ask |= {"show_progress_on": answer, "cancels": [explaining, trying], **ONE_A_CORE, **PRIVATE}
         clicked = cards.click(page.load_example, None, inputs, queue=False, **PRIVATE)
         reading = []
-        for answered in (predict.click(**ask), title.submit(**ask), clicked.then(**ask), model.input(**ask)):
+        asking = (
+            predict.click(**ask),
+            title.submit(**ask),
+            clicked.then(**ask),
+            applied.then(**ask),
+            model.input(**ask),
+        )
+        for answered in asking:
             answered.then(None, js=SHOW)
+            drafts.reset(answered)
             # The verdict does not wait for it.
             told: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
             reading.append(answered.then(page.signals, [draft, model], seen, **told, **ONE_READS))
             reading.append(answered.then(evidence.show, [draft, model], similar, **told, **ONE_SEARCHES))
-        gr.on([predict.click, title.submit, cards.click, clear.click, model.input], None, cancels=reading, **PRIVATE)
+        asked = [predict.click, title.submit, cards.click, clear.click, model.input, drafts.use]
+        gr.on(asked, None, cancels=reading, **PRIVATE)
         clear.click(lambda: "", None, similar, queue=False, **PRIVATE)
-        clear.click(page.start_over, None, [*inputs, *outcome], queue=False, cancels=[explaining], **PRIVATE)
+        clear.click(page.start_over, None, [*inputs, *outcome], queue=False, cancels=[explaining, trying], **PRIVATE)
         picture.upload(page.uploads.remember, picture, None, queue=False, **PRIVATE)
         for edited in (title.input, tags.input, description.input, picture.upload, picture.clear):
             edited(None, js=STALE)

@@ -11,68 +11,31 @@ level (0 to 4) moves.
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from io import BytesIO
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from benchmarks.explanation_stability import sample
-from engine.images import load_image
-from engine.posts import MAX_TITLE, Post
+from engine.drafts.changes import (
+    QUALITY,
+    SMALL,
+    lower_case,
+    mirrored,
+    more_spaces,
+    punctuation_added,
+    punctuation_removed,
+    recompressed,
+    small_copy,
+)
+from engine.posts import Post
 from engine.prediction import Prediction
 from engine.predictor import Predictor
 from engine.settings import Settings
 
 BATCH = 64
-# A question mark makes a question of a title, and brackets and quotes have an other half: those stay.
-ENDS = ".!…,;:。！"
-QUALITY = 60
-# Pixels of the long side: 120×68 where a picture is 16:9.
-SMALL = 120
 
 Pair = tuple[Prediction, Prediction]
-
-
-def lower_case(post: Post) -> Post:
-    return _retitled(post, post.title.lower())
-
-
-def punctuation_added(post: Post) -> Post:
-    return _retitled(post, f"{post.title}!")
-
-
-def punctuation_removed(post: Post) -> Post:
-    return _retitled(post, post.title.rstrip(ENDS))
-
-
-def more_spaces(post: Post) -> Post:
-    """Every space doubled, and one before and behind."""
-    return _retitled(post, f" {post.title.replace(' ', '  ')} ")
-
-
-def mirrored(post: Post) -> Post:
-    return post if post.image is None else replace(post, image=ImageOps.mirror(post.image))
-
-
-def recompressed(post: Post) -> Post:
-    """The picture as a JPEG of `QUALITY`, read as a visitor's file is."""
-    if post.image is None:
-        return post
-    file = BytesIO()
-    post.image.save(file, "JPEG", quality=QUALITY)
-    return replace(post, image=load_image(file.getvalue()))
-
-
-def small_copy(post: Post) -> Post:
-    """The picture in its own shape with a long side of `SMALL` px; one that is no larger stays."""
-    if post.image is None or max(post.image.size) <= SMALL:
-        return post
-    copy = post.image.copy()
-    copy.thumbnail((SMALL, SMALL), Image.Resampling.LANCZOS)
-    return replace(post, image=copy)
-
 
 CHANGES: Mapping[str, Callable[[Post], Post]] = {
     "title in lower case": lower_case,
@@ -137,12 +100,6 @@ def main() -> None:
 def _answers(predictor: Predictor, posts: Sequence[Post]) -> list[Prediction]:
     batches = (posts[start : start + BATCH] for start in range(0, len(posts), BATCH))
     return [found for batch in batches for found in predictor.predict(batch)]
-
-
-def _retitled(post: Post, title: str) -> Post:
-    """The post under another title; the post itself where that is its own, too long, or no title any more."""
-    same = title == post.title or not title.strip() or not post.has_text or len(title) > MAX_TITLE
-    return post if same else replace(post, title=title)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from engine.bundle import FEATURES, GUARDS, MEMBERS, Bundle, FeatureEntry, Side,
 from engine.encoders.base import Encoder
 from engine.errors import BundleError, EncoderError, FirstImpressionsError, PostError
 from engine.features import find_kind
-from engine.features.base import Feature, Values
+from engine.features.base import Feature, Features, Values
 from engine.features.encoder_vector import EncoderVector
 from engine.features.extractor import SIDES, Extractor
 from engine.guard import REASONS, Guard
@@ -102,7 +102,7 @@ class Predictor:
         for view in set(views):
             rows = [row for row, found in enumerate(views) if found == view]
             chosen = [posts[row] for row in rows]
-            features = self.extractor.compute(chosen, view)
+            features = self._features(chosen, view)
             batch, strange = self.predict_features(view, features), self.strange(chosen, view, features)
             for place, row in enumerate(rows):
                 side = next((side for side, found in strange.items() if found[place]), None)
@@ -145,6 +145,20 @@ class Predictor:
         if view not in self.bundle.views:
             raise PostError(UNANSWERED.format(*(("title", "picture") if has_text else ("picture", "title"))))
         return view
+
+    def _features(self, posts: Sequence[Post], view: View) -> Features:
+        """Features of n posts of one view; a picture or words that some of them share are read once."""
+        known: Features = {}
+        for side in SIDES[view] if view == "both" else ():
+            keys = [id(post.image) if side == "image" else (post.title, post.tags, post.description) for post in posts]
+            first = {key: row for row, key in reversed(list(enumerate(keys)))}
+            if len(first) < len(posts):
+                places = {key: place for place, key in enumerate(first)}
+                found = self.extractor.compute([posts[row] for row in first.values()], side)
+                # What reads no side reads the context, which is each post's own.
+                own = (name for name in found if self.extractor.features[name].modalities == (side,))
+                known |= {name: found[name][[places[key] for key in keys]] for name in own}
+        return self.extractor.compute(posts, view, known)
 
     def _prediction(self, post: Post, batch: BatchPrediction, row: int, strange: Side | None) -> Prediction:
         """The prediction of one row; where a side is `strange`, what is usual takes the place of what members say."""

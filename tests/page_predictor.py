@@ -24,6 +24,8 @@ NOTES = {
 }
 EXCITING = ("cat", "rocket", "launch", "secret", "never", "first", "win", "!")
 DULL = ("quarterly", "results", "lecture", "part", "meeting")
+# A title with this is withheld.
+STRANGE = "asdf"
 Features = dict[str, np.ndarray]
 
 
@@ -109,6 +111,7 @@ class PagePredictor:
         level = int(np.argmax(probabilities))
         low, high = max(0, level - 1), min(len(LEVELS) - 1, level + 1)
         log_score = float(outcome.log_score[0])
+        strange = STRANGE in post.title.lower()
         return Prediction(
             post_id=post.post_id,
             view=view,
@@ -118,11 +121,12 @@ class PagePredictor:
             score=float(np.exp(log_score)),
             score_low=float(np.exp(log_score - 0.7)),
             score_high=float(np.exp(log_score + 0.7)),
-            percentiles=(0.62, 0.31, 0.88),
+            percentiles=tuple(float(_percentile(log_score + step)) for step in (0.0, -0.7, 0.7)),
             level_set=tuple(range(low, high + 1)),
             prior=PRIOR,
-            abstain=False,
-            reason="",
+            abstain=strange,
+            reason="Nobody writes such a title." if strange else "",
+            strange="text" if strange else None,
             note=NOTES[view],
             members=(
                 MemberPrediction("words and picture", probabilities, log_score, 0.7),
@@ -133,6 +137,10 @@ class PagePredictor:
 
 def _interval(value: float) -> dict[str, float]:
     return {"value": value, "low": value - 0.05, "high": value + 0.05}
+
+
+def _percentile(log_score: float) -> float:
+    return 0.5 + 0.48 * np.tanh(log_score - np.log(0.028))
 
 
 def _excitement(title: str) -> float:

@@ -1,4 +1,4 @@
-"""The page for programs: three endpoints, fields of which a title or a picture is enough, answers with a schema.
+"""The page for programs: four endpoints, fields of which a title or a picture is enough, answers with a schema.
 
 What "Use via API" shows runs as it is shown.
 """
@@ -13,12 +13,14 @@ from typing_extensions import TypedDict
 
 from engine.scoring import LEVELS
 from ui.explanation import METHODS, OWEN
-from ui.uploads import picture_field
+from ui.uploads import picture_field, pictures_field
 
 if TYPE_CHECKING:
+    from ui.compare import Comparing
     from ui.handlers import Page
 
 TITLE = "My cat judges me every morning at 5 a.m."
+TITLES = [TITLE, "Quarterly results, part 2"]
 
 Level = Literal["Very Low", "Low", "Average", "High", "Very High"]
 assert Level.__args__ == tuple(LEVELS)  # type: ignore[attr-defined]
@@ -111,7 +113,63 @@ class Readings(TypedDict):
     note: str
 
 
-def publish(page: "Page", predict: Mapping[str, Any], explain: Mapping[str, Any], signals: Mapping[str, Any]) -> None:
+class Side(TypedDict):
+    """What is said of one side of a draft alone; `above` is the share of posts it is ranked above."""
+
+    level: Level
+    expected_level: float
+    above: float
+
+
+class Standing(TypedDict):
+    """One of the drafts: `picture` counts the different pictures from 0, figures are null where it is withheld."""
+
+    draft: str
+    title: str
+    picture: int | None
+    place: int | None
+    best: float | None
+    view: Literal["both", "text", "image"]
+    level: Level | None
+    expected_level: float | None
+    score: float | None
+    score_low: float | None
+    score_high: float | None
+    above: float | None
+    above_low: float | None
+    above_high: float | None
+    abstain: bool
+    reason: str | None
+    title_alone: Side | None
+    picture_alone: Side | None
+
+
+class Duel(TypedDict):
+    """Two of the drafts, and the chance that the first does better."""
+
+    first: str
+    second: str
+    chance: float
+    too_close: bool
+    difference: str
+
+
+class Ranking(TypedDict):
+    """What `/compare` returns."""
+
+    summary: str
+    drafts: list[Standing]
+    pairs: list[Duel]
+    note: str
+
+
+def publish(
+    page: "Page",
+    comparing: "Comparing",
+    predict: Mapping[str, Any],
+    explain: Mapping[str, Any],
+    signals: Mapping[str, Any],
+) -> None:
     """Declare the endpoints in fields that nobody sees, with these settings of their queues.
 
     Where there are several models, the last field names one of them, or none for the first.
@@ -132,11 +190,23 @@ def publish(page: "Page", predict: Mapping[str, Any], explain: Mapping[str, Any]
         gr.Button().click(
             page.api_signals, [*inputs, *model], answer("Signals", Readings), api_name="signals", **signals
         )
+        several = [texts("Titles", TITLES), pictures_field(gr.File, label="Pictures")]
+        gr.Button().click(
+            comparing.api_compare, [*several, *model], answer("Comparison", Ranking), api_name="compare", **predict
+        )
 
 
 def text(label: str, example: str = "") -> gr.Textbox:
     """A field that may be left out; its `example` stands in the snippets."""
     field = gr.Textbox("", label=label)
+    field.example_payload = lambda: example  # type: ignore[method-assign]
+    return field
+
+
+def texts(label: str, example: list[str]) -> gr.JSON:
+    """A list of texts that may be left out; its `example` stands in the snippets."""
+    field = gr.JSON([], label=label)
+    field.api_info = lambda: {"type": "array", "items": {"type": "string"}}  # type: ignore[method-assign]
     field.example_payload = lambda: example  # type: ignore[method-assign]
     return field
 

@@ -14,7 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from engine.images import MAX_BYTES, TOO_LARGE
 from ui.uploads import UPLOADS
 
-FILES_AT_ONCE = 4
+# As many as can be compared.
+FILES_AT_ONCE = 6
+# Bytes of a form: pictures that come together are seldom large.
+MAX_FORM = 2 * MAX_BYTES
 # Seconds that a program is kept waiting for its picture to be decoded; gradio_client gives up after five.
 PATIENCE = 1
 # What a form adds to its file: boundaries, headers, the file's name.
@@ -27,7 +30,7 @@ SECONDS_UNCLAIMED = 600
 class InMemory(MultiPartParser):
     """A parser that puts no file on the disk, not even a nameless one."""
 
-    spool_max_size = FILES_AT_ONCE * MAX_BYTES + FORM_BYTES
+    spool_max_size = MAX_FORM + FORM_BYTES
 
 
 class Arrivals:
@@ -76,10 +79,10 @@ async def arrive(request: Request) -> Response:
 
 
 async def limited(request: Request) -> AsyncGenerator[bytes, None]:
-    """The body as it comes. Raises OverflowError once it is longer than the largest picture."""
+    """The body as it comes. Raises OverflowError once it is longer than pictures that come together may be."""
     total = 0
     async for chunk in request.stream():
         total += len(chunk)
-        if total > MAX_BYTES + FORM_BYTES:
+        if total > MAX_FORM + FORM_BYTES:
             raise OverflowError
         yield chunk

@@ -2,13 +2,14 @@
 
 import secrets
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import gradio as gr
-from gradio.data_classes import ImageData
+from gradio.data_classes import FileData, ImageData
 from gradio.route_utils import XSS_SAFE_MIMETYPES
 from gradio.utils import get_upload_folder
 
@@ -19,6 +20,8 @@ from engine.posts import Post
 
 # Gradio sends other types as files to be saved; no script runs in this one.
 XSS_SAFE_MIMETYPES.add("image/bmp")
+
+Field = TypeVar("Field")
 
 GONE = "The picture is no longer on this server (it is kept for an hour at most); choose it again."
 NO_ADDRESS = "Pictures are not fetched from web addresses; upload the file."
@@ -31,14 +34,7 @@ def picture_field(**settings: object) -> gr.Image:
     without a limit. Gradio writes a stub file beside the module of every subclass, hence methods set on the instance.
     """
     field = gr.Image(type="filepath", image_mode=None, **settings)  # type: ignore[arg-type]
-    fetch = field.async_move_resource_to_block_cache
-
-    async def only_local(url_or_file_path: str | Path | None) -> str | None:
-        if str(url_or_file_path).lower().startswith(("http:", "https:")):
-            raise gr.Error(NO_ADDRESS, print_exception=False)
-        return str(url_or_file_path) if UPLOADS.holds(url_or_file_path) else await fetch(url_or_file_path)
-
-    field.async_move_resource_to_block_cache = only_local  # type: ignore[method-assign]
+    _take_no_address(field)
     field.preprocess = uploaded_path  # type: ignore[method-assign]
     schema = {**field.api_info(), "additional_description": "A local file, as handle_file(path)."}
     field.api_info = lambda: schema  # type: ignore[method-assign]
@@ -47,7 +43,28 @@ def picture_field(**settings: object) -> gr.Image:
     return field
 
 
-def uploaded_path(payload: ImageData | None) -> str | None:
+def pictures_field(kind: Callable[..., Field], **settings: object) -> Field:
+    """A gr.File or gr.UploadButton for several pictures, whose files reach the handlers as `picture_field`'s does."""
+    field = kind(file_count="multiple", type="filepath", **settings)
+    _take_no_address(field)
+    field.example_payload = lambda: None  # type: ignore[attr-defined]
+    # The stock one makes an empty file for each.
+    field.preprocess = lambda payload: [uploaded_path(file) for file in payload.root] if payload else []  # type: ignore[attr-defined]
+    return field
+
+
+def _take_no_address(field: Any) -> None:
+    fetch = field.async_move_resource_to_block_cache
+
+    async def only_local(url_or_file_path: str | Path | None) -> str | None:
+        if str(url_or_file_path).lower().startswith(("http:", "https:")):
+            raise gr.Error(NO_ADDRESS, print_exception=False)
+        return str(url_or_file_path) if UPLOADS.holds(url_or_file_path) else await fetch(url_or_file_path)
+
+    field.async_move_resource_to_block_cache = only_local
+
+
+def uploaded_path(payload: ImageData | FileData | None) -> str | None:
     """The path of an uploaded file. One outside the upload folder is refused: Gradio lets unmarked payloads through."""
     if payload is None or payload.path is None:
         return None

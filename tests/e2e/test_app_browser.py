@@ -254,30 +254,89 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Browser, address: str, the
     page.close()
 
 
+def clean(page: Page) -> None:
+    """axe-core finds nothing on the page as it stands."""
+    found = Axe().run(page).response["violations"]
+    assert not [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_keeps_anyone_out(browser: Browser, address: str, theme: str) -> None:
     """axe-core finds nothing, and what is read out when it changes is known before it does."""
     page = visit(browser, address, theme=theme)
 
-    def accessible() -> None:
-        found = Axe().run(page).response["violations"]
-        assert not [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
-
     for region in ("#verdict", "#signals", "#reasons"):
         expect(page.locator(region)).to_have_attribute("aria-live", "polite")
-    accessible()
+    clean(page)
     press_predict(page)
     expect(page.locator("#verdict [role=alert]")).to_be_visible(timeout=20_000)
-    accessible()
+    clean(page)
     page.locator("#examples button").first.click()
     expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=20_000)
     expect(page.locator("#signals section")).to_have_attribute("aria-busy", "false", timeout=20_000)
     page.get_by_role("button", name="Explain this answer").click()
     expect(page.locator("#reasons section")).to_have_attribute("aria-busy", "false", timeout=60_000)
-    accessible()
+    clean(page)
     page.get_by_role("tab", name="Details").click()
     expect(page.locator("#facts")).to_be_visible()
-    accessible()
+    clean(page)
+    page.close()
+
+
+def test_drafts_are_compared_and_edits_tried(browser: Browser, address: str, picture: Path) -> None:
+    page = visit(browser, address)
+    page.get_by_label("Title", exact=True).fill("My cat: quarterly results, part 2")
+    press_predict(page)
+    expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=20_000)
+    page.get_by_role("tab", name="Compare").click()
+    expect(
+        page.locator("#comparison [aria-live=polite]").or_(page.locator("#comparison[aria-live=polite]"))
+    ).to_have_count(1)
+    page.get_by_role("button", name="Add this draft").focus()
+    page.keyboard.press("Enter")
+    ranks = page.locator("#comparison li")
+    expect(ranks).to_have_count(1, timeout=20_000)
+    page.get_by_label("More titles").fill(f"My cat\n{HOSTILE}\nasdf")
+    page.get_by_role("button", name="Add titles").click()
+    expect(ranks).to_have_count(4, timeout=20_000)
+    expect(page.get_by_label("More titles")).to_have_value("")
+    expect(ranks.last).to_contain_text("Not ranked: This does not look like a title")
+    expect(page.locator("#comparison h3")).to_have_text("Too close to call between B and C")
+    assert page.title() == "First Impressions" and page.locator("img[src=x]").count() == 0
+    page.locator("#more input[type=file]").set_input_files([picture, picture])
+    expect(ranks).to_have_count(5, timeout=20_000)
+
+    page.get_by_label("More titles").fill("One more\nAnother")
+    page.get_by_role("button", name="Add titles").click()
+    expect(page.locator("#comparison [role=alert]")).to_contain_text("7 drafts, and at most 6", timeout=20_000)
+    expect(ranks).to_have_count(5)
+    with page.expect_download() as table:
+        page.get_by_role("link", name="Download as CSV").click()
+    assert table.value.path().read_text().count("\n") == 6
+    page.get_by_text("Each against each").click()
+    clean(page)
+    page.set_viewport_size({"width": 320, "height": 860})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.set_viewport_size({"width": 1280, "height": 860})
+    page.get_by_role("button", name="Take draft C away").focus()
+    page.keyboard.press("Enter")
+    expect(ranks).to_have_count(4, timeout=20_000)
+    expect(page.locator("#comparison section")).to_be_focused()
+
+    page.get_by_role("tab", name="Edits").click()
+    page.get_by_role("button", name="Try small edits").click()
+    use = page.get_by_role("button", name="Use it: Keep only “My cat”")
+    expect(use).to_be_visible(timeout=20_000)
+    clean(page)
+    before = page.locator("#verdict h2").inner_text()
+    use.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Title", exact=True)).to_have_value("My cat", timeout=20_000)
+    expect(page.locator("#verdict h2")).not_to_have_text(before, timeout=20_000)
+    # The edits were those of another draft.
+    expect(page.locator("#edits .fi-tried")).to_have_count(0)
+    page.get_by_label("Title", exact=True).press_sequentially("!")
+    expect(page.get_by_role("button", name="Try small edits")).to_be_hidden()
     page.close()
 
 

@@ -24,10 +24,10 @@ from engine.errors import BundleError
 from engine.images import load_image, pixel_hash
 from engine.scoring import LEVELS
 from engine.signals import SIGNALS
-from tests.page_predictor import PagePredictor
+from tests.page_predictor import STRANGE, PagePredictor
 from tests.page_signals import PageSignals
 from ui import uploads
-from ui.api import Answer, Readings, Reasons
+from ui.api import Answer, Ranking, Readings, Reasons
 from ui.model import UNAVAILABLE
 from ui.theme import launch_settings
 from ui.uploads import UPLOADS
@@ -189,19 +189,20 @@ def test_signals_that_are_null_say_why(client: Client) -> None:
         client.predict(api_name="/signals")
 
 
-def test_only_three_documented_endpoints_are_public(client: Client) -> None:
+def test_only_documented_endpoints_are_public(client: Client) -> None:
     described = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(described) == {"/predict", "/explain", "/signals"}
-    for endpoint in described.values():
+    assert set(described) == {"/predict", "/explain", "/signals", "/compare"}
+    for name, endpoint in described.items():
         assert endpoint["description"]
         names = [field["parameter_name"] for field in endpoint["parameters"]]
-        assert names[:4] == ["picture", "title", "tags", "description"]
+        of_draft = ["titles", "pictures"] if name == "/compare" else ["picture", "title", "tags", "description"]
+        assert names[: len(of_draft)] == of_draft
         assert all(field["parameter_has_default"] for field in endpoint["parameters"])
-    for name, field in (("/predict", "members"), ("/explain", "regions"), ("/signals", "note")):
+    for name, field in (("/predict", "members"), ("/explain", "regions"), ("/signals", "note"), ("/compare", "pairs")):
         assert described[name]["returns"][0]["type"]["properties"][field]
 
 
-@pytest.mark.parametrize("endpoint", ["/predict", "/explain", "/signals"])
+@pytest.mark.parametrize("endpoint", ["/predict", "/explain", "/signals", "/compare"])
 @pytest.mark.parametrize("language", ["python", "bash"])
 def test_what_use_via_api_shows_runs_as_shown(address: str, endpoint: str, language: str) -> None:
     shown = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"][endpoint]["code_snippets"][language]
@@ -210,7 +211,8 @@ def test_what_use_via_api_shows_runs_as_shown(address: str, endpoint: str, langu
         pytest.skip("the bash snippet calls curl, which this machine lacks")
     ran = subprocess.run([*command, "-c", shown], capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
-    assert {"/predict": "probabilities", "/explain": "base_value", "/signals": "sentence"}[endpoint] in ran.stdout
+    answers = {"/predict": "probabilities", "/explain": "base_value", "/signals": "sentence", "/compare": "too_close"}
+    assert answers[endpoint] in ran.stdout
 
 
 def test_the_readme_snippet_runs(
@@ -223,7 +225,8 @@ def test_the_readme_snippet_runs(
     monkeypatch.chdir(picture.parent)
     picture.rename("cat.jpg")
     exec(snippet.replace("http://127.0.0.1:7860", address), {})
-    assert "'Very Low'" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "'Very Low'" in printed and "is likely to do better than" in printed
 
 
 @pytest.mark.parametrize("given", [{"title": "My cat"}, {"picture": "sunset.png"}])
@@ -232,6 +235,39 @@ def test_a_title_or_a_picture_is_enough(client: Client, picture: Path, given: di
         given = {"picture": handle_file(picture)}
     TypeAdapter(Answer).validate_python(client.predict(**given, api_name="/predict"))
     assert client.predict(**given, api_name="/explain")["method"] == "Owen values"
+
+
+def test_drafts_are_compared(client: Client, picture: Path, tmp_path: Path) -> None:
+    dark = tmp_path / "dark.png"
+    Image.new("RGB", (64, 64), (20, 20, 20)).save(dark)
+    titles = ["My cat and the rocket", "<b>Quarterly</b> results", f"{STRANGE} cat"]
+    pictures = [handle_file(picture), handle_file(dark)]
+    ranking = client.predict(titles=titles, pictures=pictures, api_name="/compare")
+    TypeAdapter(Ranking).validate_python(ranking)
+    placed = [draft for draft in ranking["drafts"] if draft["place"] is not None]
+    assert [draft["place"] for draft in placed] == [1, 2, 3, 4]
+    assert placed[0]["title"] == titles[0] and placed[-1]["title"] == titles[1]
+    assert sum(draft["best"] for draft in placed) == pytest.approx(1)
+    assert {draft["picture"] for draft in placed} == {0, 1}
+    for withheld in ranking["drafts"][4:]:
+        assert withheld["title"] == titles[2] and withheld["reason"] and withheld["above"] is None
+    assert len(ranking["pairs"]) == 6 and all(pair["chance"] >= 0.4 for pair in ranking["pairs"])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "give a picture, a title, or both"),
+        ({"titles": ["My cat", "My cat"]}, "Give 2 to 6 different drafts"),
+        ({"titles": [str(number) for number in range(7)]}, "7 drafts, and at most 6"),
+        ({"titles": ["c" * 10_000, "My cat"]}, "10,000 characters; shorten it"),
+        ({"titles": "My cat"}, "as a list of texts"),
+        ({"titles": [1, 2]}, "as a list of texts"),
+    ],
+)
+def test_what_cannot_be_compared_gets_a_sentence(client: Client, given: dict, told: str) -> None:
+    with pytest.raises(AppError, match=told):
+        client.predict(**given, api_name="/compare")
 
 
 def test_files_of_the_server_cannot_be_judged(client: Client, address: str, picture: Path) -> None:
@@ -263,6 +299,9 @@ def test_nothing_of_a_program_stays(client: Client, folder: Path, picture: Path)
     refused(client, picture, "a" * 501)
     client.predict(picture=handle_file(picture), api_name="/explain")
     client.predict(picture=handle_file(picture), api_name="/signals")
+    client.predict(titles=["My cat", "My dog"], pictures=[handle_file(picture)] * 2, api_name="/compare")
+    with pytest.raises(AppError):
+        client.predict(titles=["a" * 501, "b"], pictures=[handle_file(picture)], api_name="/compare")
     with pytest.raises(AppError):
         client.predict(picture=handle_file(picture), method="none", api_name="/explain")
     assert files(folder) == before

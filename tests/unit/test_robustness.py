@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.robustness import (
-    CHANGES,
+from benchmarks.robustness import CHANGES, summary
+from engine.drafts.changes import (
     lower_case,
     mirrored,
     more_spaces,
@@ -13,7 +13,6 @@ from benchmarks.robustness import (
     punctuation_removed,
     recompressed,
     small_copy,
-    summary,
 )
 from engine.posts import MAX_TITLE, Post
 from engine.prediction import Prediction

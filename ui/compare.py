@@ -1,0 +1,128 @@
+"""Drafts side by side on the page: which is likely to do better, how sure that is, and what makes the difference."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from engine.drafts.compare import FEWEST, MOST, answer, check_count, different, merge
+from engine.errors import PostError
+from engine.memory import released
+from engine.posts import Post
+from ui.model import on_gpu, sentence
+from ui.ranking import ALL, Kept, empty, panel, record, thumbnail
+from ui.scale import scale_of
+from ui.uploads import read_draft
+
+if TYPE_CHECKING:
+    from ui.handlers import Page
+
+ON_REMOVE = """
+element.setAttribute('aria-live', 'polite');
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-remove]');
+  if (button) trigger('click', {remove: Number(button.dataset.remove)});
+});
+"""
+
+
+class Comparing:
+    """The handlers of a page's comparison. What they keep of drafts is the session's own and is gone with it."""
+
+    def __init__(self, page: "Page") -> None:
+        self._page = page
+        self._answer = on_gpu(released()(self._answer_here))
+
+    def add(
+        self, kept: Sequence[Kept], path: str | None, title: str, tags: str, description: str, model: str = ""
+    ) -> tuple[Sequence[Kept], str]:
+        """The comparison with the draft of the fields in it."""
+        return self._added(kept, lambda: [read_draft(path, title, tags, description)], model)
+
+    def add_titles(
+        self, kept: Sequence[Kept], titles: str, path: str | None, tags: str, description: str, model: str = ""
+    ) -> tuple[Sequence[Kept], str, str]:
+        """The comparison with a draft for each line of `titles`, and what is left in their field."""
+
+        def posts() -> list[Post]:
+            found = [line for line in titles.splitlines() if line.strip()]
+            if not found:
+                raise PostError("Write at least one title, one a line.")
+            check_count(len(set(found)))
+            return [read_draft(path, line, tags, description) for line in found]
+
+        now, shown = self._added(kept, posts, model)
+        return now, shown, titles if now is kept else ""
+
+    def add_pictures(
+        self,
+        kept: Sequence[Kept],
+        paths: Sequence[str] | None,
+        title: str,
+        tags: str,
+        description: str,
+        model: str = "",
+    ) -> tuple[Sequence[Kept], str]:
+        """The comparison with a draft for each picture, whose file is then deleted."""
+        try:
+            return self._added(
+                kept, lambda: [read_draft(path, title, tags, description) for path in paths or ()], model
+            )
+        finally:
+            for path in paths or ():
+                self._page.uploads.drop(path)
+
+    def remove(self, kept: Sequence[Kept], model: str, event: gr.EventData) -> tuple[Sequence[Kept], str]:
+        """The comparison without the draft at the place that was clicked, or without any."""
+        gone = int(event.remove)
+        left = () if gone == ALL else tuple(one for place, one in enumerate(kept) if place != gone)
+        return left, self._panel(left, model)
+
+    def api_compare(self, titles: Any = None, pictures: Sequence[str] | None = None, model: str = "") -> dict[str, Any]:
+        """Compare two to six drafts: which is likely to do better, how sure that is, what makes the difference.
+
+        Takes titles and pictures: every title with every picture, titles alone, or pictures alone. Equal drafts are
+        one; model names another model where there are several. Returns the drafts, best first, each with its place
+        (null where the model does not answer it: its reason says why), its score with the 80 % interval, the chance to
+        do best of all and the answers to its sides alone; and for each two of them the chance that the first does
+        better, and whether that is too close to call. Pictures are deleted before the answer is sent.
+        """
+        try:
+            if not isinstance(titles or [], list) or not all(isinstance(title, str) for title in titles or []):
+                raise PostError('Give the titles as a list of texts, as in ["One title", "Another"].')
+            with_titles = list(dict.fromkeys(titles or [""]))
+            with_pictures: Sequence[str | None] = pictures or (None,)
+            check_count(len(with_titles) * len(with_pictures))
+            posts = [read_draft(path, title) for path in with_pictures for title in with_titles]
+            drafts = [one.draft for one in self._answer(posts, model)]
+            if len(drafts) < FEWEST:
+                raise PostError(f"Give {FEWEST} to {MOST} different drafts: several titles, several pictures, or both.")
+            return record(drafts)
+        except Exception as error:
+            raise gr.Error(sentence(error), print_exception=False) from None
+        finally:
+            for path in pictures or ():
+                self._page.uploads.drop(path)
+
+    def _added(self, kept: Sequence[Kept], read: Callable[[], list[Post]], model: str) -> tuple[Sequence[Kept], str]:
+        """The comparison with more drafts in it; where that cannot be, as it was, with one sentence above it."""
+        try:
+            more = self._answer(read(), model)
+            drafts = merge([one.draft for one in (*kept, *more)])
+        except Exception as error:
+            return kept, self._panel(kept, model, sentence(error))
+        found = {one.draft.key: one for one in (*more, *kept)}
+        now = tuple(found[draft.key] for draft in drafts)
+        if len(now) == len(kept):
+            return kept, self._panel(kept, model, "The comparison has that already.")
+        return now, self._panel(now, model)
+
+    def _answer_here(self, posts: Sequence[Post], model: str) -> list[Kept]:
+        chosen = different(posts)
+        drafts = answer(self._page.models.get(model), chosen)
+        return [Kept(draft, thumbnail(post.image)) for draft, post in zip(drafts, chosen, strict=True)]
+
+    def _panel(self, kept: Sequence[Kept], model: str, told: str = "") -> str:
+        if not kept:
+            return empty(told)
+        return panel(kept, scale_of(self._page.models.get(model).bundle), told)
