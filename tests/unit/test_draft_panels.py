@@ -152,7 +152,7 @@ def test_pictures_are_compared_and_gone(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_session_keeps_no_picture() -> None:
-    [kept] = Comparing(page())._answer([Post("My cat", Image.effect_noise((1024, 1024), 90).convert("RGB"))])
+    [kept] = Comparing(page())._answer([Post("My cat", Image.effect_noise((1024, 1024), 90).convert("RGB"))], "")
     assert len(kept.small) < 20_000
     assert not [value for value in vars(kept.draft).values() if isinstance(value, Image.Image)]
 
