@@ -18,6 +18,7 @@ from gradio.utils import get_upload_folder
 from engine.posts import MAX_DESCRIPTION, MAX_TITLE
 from ui.api import publish
 from ui.arrivals import SECONDS_KEPT
+from ui.batch import batch_panel
 from ui.chooser import Choice, choice_field, models_offered
 from ui.cut import SAY_CUT
 from ui.drafts import DraftTabs
@@ -137,6 +138,7 @@ def build(
         outcome = [answer, votes, record, reasons, seen, draft]
         # Declared before the page's own events, which would take these names.
         publish(page, drafts.comparing, ONE_A_CORE, ONE_AT_A_TIME, ONE_READS)
+        batch_panel(page.models, model, PRIVATE)
 
         explaining = explain.click(
             page.explain, [draft, method, model], reasons, show_progress="hidden", **ONE_AT_A_TIME, **PRIVATE

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from pathlib import PurePath
 from typing import Any
 
 from gradio.route_utils import API_PREFIX
@@ -18,6 +19,8 @@ from ui.uploads import UPLOADS
 FILES_AT_ONCE = 6
 # Bytes of a form: pictures that come together are seldom large.
 MAX_FORM = 2 * MAX_BYTES
+# Endings of files that are no pictures but hold posts: kept as they come, until they are scored.
+WHOLE = (".csv", ".zip")
 # Seconds that a program is kept waiting for its picture to be decoded; gradio_client gives up after five.
 PATIENCE = 1
 # What a form adds to its file: boundaries, headers, the file's name.
@@ -53,21 +56,22 @@ class Arrivals:
 
 
 async def arrive(request: Request) -> Response:
-    """Keep the pictures of a form, and answer with their paths."""
+    """Keep the files of a form, pictures as pixels alone, and answer with their paths."""
     try:
         parser = InMemory(request.headers, limited(request), max_files=FILES_AT_ONCE, max_fields=FILES_AT_ONCE)
         form = await parser.parse()
-        files = [await file.read() for file in form.getlist("files") if isinstance(file, UploadFile)]
+        found = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
+        files = [(await file.read(), PurePath((file.filename or "").lower()).suffix) for file in found]
     except OverflowError:
         return PlainTextResponse(TOO_LARGE, 413)
     except (MultiPartException, KeyError):
         return PlainTextResponse("This is no form with files.", 400)
-    if any(len(data) > MAX_BYTES for data in files):
+    if any(len(data) > MAX_BYTES for data, _ in files):
         return PlainTextResponse(TOO_LARGE, 413)
     loop = asyncio.get_running_loop()
     paths = []
-    for data in files:
-        path, ready = UPLOADS.keep(data)
+    for data, ending in files:
+        path, ready = UPLOADS.keep_whole(data, ending) if ending in WHOLE else UPLOADS.keep(data)
         # A page shows the picture as soon as it has its path; a program gives up soon, and its call will wait.
         await asyncio.wait(
             [asyncio.wrap_future(ready)], timeout=None if "upload_id" in request.query_params else PATIENCE

@@ -1,4 +1,4 @@
-"""Uploaded pictures: kept under a name of ours without what a camera writes into them, and deleted after use."""
+"""Uploaded files: pictures kept under a name of ours without what a camera writes into them, and deleted after use."""
 
 import secrets
 import threading
@@ -33,13 +33,18 @@ def picture_field(**settings: object) -> gr.Image:
     The stock one opens the file with Pillow before our limits are checked, and downloads any address it is given
     without a limit. Gradio writes a stub file beside the module of every subclass, hence methods set on the instance.
     """
-    field = gr.Image(type="filepath", image_mode=None, **settings)  # type: ignore[arg-type]
-    _take_no_address(field)
-    field.preprocess = uploaded_path  # type: ignore[method-assign]
+    field: gr.Image = as_it_arrived(gr.Image(type="filepath", image_mode=None, **settings))  # type: ignore[arg-type]
     schema = {**field.api_info(), "additional_description": "A local file, as handle_file(path)."}
     field.api_info = lambda: schema  # type: ignore[method-assign]
     # Gradio's own is a web address.
     field.example_payload = lambda: None  # type: ignore[method-assign]
+    return field
+
+
+def as_it_arrived(field: Any) -> Any:
+    """A field of files whose file reaches the handlers as its path below Gradio's upload folder, or None."""
+    _take_no_address(field)
+    field.preprocess = uploaded_path
     return field
 
 
@@ -107,9 +112,22 @@ class Uploads:
 
         It is there when the future is done, which holds the ImageError of what is no picture.
         """
-        folder = Path(get_upload_folder()).resolve()
-        path = str(folder / f"{secrets.token_hex(16)}.bmp")
-        ready = self._decoder.submit(self._write, path, data)
+        return self._kept(".bmp", self._write, data)
+
+    def keep_whole(self, data: bytes, ending: str) -> tuple[str, Future[None]]:
+        """Path of a file with just these bytes, under a name of ours with that ending; it is there as in `keep`.
+
+        For tables of posts and zips of pictures, which are read once and then dropped.
+        """
+        return self._kept(ending, lambda path, content: Path(path).write_bytes(content), data)
+
+    def _kept(self, ending: str, write: Callable[[str, bytes], object], data: bytes) -> tuple[str, Future[None]]:
+        path = str(Path(get_upload_folder()).resolve() / f"{secrets.token_hex(16)}{ending}")
+
+        def written() -> None:
+            write(path, data)
+
+        ready = self._decoder.submit(written)
         with self._lock:
             self._uploads[path] = Upload(ready)
         return path, ready

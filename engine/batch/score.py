@@ -79,10 +79,12 @@ def map_file(
     batch_size: int,
     *,
     progress: bool = False,
+    written: Callable[[list[Record]], None] = lambda records: None,
 ) -> Summary:
     """Write to `target` what a function makes of the rows of `source`, batches of them side by side, in order.
 
-    A record whose `error` is set counts as failed. Raises DataError as `score_file` does.
+    A record whose `error` is set counts as failed; of a record those parts are written that `schema` names. `written`
+    is told of every batch; what it raises ends the work, and there is no target. Raises DataError as `score_file` does.
     """
     source, target = Path(source), Path(target)
     rows = read_rows(source, batch_size)
@@ -99,6 +101,7 @@ def map_file(
             failed += errors
             scored += len(records) - errors
             bar.update(len(records))
+            written(records)
     return Summary(scored, failed)
 
 
@@ -110,8 +113,11 @@ def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
 
 
 def _records(predictor: Scorer, root: Path, rows: list[Row]) -> list[Record]:
-    """For every row its prediction or its error."""
-    drafts = [prepare(row, root) for row in rows]
+    return score_drafts(predictor, rows, [prepare(row, root) for row in rows])
+
+
+def score_drafts(predictor: Scorer, rows: Sequence[Row], drafts: Sequence[Post | str]) -> list[Record]:
+    """For every row its prediction or its error; `drafts` are what `prepare` made of the rows."""
     predictions = iter(_predict(predictor, [draft for draft in drafts if isinstance(draft, Post)]))
     outcomes = [next(predictions) if isinstance(draft, Post) else draft for draft in drafts]
     return [make_record(row.post_id, outcome) for row, outcome in zip(rows, outcomes, strict=True)]

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,12 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import app
 from engine.scoring import LEVELS
-from tests.page_predictor import PagePredictor
+from tests.batch_files import picture as drawn
+from tests.page_evidence import COVERS, PageEvidence
+from tests.page_predictor import POPULARITY_FORMULA, PagePredictor
 from tests.page_signals import SLOW, PageSignals
+from ui import chooser
+from ui.chooser import Choice
 from ui.theme import launch_settings
 
 CHROMIUM = shutil.which("chromium")
@@ -26,7 +31,9 @@ HOSTILE = "<img src=x onerror=\"document.title='hit'\"> {{this}} ${document.titl
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        demo = app.build(PagePredictor, PageSignals)  # type: ignore[arg-type]
+        patch.setattr(chooser, "load_from", lambda bundle: lambda: PagePredictor(score_formula=POPULARITY_FORMULA))
+        offered = [Choice(name, f"{name} model", Path(name)) for name in ("first", "second")]
+        demo = app.build(PagePredictor, PageSignals, offered, PageEvidence.load)  # type: ignore[arg-type]
         yield demo.launch(**{**launch_settings(), "quiet": True, "prevent_thread_lock": True})[1]
         demo.close(verbose=False)
 
@@ -246,7 +253,8 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Browser, address: str, the
     expect(page.locator("#signals section")).to_have_attribute("aria-busy", "false", timeout=20_000)
     verdict, examples = (page.locator(name).bounding_box() for name in ("#verdict", "#examples"))
     assert verdict and examples and verdict["y"] < examples["y"]
-    for tab in ("Details", "Explanation"):
+    page.get_by_role("button", name="Score a whole list").click()
+    for tab in ("Similar posts", "Details", "Explanation"):
         page.get_by_role("tab", name=tab).click()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     dark = page.evaluate("getComputedStyle(document.querySelector('.fi-card')).backgroundColor") == "rgb(23, 30, 42)"
@@ -277,8 +285,13 @@ def test_nothing_keeps_anyone_out(browser: Browser, address: str, theme: str) ->
     page.get_by_role("button", name="Explain this answer").click()
     expect(page.locator("#reasons section")).to_have_attribute("aria-busy", "false", timeout=60_000)
     clean(page)
+    page.get_by_role("tab", name="Similar posts").click()
+    expect(page.locator(".fi-evidence")).to_be_visible(timeout=20_000)
+    clean(page)
     page.get_by_role("tab", name="Details").click()
     expect(page.locator("#facts")).to_be_visible()
+    page.get_by_role("button", name="Score a whole list").click()
+    expect(page.locator("#score")).to_be_visible()
     clean(page)
     page.close()
 
@@ -337,6 +350,53 @@ def test_drafts_are_compared_and_edits_tried(browser: Browser, address: str, pic
     expect(page.locator("#edits .fi-tried")).to_have_count(0)
     page.get_by_label("Title", exact=True).press_sequentially("!")
     expect(page.get_by_role("button", name="Try small edits")).to_be_hidden()
+    page.close()
+
+
+def test_real_posts_another_model_and_a_whole_list(browser: Browser, address: str, tmp_path: Path) -> None:
+    """Covers are fetched by whoever asks for one; another model answers anew; a table comes back scored."""
+    page = visit(browser, address)
+    strangers: list[str] = []
+    page.on("request", lambda request: strangers.append(request.url) if foreign(request.url, address) else None)
+    page.route(f"{COVERS}/**", lambda route: route.fulfill(body=drawn(), content_type="image/png"))
+    page.locator("#examples button").first.click()
+    expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=20_000)
+    page.get_by_role("tab", name="Similar posts").click()
+    near = page.locator(".fi-near:visible")
+    expect(near).to_contain_text("nearest by words and picture, 14 were High", timeout=20_000)
+    expect(near.locator("li")).to_have_count(8)
+    page.get_by_role("radio", name="words and picture").focus()
+    page.keyboard.press("ArrowRight")
+    expect(near).to_contain_text("nearest by words, 14 were High")
+    assert page.title() == "First Impressions" and not strangers
+    near.get_by_role("button", name="Show the cover of post 3").press("Enter")
+    shown = near.get_by_role("img", name="Cover of post 3")
+    expect(shown).to_be_focused()
+    assert strangers == [f"{COVERS}/2.jpg"] and shown.get_attribute("referrerpolicy") == "no-referrer"
+
+    page.get_by_role("tab", name="Details").click()
+    page.get_by_label("Answered by").click()
+    page.get_by_role("option", name="second model").click()
+    expect(page.locator("#verdict")).to_contain_text("popularity points", timeout=20_000)
+    expect(page.locator("#facts")).to_contain_text("Popularity score v1")
+
+    page.get_by_role("button", name="Score a whole list").click()
+    table, pictures = tmp_path / "posts.csv", tmp_path / "pictures.zip"
+    table.write_text("title,image\nMy cat <b>never</b>!,a.png\n,b.png\n", encoding="utf-8")
+    with zipfile.ZipFile(pictures, "w") as file:
+        file.writestr("a.png", drawn())
+    for name, path in (("#table", table), ("#zip", pictures)):
+        page.locator(f"{name} input[type=file]").set_input_files(path)
+        expect(page.locator(name)).to_contain_text(path.stem, timeout=20_000)
+    page.locator("#score").click()
+    results = page.locator(".fi-batch")
+    expect(results).to_contain_text("1 scored, 1 with errors", timeout=20_000)
+    expect(results).to_contain_text("My cat <b>never</b>!")
+    expect(results.locator("td img")).to_have_count(1)
+    expect(page.locator("#table")).not_to_contain_text("posts")
+    with page.expect_download() as download:
+        results.get_by_role("link", name="Download all as CSV").click()
+    assert "no picture of that name" in download.value.path().read_text(encoding="utf-8")
     page.close()
 
 

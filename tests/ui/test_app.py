@@ -331,6 +331,18 @@ def test_uploads_keep_their_pixels_and_nothing_else(address: str, folder: Path, 
     kept.unlink()
 
 
+def test_tables_and_zips_wait_under_names_of_ours(address: str, folder: Path) -> None:
+    for name, data in ((f"{MARKER}.CSV", b"title\nMy cat\n"), (f"{MARKER}.zip", b"PK not yet read")):
+        [path] = upload(address, data, name).json()
+        UPLOADS.wait(path)
+        kept = Path(path)
+        assert kept.parent == folder and MARKER not in path and kept.suffix == Path(name.lower()).suffix
+        assert kept.read_bytes() == data
+        UPLOADS.drop(path)
+        assert not kept.exists()
+    assert upload(address, bytes(20_000_001), "posts.csv").status_code == 413
+
+
 def test_a_session_has_one_picture_and_leaves_none(picture: Path, folder: Path, address: str) -> None:
     visitor, another = (Request(session_hash=name) for name in ("one", "two"))
     first, second, third, unclaimed = (UPLOADS.keep(picture.read_bytes())[0] for _ in range(4))

@@ -1,0 +1,169 @@
+"""A table and a zip of pictures on the page: every row answered, hostile ones too, and nothing of them kept."""
+
+import base64
+import csv
+import io
+import re
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.batch import archive as archives
+from engine.batch.archive import BROKEN, LOCKED, UNKNOWN, Archive
+from engine.batch.rows import Row
+from engine.errors import DataError, ImageError
+from engine.images import MAX_BYTES, TOO_LARGE
+from tests.batch_files import picture
+from tests.page_predictor import PagePredictor
+from ui import batch as page
+from ui.batch import Batch, Job
+from ui.chooser import Models
+from ui.model import Model
+from ui.uploads import UPLOADS
+
+HOSTILE = "=HYPERLINK(1) <script>alert(1)</script>"
+
+
+def zipped(path: Path, **files: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in files.items():
+            file.writestr(name.replace("__", "/"), data)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    return tmp_path
+
+
+def kept(data: bytes, ending: str) -> str:
+    path, ready = UPLOADS.keep_whole(data, ending)
+    ready.result()
+    return path
+
+
+def batch() -> Batch:
+    return Batch(Models(Model(PagePredictor), []))  # type: ignore[arg-type]
+
+
+def run(text: str, pictures: bytes | None = None) -> list[tuple[Any, ...]]:
+    return list(batch().run(kept(text.encode(), ".csv"), kept(pictures, ".zip") if pictures else None))
+
+
+def downloaded(html: str) -> list[dict[str, str]]:
+    [encoded] = re.findall(r'href="data:text/csv;charset=utf-8;base64,([^"]+)"', html)
+    return list(csv.DictReader(io.StringIO(base64.b64decode(encoded).decode())))
+
+
+def test_every_row_is_answered_and_nothing_is_kept(folder: Path) -> None:
+    zip_file = zipped(folder / "given.zip", covers__One__PNG=b"", **{"covers__one.png": picture(40)}).read_bytes()
+    (folder / "given.zip").unlink()
+    text = f"post_id,title,image\n{HOSTILE},My cat never!,covers/one.png\nb,,ONE.PNG\nc,Quarterly results,\nd,,\n"
+    *steps, (html, table, pictures) = run(text, zip_file)
+    assert table is None and pictures is None
+    assert any("of 4 rows" in step[0] and "<progress" in step[0] for step in steps)
+    rows = downloaded(html)
+    assert [row["post_id"] for row in rows] == [f"'{HOSTILE}", "b", "c", "d"]
+    assert all(row["level"] for row in rows[:3]) and "picture, a title" in rows[3]["error"]
+    assert "<script>" not in html and "3 scored, 1 with errors" in html and html.count("data:image/webp") == 2
+    assert html.index("My cat never!") < html.index("Quarterly results")
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../secret.png", "..\\secret.png", "https://example.org/a.png", "secret.png"]
+)
+def test_no_name_in_a_table_is_a_path(folder: Path, name: str) -> None:
+    (folder.parent / "secret.png").write_bytes(picture())
+    (folder / "secret.png").write_bytes(picture())
+    [row] = downloaded(run(f"image\n{name}\n", zipped(folder / "a.zip", a=picture()).read_bytes())[-1][0])
+    assert row["error"] == UNKNOWN
+    [row] = downloaded(run(f"image\n{name}\n")[-1][0])
+    assert "no zip of pictures came" in row["error"]
+
+
+def test_hostile_zips_cost_their_rows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = zipped(folder / "a.zip", bomb=bytes(MAX_BYTES + 1), good=picture(), torn=picture(64, 64))
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as file:
+        torn, good = file.getinfo("torn"), file.getinfo("good")
+    assert path.stat().st_size < 100_000
+    data[torn.header_offset + 40 : torn.header_offset + 60] = bytes(20)
+    path.write_bytes(data)
+    archive = Archive(path)
+    assert archive.read("GOOD") == archive.read("./good") == picture() and good.file_size
+    for name, told in (("bomb", TOO_LARGE), ("torn", BROKEN), ("none", UNKNOWN)):
+        with pytest.raises(ImageError, match=re.escape(told)):
+            archive.read(name)
+    archive._files["good"].flag_bits |= archives.ENCRYPTED
+    with pytest.raises(ImageError, match=re.escape(LOCKED)):
+        archive.read("good")
+    monkeypatch.setattr(archives, "MAX_ENTRIES", 2)
+    with pytest.raises(DataError, match="more than 2 files"):
+        Archive(path)
+    path.write_bytes(b"no zip")
+    with pytest.raises(DataError, match="no zip that can be read"):
+        Archive(path)
+
+
+def test_a_name_that_two_files_have_needs_its_folder(folder: Path) -> None:
+    archive = Archive(zipped(folder / "a.zip", x__a=b"1", y__a=b"2", y__b=b"3"))
+    assert archive.read("x/a") == b"1" and archive.read("Y/A") == b"2" and archive.read("b") == b"3"
+    with pytest.raises(ImageError):
+        archive.read("a")
+    row = Row("1", title="t", image=b"bytes already")
+    assert archive.filled(row) is row and archive.filled(Row("1", image="none")).error == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("views\n1\n", "The table has no column named title or image"), ("title\n" + "a\n" * 6, "more than 4 rows")],
+)
+def test_a_table_of_no_use_gets_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str) -> None:
+    monkeypatch.setattr(page, "TOO_MANY", "The table has more than 4 rows; split it.")
+    monkeypatch.setattr(page, "MAX_ROWS", 4)
+    *_, (html, table, pictures) = run(text)
+    assert told in html and str(folder) not in html and (table, pictures) == (None, None)
+    assert not list(folder.iterdir())
+
+
+def test_without_a_table_there_is_nothing_to_score() -> None:
+    [(html, *_)] = batch().run(None, None)
+    assert "There is no table yet" in html
+    *_, (html, *_) = batch().run("/etc/passwd", None)
+    assert "no longer on this server" in html
+
+
+class Slow(PagePredictor):
+    def predict(self, posts: Any) -> Any:
+        time.sleep(0.05)
+        return super().predict(posts)
+
+
+def test_who_stops_or_leaves_ends_the_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "title\n" + "My cat\n" * 600
+    answers: Iterator[tuple[Any, ...]] = Batch(Models(Model(Slow), [])).run(  # type: ignore[arg-type]
+        kept(text.encode(), ".csv"), None
+    )
+    assert "of 600 rows" in next(answers)[0]
+    answers.close()  # type: ignore[attr-defined]
+    monkeypatch.setattr(page, "DESERTED", 0.1)
+    job = Job(Slow(), kept(text.encode(), ".csv"), None)  # type: ignore[arg-type]
+    with pytest.raises(page.DesertedError):
+        job._ended.result(timeout=10)
+    assert len(job.records) < 600 and not job.csv
+    deadline = time.monotonic() + 10
+    while list(folder.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not list(folder.iterdir())
+
+
+def test_many_rows_are_shown_in_part() -> None:
+    *_, (html, *_) = run("title\n" + "".join(f"My cat {number}\n" for number in range(130)) + "\n".join([",a"] * 0))
+    assert html.count("<tr>") == page.SHOWN + 1 and "Shown are 100 of them." in html
+    assert len(downloaded(html)) == 130
