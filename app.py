@@ -67,7 +67,11 @@ def build(
     signals_loader: Callable[[], "Signals"] = load_signals,
 ) -> gr.Blocks:
     """The page; `predictor_loader` runs once, in the background, when it is built, `signals_loader` after an answer."""
-    page = Page(predictor_loader, signals_loader)
+    return build_page(Page(predictor_loader, signals_loader))
+
+
+def build_page(page: Page) -> gr.Blocks:
+    """The page with these handlers, whose model begins to load."""
     # Once: after SIGTERM it is gone, and nothing may bring it back.
     Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
     with gr.Blocks(title="First Impressions", analytics_enabled=False) as demo:
