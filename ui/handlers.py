@@ -1,6 +1,6 @@
 """What happens on the page: a draft comes in, panels go out. No handler raises, whatever the draft holds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,13 @@ from engine.posts import Post
 from engine.prediction import Prediction
 from ui import details, explanation, signals, verdict
 from ui.examples import available
-from ui.model import Model, load_signals, on_gpu, sentence, zero_gpu
+from ui.model import Model, load_shipped, load_signals, on_gpu, sentence, zero_gpu
+from ui.prepared import Prepared, load_prepared
 from ui.scale import scale_of
 from ui.uploads import UPLOADS, read_draft
 
 if TYPE_CHECKING:
+    from engine.bundle import Bundle
     from engine.predictor import Predictor
     from engine.signals import Signal, Signals
 
@@ -37,6 +39,8 @@ class Page:
         self._signals = cache(signals_loader)
         self.uploads = UPLOADS
         self.examples = available()
+        # What is shipped is of the model that is shipped.
+        self.prepared = load_prepared() if loader is load_shipped else Prepared()
         self._predict = on_gpu(released()(self._predict_here))
         self._explain = on_gpu(released()(self._explain_here))
 
@@ -58,8 +62,7 @@ class Page:
         """
         try:
             post = read_draft(path, title, tags, description)
-            prediction = self._predict(post)
-            bundle = self.model.get().bundle
+            prediction, bundle = self._answer(post)
             scale = scale_of(bundle)
         except Exception as error:
             return verdict.error_panel(sentence(error)), "", None, "", "", None
@@ -93,9 +96,7 @@ class Page:
         yield explanation.WORKING
         try:
             with released():
-                # A lent worker hands its answer over when it is done.
-                found = [self._explain(post, method)] if zero_gpu() else self._stream(post, method)
-                for share, reasons, whole in found:
+                for share, reasons, whole in self._explanations(post, method):
                     yield explanation.explanation_panel(reasons, post.image, heat_layer(reasons), share, whole)
         except Exception as error:
             yield verdict.error_panel(sentence(error), "No explanation")
@@ -120,8 +121,8 @@ class Page:
         The picture is deleted before the answer is sent.
         """
         with self._used_once(picture):
-            prediction = self._predict(read_draft(picture, title, tags, description))
-            return details.record(prediction, scale_of(self.model.get().bundle))
+            prediction, bundle = self._answer(read_draft(picture, title, tags, description))
+            return details.record(prediction, scale_of(bundle))
 
     def api_explain(
         self,
@@ -137,10 +138,10 @@ class Page:
         its members that have gradients. Returns base value, value, signed words, regions (box in 0..1 of width and
         height, and value), shares of both sides, the completeness error, and notes on what was attributed.
         """
-        with self._used_once(picture):
+        with self._used_once(picture), released():
             if method not in explanation.METHODS:
                 raise PostError(f"There is no such method; take one of {', '.join(explanation.METHODS)}.")
-            _, reasons, _ = self._explain(read_draft(picture, title, tags, description), method)
+            *_, (_, reasons, _) = self._explanations(read_draft(picture, title, tags, description), method)
             return explanation.record(reasons)
 
     def api_signals(
@@ -168,6 +169,21 @@ class Page:
             raise gr.Error(sentence(error), print_exception=False) from None
         finally:
             self.uploads.drop(picture)
+
+    def _answer(self, post: Post) -> tuple[Prediction, "Bundle"]:
+        """The prediction and the bundle it comes from; of an example before the model is there."""
+        known = self.prepared.find(post)
+        if known is not None:
+            return known.prediction, known.bundle
+        return self._predict(post), self.model.get().bundle
+
+    def _explanations(self, post: Post, method: str) -> Iterable[Explained]:
+        """The explanation, ever sharper; at once where it is known."""
+        known = self.prepared.find(post)
+        if known is not None and known.explanation is not None and method == explanation.OWEN:
+            return [(1.0, known.explanation, None)]
+        # A lent worker hands its answer over when it is done.
+        return [self._explain(post, method)] if zero_gpu() else self._stream(post, method)
 
     def _predict_here(self, post: Post) -> Prediction:
         return self.model.get().predict([post])[0]
