@@ -1,11 +1,11 @@
-# make app | dashboard | check | lint | test | test-fast | test-lowest | format | licences | screenshots
+# make app | dashboard | serve | check | lint | test | test-fast | test-lowest | format | licences | examples | screenshots
 #
 # Each installs what it needs into .venv first, and again when a requirements file changes.
 #   PYTHON=python3.12                                        another interpreter, 3.11 or newer
 #   TORCH_INDEX=https://download.pytorch.org/whl/cpu         where PyTorch comes from; empty for pip's own choice
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app dashboard check lint test test-fast test-lowest format licences screenshots
+.PHONY: help app dashboard serve check lint test test-fast test-lowest format licences examples screenshots
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,6 +42,9 @@ app: $(APP) $(SIGNALS)
 dashboard: $(APP) $(SIGNALS)
 	$(BIN)/python -m streamlit run dashboard/app.py
 
+serve: $(APP) $(SIGNALS)
+	$(BIN)/python serve.py
+
 check: lint test
 
 lint: $(DEV)
@@ -71,6 +74,9 @@ format: $(DEV)
 
 licences: $(APP)
 	@$(BIN)/python scripts/licences.py
+
+examples: $(APP)
+	$(BIN)/python -m ui.prepared
 
 screenshots: $(DEV)
 	$(BIN)/python scripts/screenshots.py

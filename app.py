@@ -81,7 +81,11 @@ def build(
     """
     if offered is None:
         offered = models_offered() if predictor_loader is load_shipped else ()
-    page = Page(predictor_loader, signals_loader, offered)
+    return build_page(Page(predictor_loader, signals_loader, offered), evidence_loader)
+
+
+def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks:
+    """The page with these handlers, whose model begins to load."""
     evidence = SimilarPosts(page.models, evidence_loader)
     # Once: after SIGTERM it is gone, and nothing may bring it back.
     Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)

@@ -93,16 +93,19 @@ class Models:
         self._loaded: OrderedDict[str, Model] = OrderedDict()
         self._lock = threading.Lock()
 
+    def is_first(self, name: str | None) -> bool:
+        """Whether a name means the first model, as none does."""
+        return not name or next(iter(self.offered), None) == name
+
     def get(self, name: str | None = "") -> "Predictor":
         """The predictor of a name, waiting for it if need be; "" is the first one.
 
         Raises PostError for an unknown name, and what the loader raises.
         """
-        names = list(self.offered)
-        if not name or names[:1] == [name]:
+        if not name or self.is_first(name):
             return self._first.get()
         if name not in self.offered:
-            raise PostError(f"There is no model of that name here; take one of {', '.join(names)}, or none.")
+            raise PostError(f"There is no model of that name here; take one of {', '.join(self.offered)}, or none.")
         with self._lock:
             model = self._loaded.pop(name, None) or Model(self._loader(self.offered[name].bundle))
             self._loaded[name] = model

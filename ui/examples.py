@@ -33,13 +33,17 @@ class Example:
         return _data_folder() / self.picture if self.picture else None
 
 
+# From all levels, with drafts on which the model has no firm opinion, and one that is no title at all.
 EXAMPLES = (
     Example("My cat judges me every morning at 5 a.m.", "chelsea.png"),
     Example("Rocket launch highlights", "rocket.jpg"),
     Example("What is hiding behind these galaxies?", "hubble_deep_field.jpg"),
-    Example("Stop ordering this: 3 rules for better espresso", "coffee.png"),
-    Example("Press conference after the game"),
+    Example("Trying the most expensive coffee in the world", "coffee.png"),
+    Example("White House press briefing, live", "astronaut.png"),
+    Example("What your eye doctor sees", "retina.jpg"),
     Example("", "astronaut.png"),
+    Example("IMG_2041.JPG", "coffee.png"),
+    Example("Press conference after the game"),
 )
 
 

@@ -1,6 +1,6 @@
 """What happens on the page: a draft comes in, panels go out. No handler raises, whatever the draft holds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,13 @@ from engine.prediction import Prediction
 from ui import details, explanation, signals, verdict
 from ui.chooser import Choice, Models
 from ui.examples import available
-from ui.model import Model, load_signals, on_gpu, sentence, zero_gpu
+from ui.model import Model, load_shipped, load_signals, on_gpu, sentence, zero_gpu
+from ui.prepared import Prepared, load_prepared
 from ui.scale import scale_of
 from ui.uploads import UPLOADS, read_draft
 
 if TYPE_CHECKING:
+    from engine.bundle import Bundle
     from engine.predictor import Predictor
     from engine.signals import Signal, Signals
 
@@ -42,6 +44,8 @@ class Page:
         self._signals = cache(signals_loader)
         self.uploads = UPLOADS
         self.examples = available()
+        # What is shipped is of the model that is shipped.
+        self.prepared = load_prepared() if loader is load_shipped else Prepared()
         self._predict = on_gpu(released()(self._predict_here))
         self._explain = on_gpu(released()(self._explain_here))
 
@@ -64,9 +68,7 @@ class Page:
         """
         try:
             post = read_draft(path, title, tags, description)
-            # Loaded here, where it stays, and not in a lent worker.
-            bundle = self.models.get(model).bundle
-            prediction = self._predict(post, model)
+            prediction, bundle = self._answer(post, model)
             scale = scale_of(bundle)
         except Exception as error:
             return verdict.error_panel(sentence(error)), "", None, "", "", None
@@ -100,9 +102,7 @@ class Page:
         yield explanation.WORKING
         try:
             with released():
-                # A lent worker hands its answer over when it is done.
-                found = [self._explain(post, method, model)] if zero_gpu() else self._stream(post, method, model)
-                for share, reasons, whole in found:
+                for share, reasons, whole in self._explanations(post, method, model):
                     yield explanation.explanation_panel(reasons, post.image, heat_layer(reasons), share, whole)
         except Exception as error:
             yield verdict.error_panel(sentence(error), "No explanation")
@@ -128,8 +128,7 @@ class Page:
         The picture is deleted before the answer is sent.
         """
         with self._used_once(picture):
-            bundle = self.models.get(model).bundle
-            prediction = self._predict(read_draft(picture, title, tags, description), model)
+            prediction, bundle = self._answer(read_draft(picture, title, tags, description), model)
             return details.record(prediction, scale_of(bundle))
 
     def api_explain(
@@ -147,11 +146,10 @@ class Page:
         its members that have gradients. Returns base value, value, signed words, regions (box in 0..1 of width and
         height, and value), shares of both sides, the completeness error, and notes on what was attributed.
         """
-        with self._used_once(picture):
+        with self._used_once(picture), released():
             if method not in explanation.METHODS:
                 raise PostError(f"There is no such method; take one of {', '.join(explanation.METHODS)}.")
-            self.models.get(model)
-            _, reasons, _ = self._explain(read_draft(picture, title, tags, description), method, model)
+            *_, (_, reasons, _) = self._explanations(read_draft(picture, title, tags, description), method, model)
             return explanation.record(reasons)
 
     def api_signals(
@@ -179,6 +177,24 @@ class Page:
             raise gr.Error(sentence(error), print_exception=False) from None
         finally:
             self.uploads.drop(picture)
+
+    def _answer(self, post: Post, model: str) -> tuple[Prediction, "Bundle"]:
+        """The prediction and the bundle it comes from; of an example before the model is there."""
+        known = self.prepared.find(post) if self.models.is_first(model) else None
+        if known is not None:
+            return known.prediction, known.bundle
+        # Loaded here, where it stays, and not in a lent worker.
+        bundle = self.models.get(model).bundle
+        return self._predict(post, model), bundle
+
+    def _explanations(self, post: Post, method: str, model: str) -> Iterable[Explained]:
+        """The explanation, ever sharper; at once where it is known."""
+        known = self.prepared.find(post) if self.models.is_first(model) else None
+        if known is not None and known.explanation is not None and method == explanation.OWEN:
+            return [(1.0, known.explanation, None)]
+        self.models.get(model)
+        # A lent worker hands its answer over when it is done.
+        return [self._explain(post, method, model)] if zero_gpu() else self._stream(post, method, model)
 
     def _predict_here(self, post: Post, model: str) -> Prediction:
         return self.models.get(model).predict([post])[0]

@@ -49,6 +49,11 @@ class Model:
         assert self._future is not None
         return self._future.result()
 
+    def peek(self) -> "Predictor | None":
+        """The predictor if it is there, None while it is not. Raises what the loader raised."""
+        future = self._future
+        return future.result() if future is not None and future.done() else None
+
     def _load(self, future: "Future[Predictor]") -> None:
         try:
             future.set_result(self._loader())

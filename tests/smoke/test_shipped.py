@@ -20,7 +20,10 @@ from streamlit.testing.v1 import AppTest
 import app
 from engine.__main__ import main
 from engine.scoring import LEVELS
+from ui.examples import EXAMPLES
+from ui.prepared import PREPARED, load_prepared
 from ui.theme import launch_settings
+from ui.uploads import read_draft
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = ("requirements.txt", "requirements-heic.txt", "requirements-signals.txt", "requirements-dev.txt")
@@ -56,6 +59,25 @@ def test_the_page_explains(client: Client, picture: Path) -> None:
     reasons = client.predict(*draft, api_name="/explain")
     total = sum(part["value"] for part in (*reasons["words"], *reasons["regions"]))
     assert total == pytest.approx(reasons["value"] - reasons["base_value"], abs=1e-4)
+
+
+def test_what_was_worked_out_beforehand_is_what_the_model_says(client: Client) -> None:
+    """A description, which this model does not read, makes a draft another than the example: it is answered live."""
+    shown, words = EXAMPLES[0], next(example for example in EXAMPLES if example.path is None)
+    assert shown.path is not None
+    known = load_prepared().find(read_draft(str(shown.path), shown.title))
+    assert known is not None
+    live = client.predict(handle_file(shown.path), shown.title, "", "Not read.", api_name="/predict")
+    assert "left them out" in live["note"] and not known.prediction.note
+    assert list(live["probabilities"].values()) == pytest.approx(list(known.prediction.probabilities), abs=0.01)
+    assert live["score"] == pytest.approx(known.prediction.score, rel=0.02)
+
+    known = load_prepared().find(read_draft(None, words.title))
+    assert known is not None and known.explanation is not None
+    live = client.predict(title=words.title, description="Not read.", api_name="/explain")
+    assert PREPARED in known.explanation.notes and PREPARED not in live["notes"]
+    assert [word["text"] for word in live["words"]] == [text for text, _ in known.explanation.words]
+    assert [word["value"] for word in live["words"]] == pytest.approx(known.explanation.text_values.tolist(), abs=0.02)
 
 
 def test_a_file_is_scored(tmp_path: Path, picture: Path) -> None:

@@ -1,0 +1,136 @@
+"""Both apps in one process: the command of the Dockerfile in its environment, with what is shipped."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client
+from playwright.sync_api import expect, sync_playwright
+
+from engine.scoring import LEVELS
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+COMMAND = json.loads(re.findall(r"^CMD (.*)$", DOCKERFILE, re.MULTILINE)[-1])
+SETTINGS = dict(
+    setting.split("=", 1) for setting in shlex.split(re.findall(r"^ENV (.*)$", DOCKERFILE, re.MULTILINE)[0])
+)
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="needs SIGTERM"),
+]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def process(home: Path) -> Iterator[tuple[subprocess.Popen, str]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    places = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR"), str(home))
+    here = {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
+    environment = {name: value for name, value in os.environ.items() if name != "GRADIO_TEMP_DIR"}
+    with (home / "log").open("wb") as log:
+        started = subprocess.Popen(
+            [sys.executable, *COMMAND[1:]], cwd=ROOT, env=environment | SETTINGS | places | here, stdout=log, stderr=log
+        )
+        yield started, f"http://127.0.0.1:{port}/"
+        started.kill()
+        started.wait()
+
+
+@pytest.fixture(scope="module")
+def address(process: tuple[subprocess.Popen, str]) -> str:
+    """Where the server is, once its health says that it is ready."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{process[1]}health").status_code == 200:
+                return process[1]
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    raise TimeoutError(process[1])
+
+
+def test_its_health_names_the_shipped_bundle(address: str) -> None:
+    shipped = json.loads((ROOT / "models" / "youtube" / "bundle" / "bundle.json").read_text(encoding="utf-8"))
+    assert httpx.get(f"{address}health").json() == {"ready": True, "bundle": shipped["name"], "reason": ""}
+    assert httpx.head(f"{address}health").status_code == 200
+
+
+def test_programs_are_answered_beside_the_dashboard(address: str) -> None:
+    client = Client(address, verbose=False)
+    assert client.predict(title="My cat judges me", api_name="/predict")["level"] in LEVELS
+    client.close()
+    closed = httpx.get(f"{address}dashboard?report=youtube")
+    assert closed.is_redirect and closed.next_request is not None
+    assert closed.next_request.url == f"{address}dashboard/?report=youtube"
+
+
+def test_the_page_keeps_its_limits_and_its_silence(address: str) -> None:
+    """What `launch` is told of privacy in the page's own process holds here, and the frame around it adds nothing."""
+    config = httpx.get(f"{address}config").json()
+    assert config["analytics_enabled"] is False and not config.get("run_history")
+    for path in ("monitoring", "docs", "redoc", "gradio_api/deep_link"):
+        assert httpx.get(f"{address}{path}").status_code >= 400, path
+    large = {"files": ("draft.png", b"\0" * 20_000_001, "image/png")}
+    assert httpx.post(f"{address}gradio_api/upload", files=large).status_code == 413
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_both_apps_work_in_a_browser(address: str) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        page.set_default_timeout(30_000)
+        strangers: list[str] = []
+        sockets: list[str] = []
+        page.on("request", lambda request: strangers.append(request.url) if foreign(request.url, address) else None)
+        page.on("websocket", lambda found: sockets.append(found.url))
+        page.goto(f"{address}dashboard/")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Dataset", timeout=30_000)
+        page.get_by_role("link", name="Results").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Results", timeout=30_000)
+        expect(page.locator(".js-plotly-plot").first).to_be_visible(timeout=30_000)
+        # An address that was sent to somebody opens on its page.
+        page.goto(f"{address}dashboard/results")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Results", timeout=30_000)
+        assert set(sockets) == {f"{address.replace('http', 'ws', 1)}dashboard/_stcore/stream"}
+
+        page.goto(address)
+        page.get_by_label("Title").fill("My cat judges me every morning")
+        page.get_by_role("button", name="Predict engagement").click()
+        expect(page.locator("#verdict .fi-bar .fi-name")).to_have_text(list(LEVELS), timeout=30_000)
+        assert not strangers
+        browser.close()
+
+
+def foreign(url: str, address: str) -> bool:
+    return not url.startswith((address, "data:", "blob:"))
+
+
+def test_it_ends_when_told_to_and_leaves_nothing(
+    address: str, process: tuple[subprocess.Popen, str], home: Path
+) -> None:
+    [uploads] = home.glob("first-impressions-*")
+    process[0].send_signal(signal.SIGTERM)
+    assert process[0].wait(30) == 0
+    assert not uploads.exists()
+    assert "Traceback" not in (home / "log").read_text()
