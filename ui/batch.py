@@ -51,7 +51,7 @@ WAITING = '<section class="fi-card fi-quiet" aria-busy="true"><p>Waiting for a t
 STOPPED = '<section class="fi-card fi-quiet"><p>Stopped; nothing of it is kept. Choose the files again.</p></section>'
 
 
-class DesertedError(Exception):
+class StoppedError(Exception):
     """Nobody waits for the answers any more."""
 
 
@@ -60,39 +60,57 @@ class Batch:
 
     def __init__(self, models: Models) -> None:
         self._models = models
+        self._stops: dict[str | None, threading.Event] = {}
 
-    def run(self, table: str | None, pictures: str | None, model: str | None = "") -> Iterator[tuple[Any, Any, Any]]:
+    def begin(self, request: gr.Request) -> str:
+        """What is shown until it is the visitor's turn."""
+        self._stops[request.session_hash] = threading.Event()
+        return WAITING
+
+    def stop(self, request: gr.Request) -> None:
+        """End the visitor's work, with the rows that are under way, or before it began."""
+        if request.session_hash in self._stops:
+            self._stops[request.session_hash].set()
+
+    def run(
+        self, table: str | None, pictures: str | None, model: str | None, request: gr.Request
+    ) -> Iterator[tuple[Any, Any, Any]]:
         """HTML of how far it is, then of the answers, and what becomes of both fields of files, which end up empty."""
         kept = (gr.skip(), gr.skip())
+        stop = self._stops.setdefault(request.session_hash, threading.Event())
         try:
             if table is None:
                 raise PostError(NO_TABLE)
             predictor = self._models.get(model)
-            job = Job(predictor, table, pictures)
+            job = Job(predictor, table, pictures, stop)
             try:
                 for done, total in job.progress():
                     yield progress(done, total), *kept
             finally:
-                job.stop()
+                stop.set()
             yield answers(job.records, scale_of(predictor.bundle), job.csv), None, None
+        except StoppedError:
+            yield STOPPED, None, None
         except DataError as error:
             # Of the visitor's own file, whose name here is ours.
             told = str(error).replace(str(table), "The table")
             yield error_panel(told, "Nothing is scored"), None, None
         except Exception as error:
             yield error_panel(sentence(error), "Nothing is scored"), *kept
+        finally:
+            self._stops.pop(request.session_hash, None)
 
 
 class Job:
     """One table being scored in a thread of its own; both files are gone when it ends, however it ends."""
 
-    def __init__(self, predictor: "Predictor", table: str, pictures: str | None) -> None:
+    def __init__(self, predictor: "Predictor", table: str, pictures: str | None, stop: threading.Event) -> None:
         self.records: list[Record] = []
         self.csv = b""
         self._predictor, self._table, self._pictures = predictor, table, pictures
         self._told: SimpleQueue[tuple[int, int]] = SimpleQueue()
         self._asked = time.monotonic()
-        self._stopped = threading.Event()
+        self._stop = stop
         self._ended: Future[None] = Future()
         threading.Thread(target=self._work, daemon=True, name="score-table").start()
 
@@ -108,10 +126,6 @@ class Job:
             except Empty:
                 continue
         self._ended.result()
-
-    def stop(self) -> None:
-        """Have it end with the rows that are under way."""
-        self._stopped.set()
 
     def _work(self) -> None:
         from engine.batch.archive import Archive
@@ -150,6 +164,7 @@ class Job:
             if total > MAX_ROWS:
                 raise DataError(TOO_MANY)
         self._told.put((0, total))
+        self._go_on()
 
         def records_of(rows: "list[Row]") -> "list[Record]":
             filled = [archive.filled(row) for row in rows]
@@ -161,10 +176,13 @@ class Job:
         def written(records: "list[Record]") -> None:
             self.records += records
             self._told.put((len(self.records), total))
-            if self._stopped.is_set() or time.monotonic() - self._asked > DESERTED:
-                raise DesertedError
+            self._go_on()
 
         map_file(records_of, source, target, SCHEMA, BATCH, written=written)
+
+    def _go_on(self) -> None:
+        if self._stop.is_set() or time.monotonic() - self._asked > DESERTED:
+            raise StoppedError
 
 
 def shown(draft: Post | str) -> dict[str, object]:
@@ -254,8 +272,8 @@ def batch_panel(models: Models, model: gr.Dropdown, hidden: Mapping[str, Any]) -
             score = gr.Button("Score the list", variant="primary", scale=3, elem_id="score")
             stop = gr.Button("Stop", variant="secondary", scale=1, min_width=110)
         results = gr.HTML("", elem_id="results")
-    begun = score.click(lambda: WAITING, None, results, queue=False, **hidden)
-    running = begun.then(
+    begun = score.click(batch.begin, None, results, queue=False, **hidden)
+    begun.then(
         batch.run,
         [table, pictures, model],
         [results, table, pictures],
@@ -264,6 +282,5 @@ def batch_panel(models: Models, model: gr.Dropdown, hidden: Mapping[str, Any]) -
         concurrency_id="batch",
         **hidden,
     )
-    stop.click(
-        lambda: (STOPPED, None, None), None, [results, table, pictures], queue=False, cancels=[running], **hidden
-    )
+    # Gradio's own way to cancel would show an error where the results belong.
+    stop.click(batch.stop, None, None, queue=False, **hidden)

@@ -4,10 +4,11 @@ import base64
 import csv
 import io
 import re
+import threading
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,12 +48,17 @@ def kept(data: bytes, ending: str) -> str:
     return path
 
 
+VISITOR: Any = SimpleNamespace(session_hash="one")
+ANOTHER: Any = SimpleNamespace(session_hash="two")
+
+
 def batch() -> Batch:
     return Batch(Models(Model(PagePredictor), []))  # type: ignore[arg-type]
 
 
 def run(text: str, pictures: bytes | None = None) -> list[tuple[Any, ...]]:
-    return list(batch().run(kept(text.encode(), ".csv"), kept(pictures, ".zip") if pictures else None))
+    given = kept(text.encode(), ".csv"), kept(pictures, ".zip") if pictures else None
+    return list(batch().run(*given, "", VISITOR))
 
 
 def downloaded(html: str) -> list[dict[str, str]]:
@@ -133,9 +139,9 @@ def test_a_table_of_no_use_gets_a_sentence(folder: Path, monkeypatch: pytest.Mon
 
 
 def test_without_a_table_there_is_nothing_to_score() -> None:
-    [(html, *_)] = batch().run(None, None)
+    [(html, *_)] = batch().run(None, None, "", VISITOR)
     assert "There is no table yet" in html
-    *_, (html, *_) = batch().run("/etc/passwd", None)
+    *_, (html, *_) = batch().run("/etc/passwd", None, "", VISITOR)
     assert "no longer on this server" in html
 
 
@@ -145,18 +151,42 @@ class Slow(PagePredictor):
         return super().predict(posts)
 
 
-def test_who_stops_or_leaves_ends_the_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "title\n" + "My cat\n" * 600
-    answers: Iterator[tuple[Any, ...]] = Batch(Models(Model(Slow), [])).run(  # type: ignore[arg-type]
-        kept(text.encode(), ".csv"), None
-    )
-    assert "of 600 rows" in next(answers)[0]
-    answers.close()  # type: ignore[attr-defined]
+def test_who_stops_ends_their_own_work(folder: Path) -> None:
+    text = ("title\n" + "My cat\n" * 600).encode()
+    asked = Batch(Models(Model(Slow), []))  # type: ignore[arg-type]
+    assert "Waiting for a turn" in asked.begin(VISITOR)
+    steps = asked.run(kept(text, ".csv"), None, "", VISITOR)
+    assert "of 600 rows" in next(steps)[0]
+    asked.stop(ANOTHER)
+    assert "of 600 rows" in next(steps)[0]
+    asked.stop(VISITOR)
+    assert list(steps)[-1] == (page.STOPPED, None, None)
+    # Also before it began; and what was stopped once may be begun again.
+    asked.begin(VISITOR)
+    asked.stop(VISITOR)
+    assert list(asked.run(kept(text, ".csv"), None, "", VISITOR))[-1] == (page.STOPPED, None, None)
+    asked.begin(VISITOR)
+    assert "1 scored" in list(asked.run(kept(b"title\nMy cat\n", ".csv"), None, "", VISITOR))[-1][0]
+    assert not asked._stops
+    gone(folder)
+
+
+def test_who_leaves_ends_the_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = ("title\n" + "My cat\n" * 600).encode()
+    steps = Batch(Models(Model(Slow), [])).run(kept(text, ".csv"), None, "", VISITOR)  # type: ignore[arg-type]
+    next(steps)
+    steps.close()  # type: ignore[attr-defined]
+    gone(folder)
     monkeypatch.setattr(page, "DESERTED", 0.1)
-    job = Job(Slow(), kept(text.encode(), ".csv"), None)  # type: ignore[arg-type]
-    with pytest.raises(page.DesertedError):
+    job = Job(Slow(), kept(text, ".csv"), None, threading.Event())  # type: ignore[arg-type]
+    with pytest.raises(page.StoppedError):
         job._ended.result(timeout=10)
     assert len(job.records) < 600 and not job.csv
+    gone(folder)
+
+
+def gone(folder: Path) -> None:
+    """Wait until no file is left."""
     deadline = time.monotonic() + 10
     while list(folder.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -164,6 +194,6 @@ def test_who_stops_or_leaves_ends_the_work(folder: Path, monkeypatch: pytest.Mon
 
 
 def test_many_rows_are_shown_in_part() -> None:
-    *_, (html, *_) = run("title\n" + "".join(f"My cat {number}\n" for number in range(130)) + "\n".join([",a"] * 0))
+    *_, (html, *_) = run("title\n" + "".join(f"My cat {number}\n" for number in range(130)))
     assert html.count("<tr>") == page.SHOWN + 1 and "Shown are 100 of them." in html
     assert len(downloaded(html)) == 130
