@@ -119,15 +119,16 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
                     predict = gr.Button("Predict engagement", variant="primary", size="lg", scale=3, elem_id="predict")
                     clear = gr.Button("Start over", variant="secondary", size="lg", scale=1, min_width=110)
                 cards = gr.HTML(example_cards(page.examples), js_on_load=ON_CLICK, elem_id="examples")
+                seen = gr.HTML("", elem_id="signals")
             with gr.Column(scale=6, min_width=300):
                 answer = gr.HTML(EMPTY, elem_id="verdict")
-                seen = gr.HTML("", elem_id="signals")
                 with gr.Tabs(elem_id="more"):
                     with gr.Tab("Explanation"):
                         choices = [(label, name) for name, label in METHODS.items()]
                         method = gr.Radio(choices, value=OWEN, label="Method", visible=False, elem_id="method")
                         explain = gr.Button("Explain this answer", elem_id="explain")
                         reasons = gr.HTML("", js_on_load=ON_SLIDE, elem_id="reasons")
+                    drafts = DraftTabs(page)
                     with gr.Tab("Similar posts", visible=False) as similar_tab:
                         similar = gr.HTML("", js_on_load=ON_COVER, elem_id="similar")
                     with gr.Tab("Details"):
@@ -136,7 +137,6 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
                         with gr.Accordion("This prediction as JSON", open=False):
                             record = gr.JSON(show_label=False)
                         facts = gr.HTML(elem_id="facts")
-                    drafts = DraftTabs(page)
 
         inputs = [picture, title, tags, description]
         outcome = [answer, votes, record, reasons, seen, draft]

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 # What was clicked is gone by then, and the keyboard must not start over at the top of the page.
 FOCUS = "() => { document.querySelector('#comparison section')?.focus(); }"
+# Two additions at once would each begin with what is there, and the later one would win.
+BUSY = """(...given) => {
+  for (const row of document.querySelectorAll('.fi-adding')) row.inert = true;
+  return given;
+}"""
+READY = "() => { for (const row of document.querySelectorAll('.fi-adding')) row.inert = false; }"
 TO_VERDICT = """() => {
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
   document.querySelector('#verdict')?.scrollIntoView({behavior: calm ? 'auto' : 'smooth', block: 'start'});
@@ -73,17 +79,24 @@ class DraftTabs:
         picture, title, tags, description = fields
         shown = [self._kept, self._comparison]
         private: dict[str, Any] = {"api_visibility": "private"}
-        adding: dict[str, Any] = {"show_progress_on": self._comparison, **one_a_core, **private}
-        self._add.click(self.comparing.add, [self._kept, *fields, model], shown, **adding)
-        self._add_titles.click(
-            self.comparing.add_titles,
-            [self._kept, self._titles, picture, tags, description, model],
-            [*shown, self._titles],
-            **adding,
+        adding: dict[str, Any] = {"js": BUSY, "show_progress_on": self._comparison, **one_a_core, **private}
+        added = (
+            self._add.click(self.comparing.add, [self._kept, *fields, model], shown, **adding),
+            self._add_titles.click(
+                self.comparing.add_titles,
+                [self._kept, self._titles, picture, tags, description, model],
+                [*shown, self._titles],
+                **adding,
+            ),
+            self._pictures.upload(
+                self.comparing.add_pictures,
+                [self._kept, self._pictures, title, tags, description, model],
+                shown,
+                **adding,
+            ),
         )
-        self._pictures.upload(
-            self.comparing.add_pictures, [self._kept, self._pictures, title, tags, description, model], shown, **adding
-        )
+        for done in added:
+            done.then(None, js=READY)
         removed = self._comparison.click(self.comparing.remove, [self._kept, model], shown, **one_a_core, **private)
         removed.then(None, js=FOCUS)
         # Answers of two models do not compare.

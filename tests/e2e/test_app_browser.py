@@ -125,8 +125,9 @@ def test_picture_and_words_are_shown_below_the_verdict(browser: Browser, address
     # What captioner and reader say is as hostile as any upload.
     expect(card).to_contain_text("a cat <script>document.title='hit'</script> on a sofa")
     assert page.title() == "First Impressions" and card.locator("b", has_text="MY CAT").count() == 0
-    verdict, shown, more = (page.locator(name).bounding_box() for name in ("#verdict", "#signals", "#more"))
-    assert verdict and shown and more and verdict["y"] < shown["y"] < more["y"]
+    # Beside the verdict, which the tabs follow at once.
+    verdict, shown, examples = (page.locator(name).bounding_box() for name in ("#verdict", "#signals", "#examples"))
+    assert verdict and shown and examples and shown["x"] < verdict["x"] and examples["y"] < shown["y"]
 
     page.get_by_label("Title").press_sequentially("!")
     expect(card).to_have_css("opacity", "0.45")
