@@ -287,6 +287,8 @@ def test_uploads_beyond_the_limit_are_refused(address: str, folder: Path) -> Non
     for size in (20_000_001, 40_000_000):
         assert upload(address, b"\0" * size).status_code == 413
     assert httpx.post(f"{address}gradio_api/upload", content=b"no form").status_code == 400
+    seven = [("files", ("draft.png", b"\0", "image/png"))] * 7
+    assert httpx.post(f"{address}gradio_api/upload", files=seven).status_code == 400
     assert files(folder) == before
 
 
