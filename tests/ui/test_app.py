@@ -276,6 +276,9 @@ def test_files_of_the_server_cannot_be_judged(client: Client, address: str, pict
             call = httpx.post(f"{address}gradio_api/call/predict", json={"data": [payload | meta, "", "", ""]})
             told = httpx.get(f"{address}gradio_api/call/predict/{call.json()['event_id']}").text
             assert "event: error" in told and "probabilities" not in told and "Traceback" not in told
+            call = httpx.post(f"{address}gradio_api/call/compare", json={"data": [["a", "b"], [payload | meta]]})
+            told = httpx.get(f"{address}gradio_api/call/compare/{call.json()['event_id']}").text
+            assert "event: error" in told and "chance" not in told and "Traceback" not in told
 
 
 def upload(address: str, data: bytes, name: str = "draft.png") -> httpx.Response:
