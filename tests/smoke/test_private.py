@@ -82,6 +82,8 @@ def test_a_draft_leaves_no_trace(server: tuple[subprocess.Popen, str], home: Pat
     draft = {"picture": handle_file(picture), "title": f"My cat {MARKER}"}
     assert client.predict(**draft, api_name="/predict")["view"] == "both"
     assert client.predict(**draft, api_name="/explain")["regions"]
+    several = {"titles": [draft["title"], "My dog"], "pictures": [draft["picture"]]}
+    assert len(client.predict(**several, api_name="/compare")["drafts"]) == 2
     client.close()
     assert not any(uploads.iterdir()) and not traces(home)
 

@@ -276,6 +276,9 @@ def test_files_of_the_server_cannot_be_judged(client: Client, address: str, pict
             call = httpx.post(f"{address}gradio_api/call/predict", json={"data": [payload | meta, "", "", ""]})
             told = httpx.get(f"{address}gradio_api/call/predict/{call.json()['event_id']}").text
             assert "event: error" in told and "probabilities" not in told and "Traceback" not in told
+            call = httpx.post(f"{address}gradio_api/call/compare", json={"data": [["a", "b"], [payload | meta]]})
+            told = httpx.get(f"{address}gradio_api/call/compare/{call.json()['event_id']}").text
+            assert "event: error" in told and "chance" not in told and "Traceback" not in told
 
 
 def upload(address: str, data: bytes, name: str = "draft.png") -> httpx.Response:
@@ -287,6 +290,8 @@ def test_uploads_beyond_the_limit_are_refused(address: str, folder: Path) -> Non
     for size in (20_000_001, 40_000_000):
         assert upload(address, b"\0" * size).status_code == 413
     assert httpx.post(f"{address}gradio_api/upload", content=b"no form").status_code == 400
+    seven = [("files", ("draft.png", b"\0", "image/png"))] * 7
+    assert httpx.post(f"{address}gradio_api/upload", files=seven).status_code == 400
     assert files(folder) == before
 
 

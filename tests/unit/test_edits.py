@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.edits import agreement, disturbed, moves
 from engine.drafts.changes import MEANINGLESS
 from engine.drafts.edits import attempt, edits_of
 from engine.errors import PostError
@@ -186,3 +187,18 @@ def test_a_side_that_drafts_share_is_read_once() -> None:
     assert found["words"][:, 0].tolist() == [1, 2, 3, 2, 1] and features["words"].seen == 3
     assert found["joint"][:, 0].tolist() == [161, 162, 163, 52, 51]
     assert found["context"][:, 0].tolist() == [1, 2, 3, 4, 1]
+
+
+def test_edits_that_hold_on_a_disturbed_copy_are_counted() -> None:
+    post = Post("My cat: quarterly results, part 2", PICTURE)
+    copy = disturbed(post)
+    assert copy.title.endswith("…") and copy.image is not None and max(copy.image.size) == 120
+    predictor: Any = PagePredictor()
+    trial, found = tried(post), moves(predictor, post)
+    now = predictor.predict([post])[0].percentiles[0]
+    for effect in (*trial.better, *trial.worse):
+        assert found[effect.edit.label] == pytest.approx(effect.share - now)
+    shown = {effect.edit.label for effect in (*trial.better, *trial.worse)}
+    turned = {label: -move if label in shown else move for label, move in found.items() if move}
+    counted = list(agreement(trial, found, turned))
+    assert sorted(counted) == sorted([(label in shown, label not in shown) for label in turned])
