@@ -49,12 +49,11 @@ def models_offered() -> list[Choice]:
     if "bundle" in settings.model_fields_set:
         return [Choice("", "", settings.bundle)]
     folders = sorted(path.parent for path in settings.models.glob(f"*/bundle/{MANIFEST}"))
-    first = settings.bundle
-    found = [Choice(folder.parent.name, _label(folder), folder) for folder in folders if folder != first]
-    return [
-        Choice(first.parent.name, _label(first) or first.parent.name, first),
-        *(choice for choice in found if choice.label),
-    ]
+    first = Choice(settings.bundle.parent.name, _label(settings.bundle) or settings.bundle.parent.name, settings.bundle)
+    # A name is what a program asks for: of two that are alike, the first one's counts.
+    others = [folder for folder in folders if folder.parent.name != first.name]
+    found = [Choice(folder.parent.name, _label(folder), folder) for folder in others]
+    return [first, *(choice for choice in found if choice.label)]
 
 
 def _label(bundle: Path) -> str:

@@ -25,9 +25,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of models: one whose manifest is sound, one whose manifest is none."""
     monkeypatch.delenv("FIRST_IMPRESSIONS_BUNDLE", raising=False)
     monkeypatch.setenv("FIRST_IMPRESSIONS_MODELS", str(tmp_path))
-    for name in ("other", "broken"):
+    for name in ("other", "broken", "youtube"):
         (tmp_path / name / "bundle").mkdir(parents=True)
     shutil.copy(SHIPPED_BUNDLE / "bundle.json", tmp_path / "other" / "bundle")
+    # Of the same name as the one that answers unasked.
+    shutil.copy(SHIPPED_BUNDLE / "bundle.json", tmp_path / "youtube" / "bundle")
     (tmp_path / "broken" / "bundle" / "bundle.json").write_text(json.dumps({"sha256": "", "name": "<b>"}))
     return tmp_path
 

@@ -182,8 +182,11 @@ def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(
         pd.DataFrame({"former": [1]}).to_parquet(former / f"{name}.parquet")
     # Of the recipe itself nothing old stays.
     pd.DataFrame({"recipe": ["another", "crossed"], "value": [1.0, 2.0]}).to_parquet(former / "recipes.parquet")
+    (tmp_path / "model" / "evidence").mkdir()
+    (tmp_path / "model" / "evidence" / "evidence.json").write_text("{}")
     again = ship(work, recipe, tmp_path / "model") / "report"
     facts = json.loads((again / "report.json").read_text())
+    assert (tmp_path / "model" / "evidence" / "evidence.json").exists()
     assert pd.read_parquet(again / "recipes.parquet")["recipe"].tolist() == ["another"]
     assert list(pd.read_parquet(again / "ablations.parquet")) == ["former"]
     assert list(pd.read_parquet(again / "metrics.parquet")) != ["former"]
@@ -203,7 +206,12 @@ def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(
     # Of another split nothing stays.
     (again / "report.json").write_text(json.dumps({**facts, "split": "another"}))
     alone = ship(work, recipe, tmp_path / "model") / "report"
-    assert not (alone / "ablations.parquet").exists()
+    assert not (alone / "ablations.parquet").exists() and (tmp_path / "model" / "evidence").exists()
+    # Of other posts no evidence either.
+    others = {**facts, "data": {**facts["data"], "fingerprint": "another"}}
+    (alone / "report.json").write_text(json.dumps(others))
+    ship(work, recipe, tmp_path / "model")
+    assert not (tmp_path / "model" / "evidence").exists()
 
 
 def test_a_recipe_without_folds_has_none(work: Path, recipe: Recipe) -> None:
