@@ -8,11 +8,13 @@
 import os
 import sys
 from pathlib import Path
+from socket import socket
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse
+from gradio.routes import App as GradioApp
 from streamlit import App
 
 from app import build_page
@@ -25,7 +27,7 @@ from ui.theme import page_settings
 
 DASHBOARD = Path(__file__).with_name("dashboard") / "app.py"
 HOST, PORT = "127.0.0.1", 7860
-# For answers that are under way when the process is asked to stop; open pages end with it.
+# For answers that are under way when the process is asked to stop.
 SECONDS_TO_STOP = 5
 
 
@@ -49,25 +51,34 @@ def join(page: Page, host: str = HOST, port: int = PORT) -> FastAPI:
     return gr.mount_gradio_app(both, build_page(page), "/", server_name=host, server_port=port, **page_settings())
 
 
+class Server(uvicorn.Server):
+    """A server that, asked to stop, first ends the streams by which open pages say that they are there."""
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        for route in self.config.app.routes:  # type: ignore[union-attr]
+            page = getattr(route, "app", None)
+            if isinstance(page, GradioApp):
+                page.get_blocks()._queue.close()
+                page.stop_event.set()
+        await super().shutdown(sockets)
+
+
 def main() -> None:
     """Serve until SIGTERM or Ctrl+C; uploads are then gone."""
-    host, port = os.environ.get("GRADIO_SERVER_NAME", HOST), os.environ.get("GRADIO_SERVER_PORT", str(PORT))
-    if not port.isdecimal():
-        sys.exit(f"GRADIO_SERVER_PORT should be the number of a port, not {port!r}.")
+    host, port = os.environ.get("GRADIO_SERVER_NAME", HOST), int(os.environ.get("GRADIO_SERVER_PORT", PORT))
     with own_folder():
-        served = join(Page(load_shipped, offered=models_offered()), host, int(port))
+        served = join(Page(load_shipped, offered=models_offered()), host, port)
         print(
             f"First Impressions: http://{host}:{port}/ and its dashboard: http://{host}:{port}/dashboard/", flush=True
         )
         # Nothing is logged of a request: its address may hold what a draft should not leave behind.
-        uvicorn.run(
-            served,
-            host=host,
-            port=int(port),
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=SECONDS_TO_STOP,
-        )
+        settings = uvicorn.Config(served, host, port, log_level="warning", access_log=False)
+        settings.timeout_graceful_shutdown = SECONDS_TO_STOP
+        server = Server(settings)
+        server.run()
+    if not server.started:
+        # Why is in the log.
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from concurrent.futures import Future
 from pathlib import PurePath
 from typing import Any
 
@@ -50,6 +51,8 @@ class Arrivals:
         answer: Any = self._app
         if path.endswith(f"{API_PREFIX}/upload") and scope["method"] == "POST":
             answer = await arrive(Request(scope, receive))
+        elif f"{API_PREFIX}/mcp" in path and scope["method"] == "POST" and not fits(Request(scope)):
+            answer = PlainTextResponse(TOO_LARGE, 413)
         elif path.endswith(f"{API_PREFIX}/deep_link"):
             answer = PlainTextResponse("Not found", 404)
         await answer(scope, receive, send)
@@ -68,18 +71,33 @@ async def arrive(request: Request) -> Response:
         return PlainTextResponse("This is no form with files.", 400)
     if any(len(data) > MAX_BYTES for data, _ in files):
         return PlainTextResponse(TOO_LARGE, 413)
-    loop = asyncio.get_running_loop()
     paths = []
     for data, ending in files:
-        path, ready = UPLOADS.keep_whole(data, ending) if ending in WHOLE else UPLOADS.keep(data)
+        path, ready = admit(data, ending)
         # A page shows the picture as soon as it has its path; a program gives up soon, and its call will wait.
         await asyncio.wait(
             [asyncio.wrap_future(ready)], timeout=None if "upload_id" in request.query_params else PATIENCE
         )
-        loop.call_later(SECONDS_UNCLAIMED, UPLOADS.expire, path)
-        loop.call_later(SECONDS_KEPT, UPLOADS.drop, path)
         paths.append(path)
     return JSONResponse(paths)
+
+
+def fits(request: Request) -> bool:
+    """Whether a call that may carry a picture in base64 says how long it is, and that is no longer than the largest."""
+    length = request.headers.get("content-length", "")
+    return length.isdecimal() and int(length) <= 4 * MAX_BYTES // 3 + FORM_BYTES
+
+
+def admit(data: bytes, ending: str = "") -> tuple[str, Future[None]]:
+    """Keep a file, by its name's ending, for as long as files are kept; for the thread of the event loop.
+
+    See `Uploads.keep` for its path, and for what is awaited until it is there.
+    """
+    path, ready = UPLOADS.keep_whole(data, ending) if ending in WHOLE else UPLOADS.keep(data)
+    loop = asyncio.get_running_loop()
+    loop.call_later(SECONDS_UNCLAIMED, UPLOADS.expire, path)
+    loop.call_later(SECONDS_KEPT, UPLOADS.drop, path)
+    return path, ready
 
 
 async def limited(request: Request) -> AsyncGenerator[bytes, None]:

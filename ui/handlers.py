@@ -121,11 +121,10 @@ class Page:
     ) -> dict[str, Any]:
         """Predict the engagement level of an unpublished post.
 
-        A title or a picture is enough: title="…", or picture=handle_file("photo.jpg"), or both. Tags (separated by
-        commas) and description count only where the model reads them; model names another one where there are several.
-        Returns level, confidence, five probabilities,
-        the 9-in-10 level set, the estimated score with its 80 % interval and formula, the members' votes and notes.
-        The picture is deleted before the answer is sent.
+        A title or a picture is enough. Tags (separated by commas) and description count only where the model reads
+        them; model names another one where there are several. Returns level, confidence, five probabilities, the
+        9-in-10 level set, the estimated score with its 80 % interval and formula, the members' votes and notes. The
+        picture is deleted before the answer is sent.
         """
         with self._used_once(picture):
             prediction, bundle = self._answer(read_draft(picture, title, tags, description), model)

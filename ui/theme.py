@@ -10,6 +10,7 @@ from engine.images import MAX_BYTES
 from ui.arrivals import Arrivals
 from ui.card import Card
 from ui.examples import available
+from ui.tools import tools_wanted
 
 # Each may hold one picture of up to four megabytes.
 SESSIONS = 64
@@ -78,6 +79,7 @@ def page_settings() -> dict[str, Any]:
         "max_file_size": MAX_BYTES,
         "ssr_mode": False,
         "pwa": False,
+        "mcp_server": tools_wanted(),
         "favicon_path": STYLE.with_name("favicon.svg"),
         # Gradio sends no file from outside of the working folder, where packages need not be installed.
         "allowed_paths": [str(example.path) for example in available() if example.path],

@@ -130,7 +130,10 @@ def test_it_ends_when_told_to_and_leaves_nothing(
     address: str, process: tuple[subprocess.Popen, str], home: Path
 ) -> None:
     [uploads] = home.glob("first-impressions-*")
-    process[0].send_signal(signal.SIGTERM)
-    assert process[0].wait(30) == 0
+    # As a page that is still open.
+    with httpx.stream("GET", f"{address}gradio_api/heartbeat/session") as stream:
+        assert next(stream.iter_text()).startswith("data: ALIVE")
+        process[0].send_signal(signal.SIGTERM)
+        assert process[0].wait(30) == 0
     assert not uploads.exists()
     assert "Traceback" not in (home / "log").read_text()

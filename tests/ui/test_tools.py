@@ -1,0 +1,175 @@
+"""The endpoints as tools over MCP: met with a real client where the extra is installed, harmless where it is not."""
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gradio.mcp import GradioMCPServer
+from PIL import Image
+from starlette.requests import Request
+
+import app
+from engine.images import MAX_BYTES
+from engine.scoring import LEVELS
+from tests.page_predictor import PagePredictor
+from tests.page_signals import PageSignals
+from ui import tools
+from ui.arrivals import fits
+from ui.theme import launch_settings
+from ui.uploads import UPLOADS
+
+needs_mcp = pytest.mark.skipif(
+    find_spec("mcp") is None, reason="mcp is not installed: pip install -r requirements-mcp.txt"
+)
+
+
+@pytest.fixture
+def data() -> bytes:
+    path = Path(__file__).parents[2] / "docs" / "phone.png"
+    return path.read_bytes()
+
+
+def as_url(data: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
+
+
+async def converted(given: str | None) -> object:
+    return tools.picture_of(given)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("uploads")
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        patch.setenv("GRADIO_MCP_SERVER", "true")
+        patch.setattr("gradio.mcp.GradioMCPServer", GradioMCPServer)
+        demo = app.build(PagePredictor, PageSignals)  # type: ignore[arg-type]
+        settings = {**launch_settings(), "quiet": True, "prevent_thread_lock": True}
+        yield demo.launch(**settings, server_name="127.0.0.1")[1]
+        demo.close(verbose=False)
+
+
+def told(address: str, tool: str = "", **arguments: Any) -> Any:
+    """What a client is told: the list of tools, or a tool's result."""
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    async def ask() -> Any:
+        async with (
+            streamablehttp_client(f"{address}gradio_api/mcp/") as (reads, writes, _),
+            ClientSession(reads, writes) as session,
+        ):
+            await session.initialize()
+            return await (session.call_tool(tool, arguments) if tool else session.list_tools())
+
+    return asyncio.run(ask())
+
+
+@needs_mcp
+def test_a_client_is_told_what_each_tool_takes(address: str) -> None:
+    found = {tool.name: tool for tool in told(address).tools}
+    assert {"predict", "explain", "signals"} <= set(found)
+    for tool in found.values():
+        assert tool.description and "required" not in tool.inputSchema
+        fields = tool.inputSchema["properties"]
+        assert "data URL" in fields["picture"]["description"] and "http" not in str(fields["picture"].get("format"))
+        assert fields["title"]["description"]
+    assert found["explain"].inputSchema["properties"]["method"]["enum"] == ["owen", "integrated_gradients"]
+
+
+@needs_mcp
+def test_a_client_is_answered_in_json_and_no_picture_stays(address: str, folder: Path, data: bytes) -> None:
+    for given, view in (({"title": "My cat"}, "text"), ({"title": "My cat", "picture": as_url(data)}, "both")):
+        result = told(address, "predict", **given)
+        assert not result.isError
+        answer = json.loads(result.content[0].text)
+        assert answer["level"] in LEVELS and answer["view"] == view
+    assert json.loads(told(address, "explain", picture=as_url(data)).content[0].text)["regions"]
+    assert not [path for path in folder.rglob("*") if path.is_file()]
+
+
+@needs_mcp
+def test_a_client_may_upload_first(address: str, folder: Path, data: bytes) -> None:
+    files = {"files": ("draft.png", data, "image/png")}
+    [path] = httpx.post(f"{address}gradio_api/upload?upload_id=one", files=files, timeout=60).json()
+    result = told(address, "predict", picture=f"{address}gradio_api/file={path}")
+    assert json.loads(result.content[0].text)["view"] == "image"
+    assert not [path for path in folder.rglob("*") if path.is_file()]
+
+
+@needs_mcp
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({}, "give a picture, a title, or both"),
+        ({"picture": "https://example.org/a.png"}, tools.NO_PICTURE),
+        ({"picture": "/etc/hostname"}, tools.NO_PICTURE),
+        ({"picture": as_url(b"no picture")}, "picture"),
+    ],
+)
+def test_a_client_that_errs_gets_a_sentence(address: str, given: dict[str, str], sentence: str) -> None:
+    result = told(address, "predict", **given)
+    assert result.isError
+    assert sentence.lower() in result.content[0].text.lower() and "Traceback" not in result.content[0].text
+
+
+def test_a_picture_in_a_call_is_kept_as_an_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    kept = asyncio.run(converted(as_url(data)))
+    assert isinstance(kept, dict)
+    UPLOADS.wait(kept["path"])
+    with Image.open(kept["path"]) as picture:
+        assert picture.format == "BMP" and Path(kept["path"]).parent == tmp_path
+    address = f"http://127.0.0.1:7860/gradio_api/file={kept['path']}"
+    assert asyncio.run(converted(address)) == kept
+    UPLOADS.drop(kept["path"])
+    for gone in (address, "http://127.0.0.1/gradio_api/file=/etc/hostname", "/etc/hostname", "data:image/png;base64,é"):
+        with pytest.raises(ValueError, match="data URL"):
+            asyncio.run(converted(gone))
+    assert asyncio.run(converted("")) is None and asyncio.run(converted(None)) is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_call_is_no_longer_than_the_largest_picture() -> None:
+    def request(*headers: tuple[bytes, bytes]) -> Request:
+        return Request({"type": "http", "headers": headers})
+
+    assert fits(request((b"content-length", b"%d" % (4 * MAX_BYTES // 3))))
+    for headers in ([], [(b"content-length", b"%d" % (2 * MAX_BYTES))], [(b"content-length", b"-1")]):
+        assert not fits(request(*headers))
+
+
+def test_without_the_extra_there_are_no_tools_and_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("gradio.mcp.GradioMCPServer", GradioMCPServer)
+    monkeypatch.delenv(tools.VARIABLE, raising=False)
+    assert not tools.tools_wanted() and not caplog.text
+    monkeypatch.setenv(tools.VARIABLE, "True")
+    monkeypatch.setattr(tools, "find_spec", lambda name: None)
+    with caplog.at_level(logging.WARNING):
+        assert not tools.tools_wanted()
+    assert tools.MISSING in caplog.text
+
+
+def test_a_mounted_server_calls_back_itself_alone() -> None:
+    server = object.__new__(tools.Tools)
+    server._local_url = None
+
+    class Mounted:
+        server_name, server_port = "0.0.0.0", 7861
+
+    server.blocks = Mounted()  # type: ignore[assignment]
+    assert server.local_url == "http://127.0.0.1:7861/"
