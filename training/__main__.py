@@ -12,7 +12,7 @@ from typing import Literal
 
 from engine.errors import DataError, FirstImpressionsError
 
-WORK = Path("work/youtube")
+WORK, BLEND, OWN = Path("work/youtube"), "youtube_blend", "recipe"
 
 
 def prepare(
@@ -21,7 +21,7 @@ def prepare(
     """Read a raw dataset, clean it, and write posts.parquet.
 
     Args:
-        dataset: Name of the adapter, youtube, pixelrec or smpd.
+        dataset: Name of the adapter, youtube, pixelrec, smpd or folders.
         data: Folder of the raw dataset; the variable FIRST_IMPRESSIONS_DATA where not given.
         work: Folder that will hold the prepared posts, features and runs.
         limit: Stop after this many posts, for a trial.
@@ -43,22 +43,20 @@ def split(work: Path = WORK, seed: int = 0) -> None:
         work: A prepared work folder.
         seed: Another seed gives another split.
     """
-    from training.data.splits import summarise
-    from training.data.workspace import split as run
+    from training.data import splits, workspace
 
-    found = summarise(run(work, seed=seed))
+    found = splits.summarise(workspace.split(work, seed=seed))
     parts = ", ".join(f"{name} {count:,}" for name, count in found.sizes.items())
     print(f"{found.posts:,} posts in {found.groups:,} groups (largest {found.largest_group}): {parts}")
 
 
-def extract(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", device: str = "auto") -> None:
+def extract(recipe: str = BLEND, work: Path = WORK, encoders: str = OWN, device: str = "auto") -> None:
     """Compute every feature that a recipe reads, once; stopped at any moment, it goes on where it stood.
 
     Args:
         recipe: Name of a module in training/recipes.
         work: A prepared and split work folder.
-        encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
-            encoders may follow, as in embedded:frozen.
+        encoders: recipe, or embedded for those that come with the installation; also embedded:frozen, :lora, …
         device: auto, cpu, cuda or cuda:N.
     """
     from training.modeling.run import Run
@@ -69,23 +67,25 @@ def extract(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "r
         print(extraction)
 
 
-def train(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", fold: int | None = None) -> None:
+def train(
+    recipe: str = BLEND, work: Path = WORK, encoders: str = OWN, fold: int | None = None, as_published: bool = False
+) -> None:
     """Fit a recipe's members, blend and calibrate them, and write the bundle. A killed run goes on.
 
     Args:
         recipe: Name of a module in training/recipes.
         work: A split work folder.
-        encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
-            encoders may follow, as in embedded:frozen.
+        encoders: recipe, or embedded for those that come with the installation; also embedded:frozen, :lora, …
         fold: Of a recipe with folds, fit this one alone, beside processes that fit others.
+        as_published: Take the published configuration that the recipe's module reproduces, faults and all.
     """
     from training.modeling.train import train as run
     from training.recipes import chosen
 
-    print(f"{'bundle' if fold is None else 'fold'}: {run(work, chosen(recipe, encoders), fold)}")
+    print(f"{'bundle' if fold is None else 'fold'}: {run(work, chosen(recipe, encoders, as_published), fold)}")
 
 
-def refit(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
+def refit(recipe: str = BLEND, work: Path = WORK, encoders: str = OWN) -> None:
     """Fit the members of a recipe with folds once more, on all posts: what ships. Blend and figures stay.
 
     Args:
@@ -99,21 +99,25 @@ def refit(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "rec
     print(f"bundle: {run(work, chosen(recipe, encoders))}")
 
 
-def evaluate(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
+def evaluate(
+    recipe: str = BLEND, work: Path = WORK, encoders: str = OWN, as_published: bool = False, leak: bool = False
+) -> None:
     """Evaluate a trained bundle, once on test, beside baselines and controls, and write the report.
 
     Args:
         recipe: Name of a module in training/recipes.
         work: The work folder it was trained in.
         encoders: As it was trained.
+        as_published: As it was trained.
+        leak: Also show what heads feign that read the comments, known to nobody beforehand (--demonstrate-leak).
     """
     from training.evaluation.report import evaluate as run
     from training.recipes import chosen
 
-    print(f"report: {run(work, chosen(recipe, encoders))}")
+    print(f"report: {run(work, chosen(recipe, encoders, as_published), leak=leak)}")
 
 
-def ablate(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", seeds: int = 5) -> None:
+def ablate(recipe: str = BLEND, work: Path = WORK, encoders: str = OWN, seeds: int = 5) -> None:
     """Measure what each part earns: several seeds, paired bootstrap on test, the leak shown as what it is.
 
     Args:
@@ -129,9 +133,9 @@ def ablate(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "re
 
 
 def crossvalidate(
-    recipe: str = "youtube_blend",
+    recipe: str = BLEND,
     work: Path = WORK,
-    encoders: str = "recipe",
+    encoders: str = OWN,
     folds: int = 5,
     protocol: Literal["grouped", "random"] = "grouped",
     deepest: int | None = None,
@@ -141,20 +145,19 @@ def crossvalidate(
     Args:
         recipe: Name of a module in training/recipes.
         work: A split work folder.
-        encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
-            encoders may follow, as in embedded:frozen.
+        encoders: recipe, or embedded for those that come with the installation; also embedded:frozen, :lora, …
         folds: Outer folds, which choose nothing.
         protocol: grouped, or random for comparison with work that split so.
         deepest: Leave candidates with deeper trees out of the recipe's grid.
     """
-    from training.evaluation.cross_validation import crossvalidate as run
-    from training.evaluation.cross_validation import summary
+    from training.evaluation import cross_validation as nested
     from training.recipes import chosen
 
-    print(summary(run(work, chosen(recipe, encoders), folds=folds, protocol=protocol, deepest=deepest)))
+    found = nested.crossvalidate(work, chosen(recipe, encoders), folds=folds, protocol=protocol, deepest=deepest)
+    print(nested.summary(found))
 
 
-def compare(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
+def compare(recipe: str = BLEND, work: Path = WORK, encoders: str = OWN) -> None:
     """Put what every run of the work folder reached into one recipe's report: test figures, nested folds, grids.
 
     Args:
@@ -168,7 +171,7 @@ def compare(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "r
     print(f"report: {run(work, chosen(recipe, encoders))}")
 
 
-def explain(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", posts: int = 150) -> None:
+def explain(recipe: str = BLEND, work: Path = WORK, encoders: str = OWN, posts: int = 150) -> None:
     """Measure explanations on a sample of test posts: does the answer follow the parts they point at?
 
     Args:
@@ -203,7 +206,7 @@ def caption(photos: Path, work: Path = WORK, epochs: int = 9, minutes: float = m
 
     Args:
         photos: Parquet table of photos with captions (photo_id, image, captions), as Flickr8k comes in.
-        work: A split work folder; on its test posts' covers the captioner is measured too.
+        work: A split work folder; its test posts' covers measure the captioner too.
         epochs: Passes over the photos.
         minutes: Begin no further pass after so long, and take the best of those made.
     """
@@ -212,7 +215,7 @@ def caption(photos: Path, work: Path = WORK, epochs: int = 9, minutes: float = m
     print(f"captioner: {run(photos, work, epochs=epochs, minutes=minutes)}")
 
 
-def consistency(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
+def consistency(recipe: str = BLEND, work: Path = WORK, encoders: str = OWN) -> None:
     """Study whether picture and words agree, how usual the wording is, what adapters add, and whom that goes with.
 
     Args:
@@ -229,9 +232,9 @@ def consistency(recipe: str = "youtube_blend", work: Path = WORK, encoders: str 
 
 
 def ship(
-    recipe: str = "youtube_blend",
+    recipe: str = BLEND,
     work: Path = WORK,
-    encoders: str = "recipe",
+    encoders: str = OWN,
     models: Path = Path("models"),
     name: str = "youtube",
     signals: Path | None = None,
@@ -265,22 +268,24 @@ def figures(report: Path = Path("models/youtube/report"), readme: Path = Path("R
     print(f"figures: {readme}")
 
 
-STEPS = {
-    step.__name__: step
-    for step in (
-        *(prepare, split, extract, train, refit, evaluate, crossvalidate, ablate, explain, compare),
-        *(align, caption, consistency, ship, figures),
-    )
-}
+STEPS = (
+    *(prepare, split, extract, train, refit, evaluate, crossvalidate, ablate, explain, compare),
+    *(align, caption, consistency, ship, figures),
+)
+
+
+# As they are typed.
+SWITCHES = {"--as-published": "--as_published=true", "--demonstrate-leak": "--leak=true"}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one step; 0 when done, 2 for a mistake that one sentence explains, 130 when interrupted."""
     from jsonargparse import auto_cli
 
+    given = [SWITCHES.get(word, word) for word in (sys.argv[1:] if arguments is None else arguments)]
     began = time.monotonic()
     try:
-        auto_cli(STEPS, args=arguments, as_positional=False)  # type: ignore[arg-type]
+        auto_cli({step.__name__: step for step in STEPS}, args=given, as_positional=False)  # type: ignore[arg-type]
     except FirstImpressionsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

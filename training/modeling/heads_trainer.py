@@ -1,0 +1,327 @@
+"""The training loop of two heads on a picture: what each epoch reached, when it stopped, which weights are kept.
+
+The losses are weighed by their uncertainty (Kendall, Gal & Cipolla 2018, arXiv:1705.07115): with s = log σ² learned for
+each, exp(−s₁)·cross-entropy + s₁/2 + ½·exp(−s₂)·squared error + s₂/2. A `published` training adds up binary
+cross-entropy and the mean absolute error of raw scores instead, and keeps the last weights. A killed training goes on
+from its last checkpoint, which is read without pickles.
+"""
+
+import json
+import math
+import resource
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import structlog
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+
+from engine.errors import DataError
+from engine.files import replacing
+from engine.heads import HeadsNetwork
+from engine.scoring import LOG_FLOOR
+from training.recipes.base import Tuning
+from training.tables import claim, write_table
+
+log = structlog.get_logger()
+Rows = npt.NDArray[np.int64]
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class HeadsTraining:
+    """One training, whole. Rates are AdamW's at their highest: a warm-up, then a cosine to zero over `epochs`.
+
+    A frozen encoder's vectors are kept from before. Training ends when `patience` epochs brought nothing better for the
+    posts set apart. `published` reproduces the published losses and weights, and parts numbers from pictures.
+    """
+
+    tuning: Tuning = "finetuned"
+    epochs: int = 40
+    patience: int = 10
+    batch_size: int = 32
+    rate: float = 5e-4
+    heads_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.1
+    smoothing: float = 0.1
+    published: bool = False
+    seed: int = 0
+    checkpoint_minutes: float = 3.0
+
+
+@dataclass
+class HeadsData:
+    """n posts to learn from: `picture` gives pixels or vectors of some rows, augmented by a generator where one is
+    given; `numbers` (n, columns) or None; `category` (n,), −1 where unknown; log scores `standard` (n,) in deviations
+    from their mean, and the scores themselves, `score` (n,)."""
+
+    picture: Callable[[Rows, torch.Generator | None], torch.Tensor]
+    numbers: npt.NDArray[np.float32] | None
+    category: npt.NDArray[np.int64]
+    standard: Array
+    score: Array
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+
+class HeadsModel(nn.Module):
+    """The heads, the encoder's module where it is trained with them, and the log variances of both losses."""
+
+    def __init__(self, heads: HeadsNetwork, encoder: Any = None) -> None:
+        super().__init__()
+        self.heads, self._forward = heads, [encoder]
+        self.encoder = None if encoder is None else encoder.module.requires_grad_(True)
+        self.log_variances = nn.Parameter(torch.zeros(2))
+
+    def forward(
+        self, picture: torch.Tensor, numbers: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Vectors (n, dim), category logits (n, categories) and scores as the head says them (n,)."""
+        encoder = self._forward[0]
+        vectors = picture if encoder is None else encoder.forward({"pixels": picture})[0].float()
+        return vectors, *self.heads(vectors, numbers)
+
+    def weighed(self, category: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
+        """Both losses weighed by their uncertainty."""
+        variances = self.log_variances
+        return (-variances[0]).exp() * category + 0.5 * (-variances[1]).exp() * score + variances.sum() / 2
+
+
+@dataclass
+class HeadsResult:
+    """Curves (epoch, step, split, metric, value), the epoch whose weights the model now has, and what it took."""
+
+    curves: pd.DataFrame
+    kept_epoch: int
+    epochs: int
+    seconds: float
+    images_per_second: float
+    peak_megabytes: float
+
+
+def train_heads(
+    model: HeadsModel, config: HeadsTraining, learning: HeadsData, choosing: HeadsData, folder: Path
+) -> HeadsResult:
+    """Train until the posts set apart are answered no better, and leave the best weights in the model.
+
+    Writes best.safetensors and curves.parquet into `folder`; a finished training is taken as it is. Raises DataError
+    when the folder holds one of other posts or another configuration, or there is less than one batch.
+    """
+    if len(learning) < config.batch_size:
+        raise DataError(f"{len(learning)} training posts are fewer than one batch of {config.batch_size}.")
+    made_from = {"config": asdict(config), "train": learning.fingerprint, "choosing": choosing.fingerprint}
+    claim(folder, made_from, "a network")
+    finished = folder / "curves.parquet"
+    if not finished.exists():
+        _fit(model, config, learning, choosing, folder, finished)
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+    model.load_state_dict(load_file(folder / "best.safetensors"))
+    curves = pd.read_parquet(finished)
+    facts = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    return HeadsResult(curves, **facts)
+
+
+def _fit(
+    model: HeadsModel, config: HeadsTraining, learning: HeadsData, choosing: HeadsData, folder: Path, finished: Path
+) -> None:
+    steps = len(learning) // config.batch_size
+    encoder = [] if model.encoder is None else list(model.encoder.parameters())
+    heads = [parameter for name, parameter in model.named_parameters() if not name.startswith("encoder.")]
+    groups = [
+        {"params": heads, "lr": config.heads_rate},
+        *([{"params": encoder, "lr": config.rate}] if encoder else []),
+    ]
+    optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    state: dict[str, Any] = {"curves": [], "best": math.inf, "kept": 0, "epoch": 0, "seconds": 0.0}
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.exists():
+        stored = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(stored["model"])
+        optimiser.load_state_dict(stored["optimiser"])
+        state = json.loads(stored["state"])
+    began = time.monotonic() - state["seconds"]
+    saved = time.monotonic()
+    for epoch in range(state["epoch"], config.epochs):
+        order = np.random.default_rng([config.seed, epoch]).permutation(len(learning))
+        found = []
+        for number in range(steps):
+            factor = _schedule(epoch * steps + number, config.epochs * steps, config.warmup)
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+            rows = order[number * config.batch_size : (number + 1) * config.batch_size]
+            found.append(
+                _learn(model, config, optimiser, learning, rows, config.seed * 1_000_003 + epoch * steps + number)
+            )
+        means = {name: float(np.nanmean([one[name] for one in found])) for name in found[0]}
+        reached = evaluate_heads(model, choosing, config)
+        for split, figures in (("train", means), ("validation", reached)):
+            state["curves"] += [(epoch, (epoch + 1) * steps, split, name, value) for name, value in figures.items()]
+        log.info("epoch", run=folder.name, epoch=epoch, **{name: round(value, 3) for name, value in reached.items()})
+        better = reached["criterion"] < state["best"]
+        if better:
+            state["best"], state["best_epoch"] = reached["criterion"], epoch
+        if better or config.published:
+            state["kept"] = epoch
+            with replacing(folder / "best.safetensors") as temporary:
+                save_file({name: value.contiguous().cpu() for name, value in model.state_dict().items()}, temporary)
+        state |= {"epoch": epoch + 1, "seconds": time.monotonic() - began}
+        if epoch - state.get("best_epoch", 0) >= config.patience:
+            log.info("stopped early", run=folder.name, epoch=epoch, kept=state["kept"])
+            break
+        if time.monotonic() - saved > config.checkpoint_minutes * 60:
+            stored = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "state": json.dumps(state)}
+            with replacing(checkpoint) as temporary:
+                torch.save(stored, temporary)
+            saved = time.monotonic()
+    seconds = time.monotonic() - began
+    peak = torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else _resident()
+    facts = {
+        "kept_epoch": state["kept"],
+        "epochs": state["epoch"],
+        "seconds": seconds,
+        "images_per_second": state["epoch"] * steps * config.batch_size / max(seconds, 1e-9),
+        "peak_megabytes": peak,
+    }
+    with replacing(folder / "training.json") as temporary:
+        temporary.write_text(json.dumps(facts), encoding="utf-8")
+    write_table(finished, pd.DataFrame(state["curves"], columns=["epoch", "step", "split", "metric", "value"]))
+
+
+def _learn(
+    model: HeadsModel, config: HeadsTraining, optimiser: torch.optim.Optimizer, data: HeadsData, rows: Rows, seed: int
+) -> dict[str, float]:
+    """One step on some rows; returns what both losses and the accuracy were."""
+    torch.manual_seed(seed)
+    model.train()
+    for module in model.modules():
+        # Batch norms of a pretrained encoder keep their statistics: batches are small.
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    _, logits, said = model(*_inputs(model, data, rows, torch.Generator().manual_seed(seed)))
+    category, score = _losses(logits, said, data, rows, config)
+    loss = category + score if config.published else model.weighed(category, score)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), math.inf if config.published else 1.0)
+    optimiser.step()
+    figures = {
+        "loss": float(loss.detach()),
+        "category_loss": float(category.detach()),
+        "score_loss": float(score.detach()),
+    }
+    return figures | {"category_accuracy": _accuracy(logits, data.category[rows])}
+
+
+def _inputs(
+    model: HeadsModel, data: HeadsData, rows: Rows, generator: torch.Generator | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    device = model.log_variances.device
+    numbers = None if data.numbers is None else torch.as_tensor(data.numbers[rows]).to(device)
+    return data.picture(rows, generator).to(device), numbers
+
+
+def _losses(
+    logits: torch.Tensor, said: torch.Tensor, data: HeadsData, rows: Rows, config: HeadsTraining
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Category loss over the posts whose category is known (0 where none is), and score loss."""
+    category = torch.as_tensor(data.category[rows]).to(logits.device)
+    known = category >= 0
+    if config.published:
+        hits = functional.one_hot(category.clamp(min=0), logits.shape[1]).float()
+        each = functional.binary_cross_entropy_with_logits(logits, hits, reduction="none").mean(dim=1)
+        raw = torch.as_tensor(data.score[rows], dtype=torch.float32).to(said.device)
+        score = functional.l1_loss(said, raw)
+    else:
+        smoothing = config.smoothing if logits.requires_grad else 0.0
+        each = functional.cross_entropy(logits, category.clamp(min=0), reduction="none", label_smoothing=smoothing)
+        standard = torch.as_tensor(data.standard[rows], dtype=torch.float32).to(said.device)
+        score = functional.mse_loss(said, standard)
+    return (each * known).sum() / known.sum().clamp(min=1), score
+
+
+def _accuracy(logits: torch.Tensor, category: npt.NDArray[np.int64]) -> float:
+    known = category >= 0
+    right = logits.detach().argmax(dim=1).cpu().numpy() == category
+    return float(right[known].mean()) if known.any() else math.nan
+
+
+def evaluate_heads(model: HeadsModel, data: HeadsData, config: HeadsTraining) -> dict[str, float]:
+    """Losses and accuracy on all of `data`, and the criterion, lowest at the best epoch.
+
+    The criterion is the mean of both losses, each as a share of what a constant answer costs; of a published training
+    the sum of both as they are.
+    """
+    _, logits, said = predict_heads(model, data)
+    rows = np.arange(len(data))
+    category, score = (float(loss) for loss in _losses(logits, said, data, rows, config))
+    known = data.category[data.category >= 0]
+    shares = np.bincount(known) / max(len(known), 1)
+    nothing = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
+    constant = float(np.var(data.standard))
+    criterion = (category / max(nothing, LOG_FLOOR) + score / max(constant, LOG_FLOOR)) / 2
+    return {
+        "category_loss": category,
+        "score_loss": score,
+        "category_accuracy": _accuracy(logits, data.category),
+        "criterion": category + score if config.published else criterion,
+    }
+
+
+@torch.inference_mode()
+def predict_heads(
+    model: HeadsModel, data: HeadsData, batch: int = 64
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Vectors (n, dim), category logits (n, categories) and scores as the head says them (n,) of all of `data`."""
+    model.eval()
+    parts = []
+    for start in range(0, len(data), batch):
+        rows = np.arange(start, min(start + batch, len(data)))
+        parts.append([part.cpu() for part in model(*_inputs(model, data, rows, None))])
+    vectors, logits, said = (torch.cat(part) for part in zip(*parts, strict=True))
+    return vectors, logits, said
+
+
+def _schedule(step: int, total: int, warmup: float) -> float:
+    """Linear warm-up, then a cosine to zero, as a factor of the rate."""
+    start = max(1, int(warmup * total))
+    return (
+        (step + 1) / start if step < start else 0.5 * (1 + math.cos(math.pi * (step - start) / max(1, total - start)))
+    )
+
+
+def _resident() -> float:
+    """The most memory that this process has held, in MB (Linux counts in KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def figures_of(model: HeadsModel, result: HeadsResult) -> Mapping[str, Any]:
+    """How large the network is, how much of it one layer holds, and what its training took."""
+    sizes = {
+        name: sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        for name, module in model.named_modules()
+        if name
+    }
+    largest = max(sizes, key=lambda name: sizes[name])
+    total = sum(parameter.numel() for parameter in model.parameters())
+    return {
+        "parameters": total,
+        "largest_layer": largest,
+        "largest_share": sizes[largest] / total,
+        "epochs": result.epochs,
+        "kept_epoch": result.kept_epoch,
+        "seconds": result.seconds,
+        "images_per_second": result.images_per_second,
+        "peak_megabytes": result.peak_megabytes,
+    }
