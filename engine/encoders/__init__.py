@@ -4,6 +4,7 @@ Importing this package loads neither transformers nor any weights.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,12 @@ def _lite(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
 
 
 def _scratch(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
-    from engine.encoders.scratch import ScratchViT, ViTShape
+    from engine.encoders.scratch import FLAT, POOLED, ScratchViT
 
-    height, width = _size(kind, argument) or (512, 512)
-    shape = ViTShape(height, width)
-    if kind == "scratch-vit-flat":
-        shape = ViTShape(height, width, dim=64, hidden=128, flat=(2048, 1024))
-    return ScratchViT(shape, name=f"{kind}:{height}x{width}", **options)
+    shape = FLAT if kind == "scratch-vit-flat" else POOLED
+    if size := _size(kind, argument):
+        shape = replace(shape, height=size[0], width=size[1])
+    return ScratchViT(shape, name=f"{kind}:{shape.height}x{shape.width}", **options)
 
 
 def _minilm(kind: str, argument: str, options: dict[str, Any]) -> Encoder:

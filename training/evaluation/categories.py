@@ -141,7 +141,7 @@ def leaks(run: Run) -> Iterator[Candidate]:
             found = fit_heads(
                 replace(spec, counts=LEAKED),
                 run.matrix,
-                run.part(f"leak/{spec.name}", {"counts": LEAKED}, "a leak"),
+                run.folder / "leak" / spec.name,
                 ("validation", "test"),
                 leak=True,
             )

@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
+from engine.encoders.runtime import autocast
 from engine.errors import DataError
 from engine.files import replacing
 from engine.heads import HeadsNetwork
@@ -41,7 +42,7 @@ class HeadsTraining:
     """One training, whole. Rates are AdamW's at their highest: a warm-up, then a cosine to zero over `epochs`.
 
     A frozen encoder's vectors are kept from before. Training ends when `patience` epochs brought nothing better for the
-    posts set apart. `published` reproduces the published losses and weights, and parts numbers from pictures.
+    posts set apart. `published` reproduces the published losses, rate and weights, and parts numbers from pictures.
     """
 
     tuning: Tuning = "finetuned"
@@ -89,7 +90,11 @@ class HeadsModel(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Vectors (n, dim), category logits (n, categories) and scores as the head says them (n,)."""
         encoder = self._forward[0]
-        vectors = picture if encoder is None else encoder.forward({"pixels": picture})[0].float()
+        if encoder is None:
+            vectors = picture
+        else:
+            with autocast(encoder.device, encoder.dtype):
+                vectors = encoder.forward({"pixels": picture})[0].float()
         return vectors, *self.heads(vectors, numbers)
 
     def weighed(self, category: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
@@ -142,7 +147,7 @@ def _fit(
         {"params": heads, "lr": config.heads_rate},
         *([{"params": encoder, "lr": config.rate}] if encoder else []),
     ]
-    optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
     rates = [group["lr"] for group in optimiser.param_groups]
     state: dict[str, Any] = {"curves": [], "best": math.inf, "kept": 0, "epoch": 0, "seconds": 0.0}
     checkpoint = folder / "checkpoint.pt"
@@ -157,7 +162,8 @@ def _fit(
         order = np.random.default_rng([config.seed, epoch]).permutation(len(learning))
         found = []
         for number in range(steps):
-            factor = _schedule(epoch * steps + number, config.epochs * steps, config.warmup)
+            place = epoch * steps + number
+            factor = 1.0 if config.published else _schedule(place, config.epochs * steps, config.warmup)
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             rows = order[number * config.batch_size : (number + 1) * config.batch_size]
@@ -174,8 +180,8 @@ def _fit(
             state["best"], state["best_epoch"] = reached["criterion"], epoch
         if better or config.published:
             state["kept"] = epoch
-            with replacing(folder / "best.safetensors") as temporary:
-                save_file({name: value.contiguous().cpu() for name, value in model.state_dict().items()}, temporary)
+        if better and not config.published:
+            _keep(model, folder)
         state |= {"epoch": epoch + 1, "seconds": time.monotonic() - began}
         if epoch - state.get("best_epoch", 0) >= config.patience:
             log.info("stopped early", run=folder.name, epoch=epoch, kept=state["kept"])
@@ -185,6 +191,8 @@ def _fit(
             with replacing(checkpoint) as temporary:
                 torch.save(stored, temporary)
             saved = time.monotonic()
+    if config.published:
+        _keep(model, folder)
     seconds = time.monotonic() - began
     peak = torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else _resident()
     facts = {
@@ -197,6 +205,11 @@ def _fit(
     with replacing(folder / "training.json") as temporary:
         temporary.write_text(json.dumps(facts), encoding="utf-8")
     write_table(finished, pd.DataFrame(state["curves"], columns=["epoch", "step", "split", "metric", "value"]))
+
+
+def _keep(model: HeadsModel, folder: Path) -> None:
+    with replacing(folder / "best.safetensors") as temporary:
+        save_file({name: value.contiguous().cpu() for name, value in model.state_dict().items()}, temporary)
 
 
 def _learn(
