@@ -138,7 +138,7 @@ def _data(
     """Some posts with what is read of them; `shuffled` numbers are those of other posts among them."""
     posts = matrix.workspace.posts.iloc[rows]
     place = {name: number for number, name in enumerate(names)}
-    category = posts["category"].map(place).fillna(-1).to_numpy(dtype=np.int64)
+    category = np.array([place.get(name, -1) for name in posts["category"]], dtype=np.int64)
     if encoder is None:
         vectors = matrix[spec.encoder]
 

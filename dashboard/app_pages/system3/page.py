@@ -1,5 +1,7 @@
 """Which category is it, how many likes will it get, and why did the published model fail?"""
 
+from typing import Any
+
 import streamlit as st
 
 from dashboard import charts, text
@@ -122,7 +124,7 @@ def _classes(report: Report, model: str) -> None:
             index=["category", "n"], columns="metric", values="cell", aggfunc="first"
         )
         wide = wide.reset_index().sort_values("n", ascending=False, kind="stable")
-        titles = {"category": st.column_config.TextColumn("Category", pinned=True), "n": "Posts"}
+        titles: dict[str, Any] = {"category": st.column_config.TextColumn("Category", pinned=True), "n": "Posts"}
         titles |= {name: metric(name).label for name in ("precision", "recall", "f1")}
         st.dataframe(wide[list(titles)], hide_index=True, key="table-classes", column_config=titles)
     st.caption(

@@ -81,7 +81,8 @@ class Folders(Dataset):
         posts["image"] = [str(place[name].absolute()) for name in files]
         likes = pd.to_numeric(posts["likes"], errors="coerce").to_numpy(dtype=np.float64)
         posts["popularity"] = np.log2(1 + np.where(likes >= 0, likes, np.nan))
-        posts["author"] = _facts(table.drop(columns=list(picked.values())), path)
+        facts = _facts(table.drop(columns=list(picked.values())), path)
+        posts["author"] = pd.Series(facts, index=posts.index, dtype=object)
         for start in range(0, len(posts), BATCH_ROWS):
             yield posts.iloc[start : start + BATCH_ROWS].reset_index(drop=True)
 
@@ -147,7 +148,9 @@ def _facts(table: pd.DataFrame, path: Path) -> list[list[tuple[str, float]] | No
             )
         columns[str(name)] = numbers
     known = pd.DataFrame(columns, index=table.index)
-    facts = [[(name, float(value)) for name, value in row.items() if pd.notna(value)] for _, row in known.iterrows()]
+    facts = [
+        [(str(name), float(value)) for name, value in row.items() if pd.notna(value)] for _, row in known.iterrows()
+    ]
     return [row or None for row in facts]
 
 
