@@ -29,11 +29,12 @@ from dashboard.app_pages.explanations import page as explanations
 from dashboard.app_pages.picture_against_words import page as picture_against_words
 from dashboard.app_pages.recipes import page as recipes
 from dashboard.app_pages.results import page as results
+from dashboard.app_pages.system3 import page as system3
 from dashboard.reports import Report, Settings, find_reports, open_report, stamp_of
 from engine.errors import DataError
 
 PAGES: tuple[ModuleType, ...] = (
-    dataset, results, calibration, errors, picture_against_words, ablations, embedding, recipes, explanations,
+    dataset, results, calibration, errors, system3, picture_against_words, ablations, embedding, recipes, explanations,
 )  # fmt: skip
 # Without a mouse a table's buttons stay visible, and would cover the words above it.
 TOUCH = """<style>@media (hover: none) {

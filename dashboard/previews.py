@@ -119,12 +119,17 @@ def cards(rows: list[dict[str, Any]], contents: Mapping[str, Content], online: b
     return f'{STYLE}<div class="fi-grid">{"".join(_card(row, contents, online) for row in rows)}</div>'
 
 
+def layers(row: Mapping[str, Any], content: Content, online: bool) -> str:
+    """A style attribute with a post's picture over its ThumbHash; "" where there is neither."""
+    address = safe_url(row["image_url"]) if online and not content.picture else ""
+    urls = [f"url('{url}')" for url in (content.picture, address, thumbhash_url(_text(row["thumbhash"]))) if url]
+    return f' style="background-image:{",".join(urls)}"' if urls else ""
+
+
 def _card(row: dict[str, Any], contents: Mapping[str, Content], online: bool) -> str:
     content = contents.get(str(row["post_id"]), Content())
-    address = safe_url(row["image_url"]) if online and not content.picture else ""
-    layers = [f"url('{url}')" for url in (content.picture, address, thumbhash_url(_text(row["thumbhash"]))) if url]
-    style = f' style="background-image:{",".join(layers)}"' if layers else ""
-    empty = "" if layers else '<span class="fi-small">no preview</span>'
+    style = layers(row, content, online)
+    empty = "" if style else '<span class="fi-small">no preview</span>'
     name = escape(str(row["post_id"]), quote=True)
     title = f'<div class="fi-title">{escape(content.title)}</div>' if content.title else ""
     abstains = " · model abstains" if row["abstain"] else ""

@@ -56,6 +56,10 @@ COLUMNS: dict[str, frozenset[str]] = {
     "captions": frozenset("dataset metric value low high n".split()),
     "caption_examples": frozenset("dataset name caption".split()),
     "adapter": frozenset("stage side ratio metric value low high n".split()),
+    "classification": frozenset("model view split category metric value low high n".split()),
+    "confusion": frozenset("model view split category predicted_category count".split()),
+    "networks": frozenset("network parameters largest_layer largest_share epochs kept_epoch".split()),
+    "recipe_curves": frozenset("recipe model epoch step split metric value".split()),
     "embedding": frozenset("post_id stage dimensions x y z".split()),
 }
 EXPECTED = ("posts", "metrics", "predictions")

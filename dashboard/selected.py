@@ -83,7 +83,7 @@ def section(report: Report, scope: Scope, selection: Selection) -> None:
             file = f"selected-posts.{kind.lower()}"
             st.download_button(f"Selection as {kind}", partial(exported, written), file, on_click="ignore")
     rows = selected_posts(report, scope, selection, str(order), PAGE_SIZE, (int(page) - 1) * PAGE_SIZE)
-    contents = _contents(rows)
+    contents = contents_of(rows)
     st.html(previews.cards(records(rows), contents, online))
     if not contents:
         st.caption(
@@ -92,7 +92,8 @@ def section(report: Report, scope: Scope, selection: Selection) -> None:
         )
 
 
-def _contents(rows: pd.DataFrame) -> dict[str, previews.Content]:
+def contents_of(rows: pd.DataFrame) -> dict[str, previews.Content]:
+    """Titles and pictures of some posts where their dataset is mounted."""
     folder = Settings().data
     path = folder / "posts.parquet" if folder else None
     if path is None or not path.is_file():

@@ -47,6 +47,7 @@ class Calibration:
             level_sets=sets,
             abstain=self.abstention.apply(probabilities, sets),
             members=dict(outputs),
+            category=next((output.category for output in outputs.values() if output.category is not None), None),
         )
 
     def usual(self, view: View, prior: Sequence[float]) -> BatchPrediction:

@@ -2,7 +2,7 @@
 
 Every member answers the views it can, from the features that it names, on one scale: the training score as a standard
 normal quantile. CatBoost reads columns and vectors; a network reads the tokens of both encoders; a score member turns
-any scalar feature into level probabilities.
+any scalar feature into level probabilities; heads (`engine.heads`) also say the category.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ from engine.errors import BundleError
 from engine.features.base import Values
 from engine.features.encoder_tokens import to_tokens
 from engine.fusion import FusionConfig, FusionNetwork
+from engine.heads import HeadsMember
 from engine.prediction import VIEWS, Array, MemberOutput, View
 from engine.scoring import LEVELS, PERCENTILES
 
@@ -207,7 +208,7 @@ class NetworkMember:
         return cls(name, network.to(pick_device(device)), config["image"], config["text"])
 
 
-KINDS: dict[str, Any] = {member.kind: member for member in (ScoreMember, CatBoostMember, NetworkMember)}
+KINDS: dict[str, Any] = {member.kind: member for member in (ScoreMember, CatBoostMember, NetworkMember, HeadsMember)}
 
 
 def load_member(folder: Path, kind: str, name: str, config: Mapping[str, Any], device: str = "auto") -> Member:

@@ -16,17 +16,30 @@ VIEWS: tuple[View, ...] = ("both", "text", "image")
 
 
 @dataclass(frozen=True)
+class CategoryOutput:
+    """Of n posts: `probabilities` (n, k) of the k categories of these `names`, rows summing to 1."""
+
+    names: tuple[str, ...]
+    probabilities: Array
+
+
+@dataclass(frozen=True)
 class MemberOutput:
-    """Of n posts: `probabilities` (n, 5) in level order, rows summing to 1, and `score` (n,) on the normal scale."""
+    """Of n posts: `probabilities` (n, 5) in level order, rows summing to 1, and `score` (n,) on the normal scale.
+
+    `category` is there of a member that also says which category a post is of.
+    """
 
     probabilities: Array
     score: Array
+    category: CategoryOutput | None = None
 
 
 @dataclass(frozen=True)
 class BatchPrediction:
     """Of n posts of one view: `probabilities` (n, 5), `log_score` (n,) with its 80 % `interval` (n, 2), conformal
-    `level_sets` (n, 2) as first and last level, `abstain` (n,), and each member's uncalibrated output."""
+    `level_sets` (n, 2) as first and last level, `abstain` (n,), each member's uncalibrated output, and the categories
+    where a member says them."""
 
     view: View
     probabilities: Array
@@ -35,6 +48,7 @@ class BatchPrediction:
     level_sets: npt.NDArray[np.int64]
     abstain: npt.NDArray[np.bool_]
     members: Mapping[str, MemberOutput] = field(default_factory=dict)
+    category: CategoryOutput | None = None
 
     @property
     def expected_level(self) -> Array:
@@ -61,7 +75,8 @@ class Prediction:
     interval. `level_set` is the conformal 90 % set, consecutive levels. `prior` is the share of
     each level in the training split. `reason` says why `abstain` is set ("" otherwise); `strange` names the side that
     is unlike all that the model learned from, and then the probabilities are the prior. `note` says which side of the
-    post the model did not see, or did not read.
+    post the model did not see, or did not read. `categories` are names with their probability, the likeliest first, of
+    a model that says them and is not kept from answering.
     """
 
     post_id: str
@@ -80,6 +95,7 @@ class Prediction:
     note: str
     strange: Literal["image", "text"] | None = None
     members: tuple[MemberPrediction, ...] = ()
+    categories: tuple[tuple[str, float], ...] = ()
 
     @property
     def level_name(self) -> str:

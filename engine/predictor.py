@@ -169,6 +169,10 @@ class Predictor:
         logs = (float(batch.log_score[row]), *batch.interval[row].tolist())
         score, low, high = np.exp(logs).tolist()
         first, last = batch.level_sets[row].tolist()
+        categories: list[tuple[str, float]] = []
+        if batch.category is not None:
+            shares = batch.category.probabilities[row].tolist()
+            categories = sorted(zip(batch.category.names, shares, strict=True), key=lambda found: -found[1])
         abstain = bool(batch.abstain[row])
         reason = Abstention.reason(first, last) if abstain else ""
         return Prediction(
@@ -196,6 +200,7 @@ class Predictor:
                 )
                 for name, output in batch.members.items()
             ),
+            categories=tuple(categories),
         )
 
     def _note(self, post: Post, view: View) -> str:

@@ -18,15 +18,18 @@ STEPS = {
         *(models.ship, models.evidence, models.figures),
     )
 }
+# As they are typed.
+SWITCHES = {"--as-published": "--as_published=true", "--demonstrate-leak": "--leak=true"}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one step; 0 when done, 2 for a mistake that one sentence explains, 130 when interrupted."""
     from jsonargparse import auto_cli
 
+    given = [SWITCHES.get(word, word) for word in (sys.argv[1:] if arguments is None else arguments)]
     began = time.monotonic()
     try:
-        auto_cli(STEPS, args=arguments, as_positional=False)  # type: ignore[arg-type]
+        auto_cli(STEPS, args=given, as_positional=False)  # type: ignore[arg-type]
     except FirstImpressionsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -36,8 +36,10 @@ def record(prediction: Prediction, scale: Scale) -> dict[str, Any]:
     """The prediction as plain data, levels by name, with what its score is. It holds nothing of the draft itself."""
     data = asdict(prediction)
     data.pop("post_id")
+    categories = dict(data.pop("categories"))
     return {
         **data,
+        **({"categories": {name: round(share, 4) for name, share in categories.items()}} if categories else {}),
         "level": prediction.level_name,
         "confidence": round(prediction.confidence, 4),
         "probabilities": _by_level(prediction.probabilities),

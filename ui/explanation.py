@@ -43,8 +43,8 @@ def heat_map(explanation: Explanation, picture: Image.Image | None, layer: Image
         return ""
     small = picture.convert("RGB")
     small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-    plain = f'<img src="{_inlined(small, "JPEG")}" alt="The picture">'
-    heat = f'<img class="fi-layer" src="{_inlined(layer, "PNG")}" alt="{escape(_spoken(explanation))}">'
+    plain = f'<img src="{inlined(small, "JPEG")}" alt="The picture">'
+    heat = f'<img class="fi-layer" src="{inlined(layer, "PNG")}" alt="{escape(_spoken(explanation))}">'
     limit = heat_limit(explanation)
     ends = ("lowers", "raises") if explanation.pixel_values is not None else (f"−{limit:.2f}", f"+{limit:.2f} levels")
     return (
@@ -55,7 +55,8 @@ def heat_map(explanation: Explanation, picture: Image.Image | None, layer: Image
     )
 
 
-def _inlined(picture: Image.Image, kind: str) -> str:
+def inlined(picture: Image.Image, kind: str) -> str:
+    """A picture as a data URL."""
     buffer = BytesIO()
     picture.save(buffer, kind, quality=88)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

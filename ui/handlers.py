@@ -72,7 +72,7 @@ class Page:
             scale = scale_of(bundle)
         except Exception as error:
             return verdict.error_panel(sentence(error)), "", None, "", "", None
-        panel = verdict.verdict_panel(prediction, bundle.cuts, scale)
+        panel = verdict.verdict_panel(prediction, bundle.cuts, scale, post.image)
         votes, record = details.members_table(prediction, scale), details.record(prediction, scale)
         if prediction.strange is not None:
             return panel, votes, record, "", "", None

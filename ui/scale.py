@@ -1,4 +1,4 @@
-"""How a bundle's score is told to people: an engagement rate per 100 views, or a popularity."""
+"""How a bundle's score is told to people: an engagement rate per 100 views, a popularity, or likes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +13,8 @@ POPULARITY = "popularity"
 POPULARITY_KEY = (
     "Popularity points: a post's reactions added up, not per view; a count that follows the views closely weighs less."
 )
+LIKES = "likes"
+LIKES_KEY = "Likes: how many a post earns, whoever sees it; the account that publishes it matters most."
 # How the formula of a score begins that a dataset brings itself.
 PUBLISHED = "popularity as published"
 PUBLISHED_KEY = "Popularity points: as the dataset publishes them, in the place of counts."
@@ -46,6 +48,8 @@ def scale_of(bundle: "Bundle") -> Scale:
     """The scale that the bundle's score formula asks for; counts that its data lack are left out of the key."""
     formula = bundle.score_formula
     crowd = "trending posts" if "trending" in str(bundle.data.get("description", "")).lower() else "posts"
+    if formula.startswith(LIKES):
+        return Scale(LIKES, "likes", LIKES_KEY, formula, crowd)
     if formula.startswith(POPULARITY):
         key = PUBLISHED_KEY if formula.startswith(PUBLISHED) else POPULARITY_KEY
         return Scale(POPULARITY, "popularity points", key, formula, crowd)

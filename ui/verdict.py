@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
 
+from PIL import Image
+
 from engine.prediction import Prediction
 from engine.scoring import LEVELS
 from ui.bars import NO_BREAK, probability_bars
+from ui.category import category_part
 from ui.scale import Scale
 
 SURENESS = {1: "Quite sure", 2: "Fairly sure", 3: "Fairly unsure", 4: "Very unsure", 5: "Not sure at all"}
@@ -60,8 +63,13 @@ def estimate(prediction: Prediction, scale: Scale) -> str:
     )
 
 
-def verdict_panel(prediction: Prediction, cuts: Sequence[float], scale: Scale) -> str:
-    """HTML of the whole answer; `cuts` and `scale` are those of the bundle's score."""
+def verdict_panel(
+    prediction: Prediction, cuts: Sequence[float], scale: Scale, picture: Image.Image | None = None
+) -> str:
+    """HTML of the whole answer; `cuts` and `scale` are those of the bundle's score.
+
+    The result is written on the `picture` where the model says a category.
+    """
     unclear = prediction.abstain
     tone = (
         f"fi-tone-{prediction.level}"
@@ -77,7 +85,8 @@ def verdict_panel(prediction: Prediction, cuts: Sequence[float], scale: Scale) -
         f'<p class="fi-kicker">Likely {scale.name}<span class="fi-stale-hint">draft changed: predict again</span></p>'
         f"<h2>{escape(headline(prediction, scale))}</h2>"
         f'<p class="fi-sure">{escape(certainty(prediction, scale))}</p>{note}{level}'
-        f"{probability_bars(prediction)}{'' if prediction.strange else _estimate(prediction, cuts, scale)}</section>"
+        f"{probability_bars(prediction)}{'' if prediction.strange else _estimate(prediction, cuts, scale)}"
+        f"{category_part(prediction, scale, picture)}</section>"
     )
 
 

@@ -4,6 +4,7 @@ Importing this package loads neither transformers nor any weights.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,29 @@ __all__ = ["EMBEDDED", "Encoder", "Modality", "Tokens", "known_encoders", "load_
 EMBEDDED = ("lite2", "minilm")
 
 
+def _size(kind: str, argument: str) -> tuple[int, int] | None:
+    """Height and width of HEIGHTxWIDTH; None where nothing is said."""
+    if not argument:
+        return None
+    height, _, width = argument.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise EncoderError(f"“{argument}” is no picture size; write {kind}:HEIGHTxWIDTH, such as {kind}:192x320.")
+    return int(height), int(width)
+
+
 def _lite(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
     from engine.encoders.packaged import EfficientNetLite
 
-    size = None
-    if argument:
-        height, _, width = argument.partition("x")
-        if not (height.isdecimal() and width.isdecimal()):
-            raise EncoderError(f"“{argument}” is no picture size; write {kind}:HEIGHTxWIDTH, such as {kind}:192x320.")
-        size = (int(height), int(width))
-    return EfficientNetLite("lite0" if kind == "lite0" else "lite2", size=size, **options)
+    return EfficientNetLite("lite0" if kind == "lite0" else "lite2", size=_size(kind, argument), **options)
+
+
+def _scratch(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
+    from engine.encoders.scratch import FLAT, POOLED, ScratchViT
+
+    shape = FLAT if kind == "scratch-vit-flat" else POOLED
+    if size := _size(kind, argument):
+        shape = replace(shape, height=size[0], width=size[1])
+    return ScratchViT(shape, name=f"{kind}:{shape.height}x{shape.width}", **options)
 
 
 def _minilm(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
@@ -64,6 +78,8 @@ def _checkpoint(modality: Modality, pooling: Any, **settings: Any) -> Callable[[
 KINDS: dict[str, tuple[str, Callable[[str, str, dict[str, Any]], Encoder]]] = {
     "lite0": ("lite0[:HEIGHTxWIDTH]", _lite),
     "lite2": ("lite2[:HEIGHTxWIDTH]", _lite),
+    "scratch-vit": ("scratch-vit[:HEIGHTxWIDTH]", _scratch),
+    "scratch-vit-flat": ("scratch-vit-flat[:HEIGHTxWIDTH]", _scratch),
     "minilm": ("minilm[:LENGTH]", _minilm),
     "aligned-image": ("aligned-image[:FOLDER]", _aligned),
     "aligned-text": ("aligned-text[:FOLDER]", _aligned),

@@ -361,3 +361,18 @@ def test_paths_outside_the_upload_folder_are_refused(tmp_path, monkeypatch: pyte
 def test_every_example_is_installed_and_carries_a_thumbnail() -> None:
     assert examples.available() == list(examples.EXAMPLES)
     assert examples.example_cards().count("data:image/webp;base64,") == sum(bool(e.picture) for e in examples.EXAMPLES)
+
+
+def test_a_category_is_told_and_written_on_the_picture(prediction: Prediction) -> None:
+    likes = scale_of(PageBundle(score_formula="likes as the table gives them: 1 + likes"))  # type: ignore[arg-type]
+    assert (likes.name, likes.number(1234.0)) == ("likes", "1,200")
+    said = changed(
+        prediction, categories=(("<b>", 0.5), ("Music", 0.3), ("Sports", 0.15), ("Gaming", 0.05)), score=900.0
+    )
+    html = verdict.verdict_panel(said, CUTS, likes, Image.new("RGB", (900, 500))).replace("\u00a0", " ")
+    assert "Likeliest category: &lt;b&gt; 50 %, then Music 30 %, Sports 15 %." in html and "Gaming" not in html
+    assert "<figcaption><b>&lt;b&gt; 50 %</b><span>900 likes (" in html and "data:image/jpeg;base64," in html
+    assert "<figure" not in verdict.verdict_panel(said, CUTS, likes)
+    assert "category" not in verdict.verdict_panel(prediction, CUTS, likes, Image.new("RGB", (9, 9)))
+    assert details.record(said, likes)["categories"]["Music"] == 0.3
+    assert "categories" not in details.record(prediction, likes)

@@ -85,7 +85,7 @@ def _predicted(predictor: Predictor, posts: list[Post], seed: int) -> Iterator[t
 def _joined(parts: Sequence[BatchPrediction]) -> BatchPrediction:
     """Predictions of batches as those of all posts, in the order of the split."""
     back = _order(sum(len(part.log_score) for part in parts)).argsort()
-    arrays = [field.name for field in fields(BatchPrediction) if field.name not in ("view", "members")]
+    arrays = [field.name for field in fields(BatchPrediction) if field.name not in ("view", "members", "category")]
     whole = {name: np.concatenate([getattr(part, name) for part in parts])[back] for name in arrays}
     members = {
         name: MemberOutput(
@@ -94,7 +94,11 @@ def _joined(parts: Sequence[BatchPrediction]) -> BatchPrediction:
         )
         for name in parts[0].members
     }
-    return BatchPrediction(view=parts[0].view, members=members, **whole)
+    first = parts[0].category
+    if first is not None:
+        shares = [part.category.probabilities for part in parts if part.category is not None]
+        first = replace(first, probabilities=np.concatenate(shares)[back])
+    return BatchPrediction(view=parts[0].view, members=members, category=first, **whole)
 
 
 def answers_of(predictor: Predictor, run: Run, split: str) -> dict[Key, BatchPrediction]:

@@ -23,17 +23,19 @@ from training.data.workspace import Workspace
 from training.evaluation.answers import Key, answers_of, answers_out_of_fold
 from training.evaluation.baselines import Baselines
 from training.evaluation.candidates import Candidate, calibrated
+from training.evaluation.categories import category_tables, leaks, metrics_by_model, networks_of, says_categories
 from training.evaluation.contributions import contributions
 from training.evaluation.gains import differences_of, gains_of, notes_of
 from training.evaluation.guard import guard_notes, guard_table
 from training.metrics.bootstrap import with_intervals
-from training.metrics.predictions import coverage, prediction_table, reliability, truth_of
+from training.metrics.predictions import coverage, prediction_table, reliability, truth_at, truth_of
 from training.modeling.cross_fitting import parts_without
 from training.modeling.run import Run
 from training.recipes.base import DRIFT, Recipe
 from training.tables import write_table
 
 log = structlog.get_logger()
+_NO_SEED = pd.array([None], dtype="Int64")[0]
 # Of report.json and the tables beside it; counted up when a reader of the former one would misread it.
 FORMAT = 2
 # Figures copied into the bundle, where the page and the model card find them.
@@ -74,10 +76,11 @@ def _model_tables(predictor: Predictor, run: Run) -> Iterator[tuple[str, pd.Data
             yield "member", table
 
 
-def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000, junk: int = 200) -> Path:
+def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000, junk: int = 200, leak: bool = False) -> Path:
     """Evaluate a recipe's bundle on validation and test beside baselines and controls, and write its report.
 
-    The guard is tried on `junk` made-up titles or pictures of each kind. Returns the report's folder. That test was
+    The guard is tried on `junk` made-up titles or pictures of each kind; with `leak` heads are also fitted on counts
+    that nobody knows beforehand, and their figures marked as a leak. Returns the report's folder. That test was
     read goes into the ledger first. Run it once: what is chosen by looking at test is no longer tested by it.
     """
     began = time.monotonic()
@@ -86,10 +89,14 @@ def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000, junk: int = 2
     run.read_test("evaluate")
     workspace, report = run.workspace, run.report
     found = list(_model_tables(predictor, run))
-    for candidate in _baselines(run):
+    for candidate in (*_baselines(run), *(leaks(run) if leak else ())):
         found += [(candidate.kind, table) for table in calibrated(candidate, workspace).values()]
     predictions = pd.concat([table for _, table in found], ignore_index=True)
     metrics = pd.concat([_evaluated(kind, table, workspace, resamples) for kind, table in found], ignore_index=True)
+    if says_categories(predictions):
+        kinds = {str(table["model"].iloc[0]): kind for kind, table in found}
+        found_of = metrics_by_model(predictions, kinds, truth_at(workspace, np.arange(len(workspace.posts))), resamples)
+        metrics = pd.concat([metrics, found_of.assign(protocol=workspace.protocol, seed=_NO_SEED)], ignore_index=True)
     _compare(recipe, metrics)
     shipped = predictions[predictions["model"].eq(recipe.name) | predictions["split"].eq("test")]
     own = predictions[predictions["model"] == recipe.name]
@@ -108,6 +115,8 @@ def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000, junk: int = 2
     }
     if recipe.folds:
         tables["contributions"] = contributions(run, resamples)
+    if says_categories(own):
+        tables |= {**category_tables(own, truth, resamples), "networks": networks_of(run)}
     for name in ("curves", "grid"):
         if (run.folder / f"{name}.parquet").exists():
             tables[name] = pd.read_parquet(run.folder / f"{name}.parquet")
@@ -140,7 +149,7 @@ def _evaluated(kind: str, table: pd.DataFrame, workspace: Workspace, resamples: 
         protocol=workspace.protocol,
         split=split,
         view=view,
-        seed=pd.array([None], dtype="Int64")[0],
+        seed=_NO_SEED,
     )
 
 

@@ -22,7 +22,9 @@ log = structlog.get_logger()
 TABLE = "recipes.parquet"
 FIGURES = ["protocol", "split", "view", "metric", "value", "low", "high", "n"]
 # Tables that one run has and all reports may show.
-SHARED = ("crossvalidation.parquet", "grid.parquet")
+SHARED = ("crossvalidation.parquet", "grid.parquet", "networks.parquet", "classification.parquet", "confusion.parquet")
+# Learning curves of networks with heads, beside one another; those of others stay with their own report.
+CURVES, OF_HEADS, SHARED_CURVES = "curves.parquet", "networks.parquet", "recipe_curves.parquet"
 
 Found = tuple[Path, dict[str, Any]]
 
@@ -72,6 +74,9 @@ def compare(work: Path, recipe: Recipe) -> Path:
                 table["recipe"] = table.get("recipe", report["recipe"])
                 # A report may still hold what an earlier comparison put there of others.
                 shared.setdefault(name, []).append(table[table["recipe"] == report["recipe"]])
+        if (folder / OF_HEADS).exists() and (folder / CURVES).exists():
+            curves = pd.read_parquet(folder / CURVES).assign(recipe=report["recipe"])
+            shared.setdefault(SHARED_CURVES, []).append(curves)
     write_table(target / TABLE, pd.concat(figures, ignore_index=True))
     for name, tables in shared.items():
         write_table(target / name, pd.concat(tables, ignore_index=True))

@@ -24,7 +24,7 @@ TOP = -1
 
 
 def truth_of(workspace: Workspace, split: str) -> pd.DataFrame:
-    """What really happened to the posts of a split: post_id, level, score, likes_per_view, group.
+    """What really happened to the posts of a split: post_id, level, score, likes_per_view, category, split, group.
 
     Where the dataset publishes a popularity, a log2, that too.
     """
@@ -35,11 +35,12 @@ def truth_at(workspace: Workspace, rows: npt.NDArray[np.int64]) -> pd.DataFrame:
     """`truth_of` of the posts with these row numbers."""
     posts = workspace.posts.iloc[rows]
     columns = ["post_id", "level", "score", "likes_per_view", *(["popularity"] if workspace.is_published else [])]
+    columns += [name for name in ("category", "split") if name in posts]
     return posts[columns].assign(group=posts["group_number"])
 
 
 def prediction_table(model: str, split: str, batch: BatchPrediction, truth: pd.DataFrame) -> pd.DataFrame:
-    """Rows of predictions.parquet for the posts of `truth`, in its order."""
+    """Rows of predictions.parquet for the posts of `truth`, in its order, and of their category if it is said."""
     bounds = np.exp(batch.interval)
     columns: Mapping[str, object] = {
         "model": model,
@@ -57,7 +58,13 @@ def prediction_table(model: str, split: str, batch: BatchPrediction, truth: pd.D
         "set_high": batch.level_sets[:, 1],
         "abstain": batch.abstain,
     }
-    return pd.DataFrame(columns)
+    table = pd.DataFrame(columns)
+    if batch.category is not None:
+        likeliest = batch.category.probabilities.argmax(axis=1)
+        table["category"] = truth["category"].to_numpy()
+        table["predicted_category"] = np.array(batch.category.names, dtype=object)[likeliest]
+        table["category_probability"] = batch.category.probabilities.max(axis=1)
+    return table
 
 
 def _columns(table: pd.DataFrame, names: Sequence[str], what: str) -> Array:

@@ -18,12 +18,13 @@ SHARE = 16
 Rows = npt.NDArray[np.int64]
 
 
-def learning_and_choosing(workspace: Workspace) -> tuple[Rows, Rows]:
+def learning_and_choosing(workspace: Workspace, share: int = SHARE) -> tuple[Rows, Rows]:
     """Row numbers of `workspace.posts` in the training split: those that models learn from, and those that choose.
 
-    No group is on both sides, and every level is as frequent on both. Raises DataError as `stratified_folds` does.
+    One group in `share` chooses; no group is on both sides, and every level is as frequent on both. Raises DataError as
+    `stratified_folds` does.
     """
     rows = workspace.rows("train")
     train = workspace.posts.iloc[rows]
-    folds = stratified_folds(train["level"].to_numpy(), train["group_number"].to_numpy(), SHARE, 0)
+    folds = stratified_folds(train["level"].to_numpy(), train["group_number"].to_numpy(), share, 0)
     return rows[folds > 0], rows[folds == 0]

@@ -9,8 +9,9 @@ import structlog
 from engine.prediction import VIEWS, View
 from training.features.matrix import FeatureMatrix
 from training.modeling.grid_search import fit_grid
+from training.modeling.heads import fit_heads
 from training.modeling.members import Fitted, fit_member, own_process
-from training.recipes.base import CatBoost, Network, Recipe
+from training.recipes.base import CatBoost, Heads, Network, Recipe
 
 log = structlog.get_logger()
 
@@ -33,6 +34,8 @@ def fit_members(
             continue
         if recipe.grid and place == 0 and isinstance(spec, CatBoost):
             found, grid = fit_grid((spec, *recipe.grid), matrix, splits, views)
+        elif isinstance(spec, Heads):
+            found = fit_heads(spec, matrix, folder / spec.name, splits)
         else:
             found = fit_member(spec, matrix, folder / spec.name, splits, views)
         fitted[found.member.name] = found

@@ -268,7 +268,7 @@ def _outputs(found: Mapping[View, Mapping[str, npt.NDArray[np.float32]]]) -> Out
 
 
 def fit_member(
-    spec: specs.Member,
+    spec: specs.Ngrams | specs.CatBoost | specs.Network,
     matrix: FeatureMatrix,
     folder: Path,
     splits: Sequence[str] = ("validation",),

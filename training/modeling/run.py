@@ -24,7 +24,7 @@ from engine.features.encoder_tokens import TOKENS
 from training.data.workspace import Protocol, Workspace
 from training.features.matrix import FeatureMatrix
 from training.modeling.further import Further
-from training.recipes.base import CatBoost, Network, Recipe, experiment
+from training.recipes.base import CatBoost, Heads, Network, Recipe, experiment
 from training.tables import claim
 
 LEDGER = "test_reads.jsonl"
@@ -69,6 +69,9 @@ class Run:
                 names += default_names() if spec.features is None else spec.features
             elif isinstance(spec, Network) and spec.settings.get("tuning") == "frozen":
                 names += [role + TOKENS for role in spec.encoders.values()]
+            elif isinstance(spec, Heads):
+                names += [spec.encoder] if spec.settings.get("tuning") == "frozen" else []
+                names += [spec.numbers] if spec.numbers else []
         return tuple(dict.fromkeys(names))
 
     def part(self, name: str, made_from: Mapping[str, Any], what: str) -> Path:

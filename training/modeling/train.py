@@ -33,7 +33,7 @@ from training.modeling.fitting import fit_members
 from training.modeling.guard import fit_guards
 from training.modeling.members import Fitted, own_process
 from training.modeling.run import Run
-from training.recipes.base import Recipe
+from training.recipes.base import Heads, Recipe
 from training.tables import write_table
 
 log = structlog.get_logger()
@@ -102,7 +102,8 @@ def _with_sum(seconds: Mapping[str, float]) -> dict[str, float]:
 
 
 def _save(run: Run, target: Path, fitted: Mapping[str, Fitted], views: dict[View, ViewFit], learned: int) -> None:
-    guards = fit_guards(run.matrix)
+    # A title that no member reads is no reason to answer nothing to a picture.
+    guards = fit_guards(run.matrix, {side for feature in features_of(fitted).values() for side in feature.modalities})
     save_bundle(target, lambda place: _write(place, run, fitted, views, guards, learned))
     size = sum(path.stat().st_size for path in target.rglob("*"))
     log.info("bundle", folder=str(target), megabytes=round(size / 1e6, 1))
@@ -186,6 +187,7 @@ def model_card(run: Run, features: Iterable[Feature], learned: int) -> str:
     recipe, workspace, dataset = run.recipe, run.workspace, run.workspace.dataset
     counts = ", ".join(dataset["absent_counts"]) or "none"
     what = "engagement" if recipe.target == "score" and not workspace.is_published else "popularity"
+    says = ", and the category" if any(isinstance(spec, Heads) for spec in recipe.members) else ""
     context = [feature.name.replace("_", " ") for feature in features if not feature.modalities]
     knows = f"pictures, words and {', '.join(context)}" if context else "pictures and words"
     encoders = ", ".join(f"{role} = `{spec}`" for role, spec in recipe.encoders.items()) or "none"
@@ -200,7 +202,7 @@ def model_card(run: Run, features: Iterable[Feature], learned: int) -> str:
 {recipe.summary}
 
 - Trained on {learned:,} of {len(workspace.posts):,} posts of {dataset["description"]} (fingerprint `{dataset["fingerprint"][:16]}`); counts absent there: {counts}.
-- Reads: {", ".join(["picture", *recipe.text_fields, *context])}. Predicts five levels of the {what} score and the score itself.
+- Reads: {", ".join(["picture", *recipe.text_fields, *context])}. Predicts five levels of the {what} score and the score itself{says}.
 - Encoders: {encoders}.
 - {figures} in the report beside it, and under `test_metrics` in `bundle.json`.
 - It knows only {knows}. Who publishes, when, and to whom decides most of a post's engagement; use it to

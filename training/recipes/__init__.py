@@ -22,12 +22,27 @@ def load_recipe(name: str) -> Recipe:
     return recipe
 
 
-def chosen(name: str, encoders: str) -> Recipe:
+def _published(name: str, encoders: str) -> Recipe:
+    """The configuration that a recipe's module has under PUBLISHED, faults and all."""
+    own = load_recipe(name)
+    found: Recipe | None = getattr(import_module(f"training.recipes.{name}"), "PUBLISHED", None)
+    if found is None or encoders != "recipe":
+        where = "" if found is None else " on other encoders"
+        raise DataError(
+            f"The recipe {own.name} reproduces no published configuration{where}; leave --as-published out."
+        )
+    return found
+
+
+def chosen(name: str, encoders: str, as_published: bool = False) -> Recipe:
     """The recipe of a name on its own encoders ("recipe") or on the embedded ones.
 
-    A way to treat the encoders may follow: "embedded:frozen" is a run of its own beside "embedded". Raises DataError
-    for an unknown name or word.
+    A way to treat the encoders may follow: "embedded:frozen" is a run of its own beside "embedded". `as_published`
+    takes the published configuration in its place, where the recipe's module reproduces one. Raises DataError for an
+    unknown name or word.
     """
+    if as_published:
+        return _published(name, encoders)
     choice, _, tuning = encoders.partition(":")
     if tuning and tuning not in get_args(Tuning):
         raise DataError(f"“{tuning}” is no way to treat encoders; use {', '.join(get_args(Tuning))}.")

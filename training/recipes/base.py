@@ -73,7 +73,24 @@ class Network:
         return {side: role for side, role in roles.items() if role is not None}
 
 
-Member = Ngrams | CatBoost | Network
+@dataclass(frozen=True)
+class Heads:
+    """A category head and a score head on the vector of a picture encoder, with a branch for numbers of the context.
+
+    `settings` go to `HeadsTraining`, `shape` to `HeadsConfig`. `numbers` names the feature that the branch reads, None
+    leaves it out. `counts` are inputs known only after publication: with any of them the member is a leak, which no
+    bundle can hold and which `evaluate --demonstrate-leak` alone fits.
+    """
+
+    name: str = "heads"
+    encoder: str = "picture"
+    numbers: str | None = "numbers"
+    counts: tuple[str, ...] = ()
+    settings: dict = field(default_factory=dict)
+    shape: dict = field(default_factory=dict)
+
+
+Member = Ngrams | CatBoost | Network | Heads
 
 
 @dataclass(frozen=True)
@@ -144,7 +161,9 @@ def with_encoders(
             f"The recipe {recipe.name} has no encoder {', '.join(unknown)}; its own are {', '.join(recipe.encoders)}."
         )
     members = tuple(
-        replace(spec, settings={**spec.settings, "tuning": tuning}) if tuning and isinstance(spec, Network) else spec
+        replace(spec, settings={**spec.settings, "tuning": tuning})
+        if tuning and isinstance(spec, Network | Heads)
+        else spec
         for spec in recipe.members
     )
     recipe = replace(recipe, encoders={**recipe.encoders, **named}, members=members)

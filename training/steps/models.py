@@ -6,7 +6,13 @@ from typing import Literal
 from training.steps import WORK
 
 
-def train(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", fold: int | None = None) -> None:
+def train(
+    recipe: str = "youtube_blend",
+    work: Path = WORK,
+    encoders: str = "recipe",
+    fold: int | None = None,
+    as_published: bool = False,
+) -> None:
     """Fit a recipe's members, blend and calibrate them, and write the bundle. A killed run goes on.
 
     Args:
@@ -15,11 +21,12 @@ def train(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "rec
         encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
             encoders may follow, as in embedded:frozen.
         fold: Of a recipe with folds, fit this one alone, beside processes that fit others.
+        as_published: Take the published configuration that the recipe's module reproduces, faults and all.
     """
     from training.modeling.train import train as run
     from training.recipes import chosen
 
-    print(f"{'bundle' if fold is None else 'fold'}: {run(work, chosen(recipe, encoders), fold)}")
+    print(f"{'bundle' if fold is None else 'fold'}: {run(work, chosen(recipe, encoders, as_published), fold)}")
 
 
 def refit(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
@@ -36,18 +43,26 @@ def refit(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "rec
     print(f"bundle: {run(work, chosen(recipe, encoders))}")
 
 
-def evaluate(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
+def evaluate(
+    recipe: str = "youtube_blend",
+    work: Path = WORK,
+    encoders: str = "recipe",
+    as_published: bool = False,
+    leak: bool = False,
+) -> None:
     """Evaluate a trained bundle, once on test, beside baselines and controls, and write the report.
 
     Args:
         recipe: Name of a module in training/recipes.
         work: The work folder it was trained in.
         encoders: As it was trained.
+        as_published: As it was trained.
+        leak: Also show what heads feign that read the comments, known to nobody beforehand (--demonstrate-leak).
     """
     from training.evaluation.report import evaluate as run
     from training.recipes import chosen
 
-    print(f"report: {run(work, chosen(recipe, encoders))}")
+    print(f"report: {run(work, chosen(recipe, encoders, as_published), leak=leak)}")
 
 
 def crossvalidate(

@@ -13,7 +13,7 @@ def prepare(
     """Read a raw dataset, clean it, and write posts.parquet.
 
     Args:
-        dataset: Name of the adapter, youtube, pixelrec or smpd.
+        dataset: Name of the adapter, youtube, pixelrec, smpd or folders.
         data: Folder of the raw dataset; the variable FIRST_IMPRESSIONS_DATA where not given.
         work: Folder that will hold the prepared posts, features and runs.
         limit: Stop after this many posts, for a trial.
