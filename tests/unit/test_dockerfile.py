@@ -52,6 +52,12 @@ def test_requirements_are_installed_before_the_code_is_copied() -> None:
     assert named == copied == {source for source in COPIED if source.startswith("requirements")}
 
 
+def test_what_reads_the_language_model_is_installed_with_it() -> None:
+    """Transformers asks for accelerate beside gguf, unseen where the tools of training brought it."""
+    lines = (ROOT / "requirements-signals.txt").read_text(encoding="utf-8").splitlines()
+    assert {"gguf", "accelerate"} <= {re.split("[<>=]", line)[0] for line in lines}
+
+
 def test_it_runs_as_nobody_special_and_offline() -> None:
     made = next(rest for word, rest in STEPS if word == "RUN" and "useradd" in rest)
     assert last("USER") == made.split()[-1] != "root"
