@@ -117,8 +117,10 @@ def test_an_answer_is_written_on_its_picture_and_harmless() -> None:
         "true_score": 1234.0, "score": 999.0, "score_low": 10.0, "score_high": 54_321.0, "thumbhash": None,
         "image_url": "https://x.test/a.jpg",
     }  # fmt: skip
-    html = written(pd.DataFrame([row]), {"a<b": Content(picture="data:image/jpeg;base64,AA")}, online=True)
-    assert "&lt;i&gt; 42%" in html and "1,000 (10 to 54,000)" in html and "✗ forest &amp; lake, 1,200" in html
+    html = written(pd.DataFrame([row]), {"a<b": Content(picture="data:image/jpeg;base64,AA")}, True, " likes")
+    assert (
+        "&lt;i&gt; 42%" in html and "1,000 likes (10 to 54,000)" in html and "✗ forest &amp; lake, 1,200 likes" in html
+    )
     assert "data:image/jpeg;base64,AA" in html and "https://x.test" not in html
     assert "https://x.test/a.jpg" in written(pd.DataFrame([row]), {}, online=True)
     assert "https://x.test/a.jpg" not in written(pd.DataFrame([row]), {}, online=False)

@@ -51,16 +51,17 @@ def confusion(table: pd.DataFrame, names: list[str]) -> go.Figure:
     return figure
 
 
-def written(rows: pd.DataFrame, contents: Mapping[str, Content], online: bool) -> str:
-    """HTML of pictures with the answer on each: category, likes with their interval, and what was true."""
-    return f'{STYLE}<div class="fi-written-grid">{"".join(_one(row, contents, online) for row in records(rows))}</div>'
+def written(rows: pd.DataFrame, contents: Mapping[str, Content], online: bool, unit: str = "") -> str:
+    """HTML of pictures with the answer on each: category, score in its unit with the interval, and what was true."""
+    figures = "".join(_one(row, contents, online, unit) for row in records(rows))
+    return f'{STYLE}<div class="fi-written-grid">{figures}</div>'
 
 
-def _one(row: dict[str, Any], contents: Mapping[str, Content], online: bool) -> str:
+def _one(row: dict[str, Any], contents: Mapping[str, Content], online: bool, unit: str) -> str:
     style = layers(row, contents.get(str(row["post_id"]), Content()), online)
     right = row["category"] == row["predicted_category"]
-    truth = f"{'✓' if right else '✗'} {row['category']}, {_number(row['true_score'])}"
-    said = f"{_number(row['score'])} ({_number(row['score_low'])} to {_number(row['score_high'])})"
+    truth = f"{'✓' if right else '✗'} {row['category']}, {_number(row['true_score'])}{unit}"
+    said = f"{_number(row['score'])}{unit} ({_number(row['score_low'])} to {_number(row['score_high'])})"
     return (
         f'<figure class="fi-written" role="img" aria-label="Picture of post {escape(str(row["post_id"]), quote=True)}"'
         f"{style}><figcaption><b>{escape(str(row['predicted_category']))} {row['category_probability']:.0%}</b>"

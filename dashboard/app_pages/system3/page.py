@@ -43,6 +43,8 @@ def _compared(report: Report, model: str) -> None:
         index=["name", "kind"], columns="metric", values="cell", aggfunc="first"
     )
     names = [name for name in queries.SHOWN if name in wide.columns]
+    # One distance is enough: in the unit that the dataset publishes, where it does.
+    names = [name for name in names if name != "mae_log10" or "mae_log2" not in names]
     wide = wide[names].fillna("").reset_index()
     sizes = queries.networks(report).set_index("recipe")
     for column in ("parameters", "largest_share", "epochs"):
@@ -58,9 +60,9 @@ def _compared(report: Report, model: str) -> None:
     ]
     columns = {name: st.column_config.TextColumn(metric(name).label, help=metric(name).definition) for name in names}
     sized = {
-        "parameters": st.column_config.NumberColumn("Parameters", format="compact"),
+        "parameters": st.column_config.NumberColumn("Trained parameters", format="compact"),
         "largest_share": st.column_config.NumberColumn(
-            "In one layer", format="percent", help="Share of the parameters that the largest layer holds."
+            "In one layer", format="percent", help="Share of the trained parameters that the largest layer holds."
         ),
         "epochs": st.column_config.NumberColumn("Epochs"),
         "kept": st.column_config.NumberColumn("Kept", help="Epoch whose weights were kept, the first being 1."),
@@ -140,7 +142,9 @@ def _answers(report: Report, model: str) -> None:
         online = st.toggle("Pictures from their public address", value=True, key="system3-online")
     rows = queries.answers(report, model, str(order), CARDS)
     contents = contents_of(rows)
-    st.html(figures.written(rows, contents, online))
+    formula = str(report.facts.get("score_formula", "the score"))
+    unit = " likes" if formula.startswith("likes") else ""
+    st.html(figures.written(rows, contents, online, unit))
     pictures = (
         ""
         if contents
@@ -149,5 +153,6 @@ def _answers(report: Report, model: str) -> None:
             "dataset's posts.parquet."
         )
     )
-    formula = text.markdown(report.facts.get("score_formula", "the score"))
-    st.caption(f"Likeliest category with its probability; score ({formula}) with its 80% interval.{pictures}")
+    st.caption(
+        f"Likeliest category with its probability; score ({text.markdown(formula)}) with its 80% interval.{pictures}"
+    )
