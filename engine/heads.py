@@ -18,6 +18,7 @@ from torch.nn import functional
 from engine.encoders.runtime import pick_device
 from engine.errors import BundleError
 from engine.features.base import Values
+from engine.networks import with_weights
 from engine.prediction import Array, CategoryOutput, MemberOutput, View
 
 
@@ -161,19 +162,12 @@ class HeadsMember:
 
         tensors = load_file(folder / f"{name}.safetensors")
         scale = ScoreScale(**{**config["scale"], "cuts": tuple(config["scale"]["cuts"])})
-        floats = [value for value in tensors.values() if value.is_floating_point()]
-        if not all(torch.isfinite(tensor).all() for tensor in floats) or not _sound(scale):
-            raise BundleError(f"The weights of {name} are not finite numbers; fetch or train the bundle again.")
+        if not _sound(scale):
+            raise BundleError(f"The scale of {name} is none; fetch or train the bundle again.")
         shape = HeadsConfig(**{**config["config"], "categories": tuple(config["config"]["categories"])})
         if (config["numbers"] is None) != (shape.numbers == 0):
             raise BundleError(f"The numbers of {name} are not those that its weights read; train it again.")
-        # Nothing is allocated for a configuration: the tensors of the file become the weights, or do not fit.
-        with torch.device("meta"):
-            network = HeadsNetwork(shape)
-        try:
-            network.load_state_dict(tensors, assign=True)
-        except RuntimeError as error:
-            raise BundleError(f"The weights of {name} do not fit its configuration; train it again.") from error
+        network = with_weights(lambda: HeadsNetwork(shape), tensors, name)
         return cls(name, network.to(pick_device(device)), config["image"], config["numbers"], scale)
 
 

@@ -20,6 +20,7 @@ from engine.features.base import Values
 from engine.features.encoder_tokens import to_tokens
 from engine.fusion import FusionConfig, FusionNetwork
 from engine.heads import HeadsMember
+from engine.networks import with_weights
 from engine.prediction import VIEWS, Array, MemberOutput, View
 from engine.scoring import LEVELS, PERCENTILES
 
@@ -192,19 +193,11 @@ class NetworkMember:
         from safetensors.torch import load_file
 
         tensors = {key: value.float() for key, value in load_file(folder / f"{name}.safetensors").items()}
-        if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
-            raise BundleError(f"The weights of {name} are not finite numbers.")
         shape = FusionConfig(**config["config"])
         dims = {"image": shape.image_dim, "text": shape.text_dim}
         if not shape.views or any((config[side] is not None) != (dim > 0) for side, dim in dims.items()):
             raise BundleError(f"The sides of {name} are not those that its weights see; train it again.")
-        # Nothing is allocated for a configuration: the tensors of the file become the weights, or do not fit.
-        with torch.device("meta"):
-            network = FusionNetwork(shape)
-        try:
-            network.load_state_dict(tensors, assign=True)
-        except RuntimeError as error:
-            raise BundleError(f"The weights of {name} do not fit its configuration; train it again.") from error
+        network = with_weights(lambda: FusionNetwork(shape), tensors, name)
         return cls(name, network.to(pick_device(device)), config["image"], config["text"])
 
 
