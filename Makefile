@@ -16,8 +16,8 @@ LOWEST := .venv-lowest
 # The shipped model end to end, and a small dataset from raw posts through training to its report.
 SMOKE := tests/smoke tests/unit/test_prepare.py tests/unit/test_evaluate.py
 
-# Side by side, one file at a time each: what a file's tests share is made once.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# Side by side, a file at a time each, browsers first: what a file's tests share is made once.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # A version manager may leave a command that exists and does not run, and Debian's python3 may lack venv: so try it.
 # 3.11 is what the tests run on.
