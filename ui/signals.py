@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from engine.signals import Signal
 
 WORKING = (
-    '<section class="fi-card fi-quiet" aria-busy="true"><h3>Picture and words</h3>'
+    '<section class="fi-card fi-quiet" aria-busy="true"><h2>Picture and words</h2>'
     "<p>Looking at what is in them …</p></section>"
 )
 # Shares of the dataset's posts below and above which something is said to be unusual.
@@ -126,7 +126,7 @@ def card(found: Sequence["Signal"], bundle: "Bundle", *, done: bool = True) -> s
     marked = any(signal.value is not None and signal.name in bundle.typical for signal in found)
     rest = "" if done else '<p class="fi-small">Looking further …</p>'
     return (
-        f'<section class="fi-card fi-signals" aria-busy="{"false" if done else "true"}"><h3>Picture and words</h3>'
+        f'<section class="fi-card fi-signals" aria-busy="{"false" if done else "true"}"><h2>Picture and words</h2>'
         f"<ul>{items}</ul>{rest}{legend() if marked else ''}"
         f'<p class="fi-small">{escape(caveat(bundle))}</p></section>'
     )
@@ -173,7 +173,7 @@ def _item(signal: "Signal", bundle: "Bundle") -> str:
     rows: Rows | None = bundle.typical.get(signal.name)
     drawn = strip(signal.value, rows, telling.ends, telling.number) if rows and signal.value is not None else ""
     quiet = ' class="fi-quiet"' if signal.value is None else ""
-    return f"<li{quiet}><h4>{telling.heading}</h4><p>{escape(sentence(signal, bundle))}</p>{_lines(signal)}{drawn}</li>"
+    return f"<li{quiet}><h3>{telling.heading}</h3><p>{escape(sentence(signal, bundle))}</p>{_lines(signal)}{drawn}</li>"
 
 
 def _lines(signal: "Signal") -> str:

@@ -263,8 +263,17 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Browser, address: str, the
     page.close()
 
 
+# Gradio pales a panel until its answer is whole.
+SETTLED = """() => {
+  for (let part = document.querySelector('#verdict section'); part; part = part.parentElement)
+    if (getComputedStyle(part).opacity !== '1') return false;
+  return true;
+}"""
+
+
 def clean(page: Page) -> None:
     """axe-core finds nothing on the page as it stands."""
+    page.wait_for_function(SETTLED)
     found = Axe().run(page).response["violations"]
     assert not [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
 
