@@ -163,7 +163,9 @@ class HeadsMember:
         tensors = load_file(folder / f"{name}.safetensors")
         scale = ScoreScale(**{**config["scale"], "cuts": tuple(config["scale"]["cuts"])})
         if not _sound(scale):
-            raise BundleError(f"The scale of {name} is none; fetch or train the bundle again.")
+            raise BundleError(
+                f"The scale of {name} is not finite, or divides by none above 0; fetch or train the bundle again."
+            )
         shape = HeadsConfig(**{**config["config"], "categories": tuple(config["config"]["categories"])})
         if (config["numbers"] is None) != (shape.numbers == 0):
             raise BundleError(f"The numbers of {name} are not those that its weights read; train it again.")

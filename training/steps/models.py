@@ -21,7 +21,8 @@ def train(
         encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
             encoders may follow, as in embedded:frozen.
         fold: Of a recipe with folds, fit this one alone, beside processes that fit others.
-        as_published: Take the published configuration that the recipe's module reproduces, faults and all.
+        as_published: Take the published configuration that the recipe's module reproduces, faults and all
+            (--as-published).
     """
     from training.modeling.train import train as run
     from training.recipes import chosen
@@ -56,7 +57,7 @@ def evaluate(
         recipe: Name of a module in training/recipes.
         work: The work folder it was trained in.
         encoders: As it was trained.
-        as_published: As it was trained.
+        as_published: As it was trained (--as-published).
         leak: Also show what heads feign that read the comments, known to nobody beforehand (--demonstrate-leak).
     """
     from training.evaluation.report import evaluate as run
