@@ -3,6 +3,7 @@
 import base64
 import io
 from functools import lru_cache
+from typing import Any
 
 from PIL import Image
 
@@ -10,10 +11,10 @@ from PIL import Image
 MOST_BYTES = 64
 
 
-def data_url(image: Image.Image, kind: str) -> str:
-    """A picture as a data URL, `kind` as Pillow writes it: PNG, JPEG, WEBP."""
+def data_url(image: Image.Image, kind: str, **options: Any) -> str:
+    """A picture as a data URL, `kind` and options as Pillow writes it: PNG, JPEG, WEBP."""
     buffer = io.BytesIO()
-    image.save(buffer, kind)
+    image.save(buffer, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 

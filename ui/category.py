@@ -6,8 +6,9 @@ from html import escape
 from PIL import Image
 
 from engine.prediction import Prediction
+from engine.previews import data_url
 from ui.bars import percent
-from ui.explanation import SHOWN_SIDE, inlined
+from ui.explanation import SHOWN_SIDE
 from ui.scale import Scale
 
 # Further categories that the line names.
@@ -41,7 +42,7 @@ def category_part(prediction: Prediction, scale: Scale, picture: Image.Image | N
         small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
         first, second = written(prediction, scale)
         figure = (
-            f'<figure class="fi-written"><img src="{inlined(small, "JPEG")}" alt="The picture">'
+            f'<figure class="fi-written"><img src="{data_url(small, "JPEG", quality=88)}" alt="The picture">'
             f"<figcaption><b>{escape(first)}</b><span>{escape(second)}</span></figcaption></figure>"
         )
     return f'<p class="fi-category">{escape(line)}</p>{figure}'

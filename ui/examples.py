@@ -1,14 +1,14 @@
 """Example drafts: pictures that scikit-image ships (public domain or CC0), with titles written for this project."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.util import find_spec
-from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
+
+from engine.previews import data_url
 
 THUMBNAIL = (192, 120)
 
@@ -75,6 +75,4 @@ def _thumbnail(example: Example) -> str:
         picture.draft("RGB", THUMBNAIL)
         small = picture.convert("RGB")
     small.thumbnail((THUMBNAIL[0] * 2, THUMBNAIL[1] * 2))
-    buffer = BytesIO()
-    small.save(buffer, "WEBP", quality=60)
-    return f'<img alt="" src="data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode("ascii")}">'
+    return f'<img alt="" src="{data_url(small, "WEBP", quality=60)}">'

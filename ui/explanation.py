@@ -1,8 +1,6 @@
 """An explanation in words and pictures: what raised the answer, what lowered it, and how far to trust that."""
 
-import base64
 from html import escape
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -10,6 +8,7 @@ from PIL import Image
 
 from engine.explain.base import Explanation
 from engine.explain.render import heat_limit
+from engine.previews import data_url
 from engine.scoring import LEVELS
 from ui.bars import percent
 
@@ -43,8 +42,8 @@ def heat_map(explanation: Explanation, picture: Image.Image | None, layer: Image
         return ""
     small = picture.convert("RGB")
     small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-    plain = f'<img src="{inlined(small, "JPEG")}" alt="The picture">'
-    heat = f'<img class="fi-layer" src="{inlined(layer, "PNG")}" alt="{escape(_spoken(explanation))}">'
+    plain = f'<img src="{data_url(small, "JPEG", quality=88)}" alt="The picture">'
+    heat = f'<img class="fi-layer" src="{data_url(layer, "PNG")}" alt="{escape(_spoken(explanation))}">'
     limit = heat_limit(explanation)
     ends = ("lowers", "raises") if explanation.pixel_values is not None else (f"−{limit:.2f}", f"+{limit:.2f} levels")
     return (
@@ -53,13 +52,6 @@ def heat_map(explanation: Explanation, picture: Image.Image | None, layer: Image
         '<label>Opacity <input class="fi-opacity" type="range" min="0" max="100" value="75"></label></div>'
         f"{_doubt(explanation)}"
     )
-
-
-def inlined(picture: Image.Image, kind: str) -> str:
-    """A picture as a data URL."""
-    buffer = BytesIO()
-    picture.save(buffer, kind, quality=88)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def _doubt(explanation: Explanation) -> str:

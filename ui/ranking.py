@@ -11,6 +11,7 @@ from PIL import Image
 
 from engine.drafts.compare import MOST, Comparison, Draft, compare
 from engine.prediction import Prediction
+from engine.previews import data_url
 from engine.scoring import LEVELS
 from ui.scale import Scale
 from ui.verdict import STRANGE, above
@@ -44,9 +45,7 @@ def thumbnail(picture: Image.Image | None) -> str:
         return ""
     small = picture.copy()
     small.thumbnail(THUMBNAIL)
-    buffer = BytesIO()
-    small.save(buffer, "WEBP", quality=70)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return data_url(small, "WEBP", quality=70)
 
 
 def empty(told: str = "") -> str:
