@@ -118,8 +118,6 @@ def notes_of(
         *(_gain(name, gain["src"]) for name, gain in gains.items()),
         *(_promise(own, metric) for metric in PROMISES),
         "Intervals draw whole groups of related posts (cluster bootstrap).",
-        "Which folds serve as test was settled with the figures of a ridge on title n-grams in view, so that the parts "
-        "are alike and as hard; no model was chosen so.",
     ]
     return [*sentences, *([reads_note(test_reads)] if test_reads else [])]
 
