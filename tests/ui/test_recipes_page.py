@@ -1,5 +1,6 @@
 """The page on recipes and folds: every section says whose figures it shows."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -101,6 +102,7 @@ def test_what_more_posts_brought_is_said_of_the_last_doubling(folder: Path, tmp_
     app = page("recipes", copy).run()
     said = texts(app)
     assert "What would more posts bring?" in said and "the same 150 other posts" in said
-    assert "From 100 to 200 posts the blend's spearman (src) moved by +0.030 [+0.010 to +0.050]: better." in said
+    assert "From 100 to 200 posts Spearman (SRC) of the blend moved by +0.030 [+0.010 to +0.050]: better." in said
+    assert {line["name"] for line in json.loads(app.get("plotly_chart")[0].proto.spec)["data"]} == {"ngrams", "blend"}
     app.segmented_control(key="size-view").set_value("image").run()
     assert not app.exception

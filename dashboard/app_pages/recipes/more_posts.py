@@ -30,10 +30,11 @@ def more_posts(report: Report) -> None:
         )
     what = metric(str(name))
     rows = table[(table["metric"] == what.name) & (table["view"] == view)].rename(columns={"member": "series"})
-    chart = charts.lines(rows.assign(style="posts of whole groups"), "posts", "Posts learned from", what.label)
+    chart = charts.lines(rows.assign(style=""), "posts", "Posts learned from", what.label)
     blend = rows[rows["series"] == BLEND]
-    for line in chart.data:
-        if str(line.name).startswith(BLEND):
+    for line, member in zip(chart.data, dict.fromkeys(rows["series"]), strict=True):
+        line.name = charts.plain(member)
+        if member == BLEND:
             line.error_y = go.scatter.ErrorY(
                 array=blend["high"] - blend["value"], arrayminus=blend["value"] - blend["low"], thickness=1
             )
@@ -44,7 +45,7 @@ def more_posts(report: Report) -> None:
     gain = ""
     if last:
         gain = (
-            f"From {sizes[-2]:,} to {last['posts']:,} posts the blend's {what.label.lower()} moved by "
+            f"From {sizes[-2]:,} to {last['posts']:,} posts {what.label} of the blend moved by "
             f"{last['gain']:+.3f} [{between(last['gain_low'], last['gain_high'], '+.3f')}]: "
             f"{verdict(what.name, last['gain_low'], last['gain_high'])}. "
         )
