@@ -1,6 +1,6 @@
 """Posts whose category is known, as pictures in one folder a class with a table of numbers beside them.
 
-    python scripts/class_folders.py --data DATA --to work/classes/source
+    python -m scripts.class_folders --data DATA --to work/classes/source
 
 reads the trending lists (`training.data.sources.youtube`) and writes what `prepare --dataset folders` reads. Pictures
 and titles belong to their owners: keep the folder to yourself.
@@ -43,10 +43,14 @@ def class_folders(data: Path, target: Path, least: int) -> pd.DataFrame:
     return table
 
 
-if __name__ == "__main__":
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the trending lists")
     parser.add_argument("--to", type=Path, required=True, help="folder to write")
     parser.add_argument("--least", type=int, default=15, help="posts that a class must have")
     given = parser.parse_args()
     print(class_folders(given.data, given.to, given.least)["category"].value_counts().to_string())
+
+
+if __name__ == "__main__":
+    main()
