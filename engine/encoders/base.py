@@ -16,6 +16,7 @@ from PIL import Image
 from torch import nn
 
 from engine import threads
+from engine.encoders.packing import unpack
 from engine.encoders.runtime import autocast, pick_device, pick_dtype, short_hash
 from engine.errors import BundleError, EncoderError
 
@@ -52,6 +53,8 @@ class Encoder(ABC):
     bfloat16_on_cpu = False
     # Items a forward pass takes on a CPU, where activations that stay in the cache are faster than larger batches.
     cpu_batch = 32
+    # Whether a file of fine-tuned weights holds all of them, packed, so that it stands on its own.
+    keeps_all = False
 
     def __init__(
         self,
@@ -97,24 +100,24 @@ class Encoder(ABC):
     def load_weights(self, file: Path) -> None:
         """Put a safetensors file of fine-tuned tensors over the module's own and rename the encoder after it.
 
-        Tensors that the file lacks, such as frozen embeddings, stay as they were. Raises BundleError when the file is
-        missing, broken, or of another module.
+        Tensors that the file lacks, such as frozen embeddings, stay as they were, but for an encoder that `keeps_all`.
+        Raises BundleError when the file is missing, broken, or of another module.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
-            tensors = load_file(file)
-            extra = self.module.load_state_dict(tensors, strict=False).unexpected_keys
-            if extra:
-                raise RuntimeError(f"there is no {extra[0]} in it")
+            tensors = unpack(load_file(file)) if self.keeps_all else load_file(file)
+            missing, extra = self.module.load_state_dict(tensors, strict=False)
+            if extra or (missing and self.keeps_all):
+                raise RuntimeError(f"{(extra or missing)[0]} is in one of them alone")
             if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
                 raise RuntimeError("they are not finite numbers")
         except (OSError, SafetensorError, RuntimeError) as error:
             raise BundleError(
                 f"The weights {file.name} do not fit {self.name}: {str(error).splitlines()[0]}"
             ) from error
-        self._name_weights([*self._files, file])
+        self._name_weights([file] if self.keeps_all else [*self._files, file])
 
     def encode(self, items: Items) -> torch.Tensor:
         """Pooled vectors, float32 on the CPU, shape (n, dim)."""

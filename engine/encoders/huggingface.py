@@ -64,29 +64,51 @@ class TextEncoder(Encoder):
 
         projected = pooling == "projected"
         module = load_module(folder, aligned_class(folder, "text") if projected else "AutoModel", name)
+        with reading(name):
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        self._set_up(
+            module,
+            tokenizer,
+            checkpoint_files(folder),
+            name=name,
+            pooling=pooling,
+            normalise=normalise,
+            max_length=max_length,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+        )
+
+    def _set_up(
+        self,
+        module: Any,
+        tokenizer: Any,
+        files: Sequence[Path],
+        *,
+        pooling: TextPooling = "mean",
+        normalise: bool,
+        max_length: int,
+        **options: Any,
+    ) -> None:
         # A tokenizer keeps its padding and truncation as state, which one thread would change under another's hands.
         self._tokenizing = Lock()
-        with reading(name):
-            self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        self.tokenizer = tokenizer
         config = module.config
         self._family = config.model_type.removesuffix("_text_model")
         self.pooling = pooling
         self.normalise = normalise
         readable = getattr(config, "max_position_embeddings", None) or max_length
-        self.max_length = min(max_length, self.tokenizer.model_max_length, readable)
+        self.max_length = min(max_length, tokenizer.model_max_length, readable)
         # SigLIP is trained on lower-case texts padded to the full length, with no mask.
         self._siglip = self._family in ("siglip", "siglip2")
         shared = getattr(config, "projection_size" if self._siglip else "projection_dim", None)
         super().__init__(
             module,
-            name=name,
-            dim=shared if projected and shared else config.hidden_size,
+            dim=shared if pooling == "projected" and shared else config.hidden_size,
             token_dim=config.hidden_size,
             settings={"pooling": pooling, "normalise": normalise, "max_length": self.max_length},
-            files=checkpoint_files(folder),
-            device=device,
-            dtype=dtype,
-            batch_size=batch_size,
+            files=files,
+            **options,
         )
 
     def tokenize(self, texts: Sequence[str], *, offsets: bool = False) -> Batch:

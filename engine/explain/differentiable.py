@@ -1,5 +1,6 @@
 """The network members of a predictor as one differentiable function of pixels and word embeddings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,9 @@ class EmbeddedText:
 class DifferentiableNetworks:
     """Expected level of the network members, pooled log-linearly with their weights and the view's temperature.
 
-    Members share the encoder of a side: that of the first which has the side is used, and all must name the same;
-    it is None where no member sees that side. A side that the post lacks is given as None. Raises
-    FirstImpressionsError when no member has gradients.
+    Members share one picture encoder; each text encoder that some member reads has word embeddings of its own, in the
+    order of `text_encoders`. A side that no member sees has no encoder, and one that the post lacks is given as None.
+    Raises FirstImpressionsError when no member has gradients.
     """
 
     def __init__(self, predictor: "Predictor") -> None:
@@ -46,13 +47,12 @@ class DifferentiableNetworks:
         self._networks = [member for member in predictor.members if isinstance(member, NetworkMember)]
         if not self._networks:
             raise FirstImpressionsError("No member of this model has gradients; ask for Owen values.")
-        image, text = (
-            next((self._tokens(predictor, name) for name in names if name is not None), None)
-            for names in zip(*((member.image, member.text) for member in self._networks), strict=True)
-        )
-        self._fields = text.text_fields if text else ()
-        self.image_encoder: Any = image.encoder if image else None
-        self.text_encoder: Any = text.encoder if text else None
+        image = next((member.image for member in self._networks if member.image is not None), None)
+        names = dict.fromkeys(member.text for member in self._networks if member.text is not None)
+        self._texts = {name: self._tokens(predictor, name) for name in names}
+        self._fields = next((text.text_fields for text in self._texts.values()), ())
+        self.image_encoder: Any = self._tokens(predictor, image).encoder if image is not None else None
+        self.text_encoders: tuple[Any, ...] = tuple(text.encoder for text in self._texts.values())
 
     @staticmethod
     def _tokens(predictor: "Predictor", name: str) -> EncoderTokens:
@@ -65,9 +65,12 @@ class DifferentiableNetworks:
         pixels: torch.Tensor = self.image_encoder.preprocess([image]).to(self.image_encoder.device)
         return pixels
 
-    def embeddings(self, post: Post) -> EmbeddedText:
-        """The post's text as the encoder's word embeddings."""
-        encoder, tokenizer = self.text_encoder, self.text_encoder.tokenizer
+    def embeddings(self, post: Post) -> tuple[EmbeddedText, ...]:
+        """The post's text as the word embeddings of each text encoder."""
+        return tuple(self._embedded(encoder, post) for encoder in self.text_encoders)
+
+    def _embedded(self, encoder: Any, post: Post) -> EmbeddedText:
+        tokenizer = encoder.tokenizer
         encoded = encoder.tokenize([post.text(self._fields)], offsets=True)
         identifiers = encoded["input_ids"].to(encoder.device)
         special = torch.isin(identifiers, torch.tensor(tokenizer.all_special_ids, device=encoder.device))
@@ -81,24 +84,23 @@ class DifferentiableNetworks:
             for start, end in encoded["offset_mapping"][0].tolist()
         ]
         return EmbeddedText(
-            embeddings=table(identifiers),
-            baseline=table(torch.where(special, identifiers, torch.full_like(identifiers, neutral))),
+            embeddings=table(identifiers).float(),
+            baseline=table(torch.where(special, identifiers, torch.full_like(identifiers, neutral))).float(),
             mask=encoded["attention_mask"].to(encoder.device),
             tokens=tokenizer.convert_ids_to_tokens(encoded["input_ids"][0].tolist()),
             offsets=offsets,
         )
 
     def __call__(
-        self, pixels: torch.Tensor | None, embeddings: torch.Tensor | None, mask: torch.Tensor | None
+        self, pixels: torch.Tensor | None, embeddings: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]
     ) -> torch.Tensor:
-        """Expected level (n,) of n posts; gradients flow to pixels and embeddings."""
-        image = text = None
-        if pixels is not None:
-            image = self.image_encoder.forward({"pixels": pixels})[1]
-        if embeddings is not None and mask is not None:
-            mask = mask.expand(len(embeddings), -1)
-            text = self.text_encoder.forward({"inputs_embeds": embeddings, "attention_mask": mask})[1]
-        view: View = "both" if image and text else "text" if text else "image"
+        """Expected level (n,) of n posts; gradients flow to pixels and embeddings, none of these for no text."""
+        image = None if pixels is None else self.image_encoder.forward({"pixels": pixels})[1]
+        texts = {
+            name: encoder.forward({"inputs_embeds": found, "attention_mask": mask.expand(len(found), -1)})[1]
+            for name, encoder, found, mask in zip(self._texts, self.text_encoders, embeddings, masks, strict=False)
+        }
+        view: View = "both" if image and texts else "text" if texts else "image"
         fit = self._bundle.views[view]
         answering = [member for member in self._networks if view in member.reads]
         weights = [fit.probability_weights.get(member.name, 0.0) for member in answering]
@@ -106,9 +108,9 @@ class DifferentiableNetworks:
         weights = weights if any(weights) else [1.0] * len(answering)
         logs = torch.stack(
             [
-                weight * member.network(_float(image), _float(text), views=(head,))[head].logits.log_softmax(-1)
+                weight * member.network(_float(image), words, views=(head,))[head].logits.log_softmax(-1)
                 for member, weight in zip(answering, weights, strict=True)
-                for head in (member.head(view),)
+                for head, words in ((member.head(view), _float(texts.get(member.text or ""))),)
             ]
         ).sum(0)
         total = sum(weights)

@@ -71,7 +71,7 @@ def explain(
     has_text = bool(post.text(predictor.bundle.text_fields))
     if not post.has_image and not has_text:
         raise PostError("There is nothing to explain: give the post a picture or a title.")
-    has_text = has_text and model.text_encoder is not None
+    has_text = has_text and bool(model.text_encoders)
     seen = post.image if model.image_encoder is not None else None
     if seen is None and not has_text:
         raise FirstImpressionsError(NOTHING_SEEN)
@@ -82,18 +82,17 @@ def explain(
         inputs.append(model.pixels(seen))
         baselines.append(model.pixels(regions.baseline_picture(seen)))
         notes.append(PICTURE_NOTE)
-    text = model.embeddings(post) if has_text else None
-    if text is not None:
-        inputs.append(text.embeddings)
-        baselines.append(text.baseline)
-        notes.append(WORDS_NOTE)
+    texts = model.embeddings(post) if has_text else ()
+    inputs += [text.embeddings for text in texts]
+    baselines += [text.baseline for text in texts]
+    notes += [WORDS_NOTE] if texts else []
     # Tensors that an encoder made in inference mode cannot take part in autograd; a copy can.
     inputs, baselines = ([tensor.detach().clone() for tensor in tensors] for tensors in (inputs, baselines))
-    extra = (text.mask.clone(),) if text is not None else ()
+    extra = tuple(text.mask.clone() for text in texts)
 
     def forward(*parts: torch.Tensor) -> torch.Tensor:
-        embeddings, mask = parts[-2:] if text is not None else (None, None)
-        return model(parts[0] if seen is not None else None, embeddings, mask)
+        words = parts[int(seen is not None) :]
+        return model(parts[0] if seen is not None else None, words[: len(texts)], words[len(texts) :])
 
     with torch.enable_grad():
         attributions = IntegratedGradients(forward).attribute(
@@ -114,10 +113,13 @@ def explain(
         np.add.at(region_values, regions.fit_labels(labels, *heat.shape), heat)
     title_values: tuple[tuple[str, float], ...] = ((post.title, 0.0),) if post.title else ()
     fields: tuple[tuple[str, float], ...] = ()
-    if text is not None:
+    if texts:
         pieces = group_pieces(split_title(post.title))
-        token_values = attributions[-1][0].sum(dim=-1).detach().double().cpu().numpy()
-        totals, outside = piece_values(pieces, text.offsets, token_values)
+        totals, outside = np.zeros(len(pieces)), 0.0
+        # What every encoder reads of a word is added up.
+        for text, found in zip(texts, attributions[-len(texts) :], strict=True):
+            own, rest = piece_values(pieces, text.offsets, found[0].sum(dim=-1).detach().double().cpu().numpy())
+            totals, outside = totals + own, outside + rest
         title_values = tuple(zip(pieces, totals.tolist(), strict=True))
         others = [name for name in ("tags", "description") if name in predictor.bundle.text_fields]
         if others and outside:
@@ -134,7 +136,7 @@ def explain(
         segment_values=region_values,
         pixel_values=heat,
         image_passes=steps + 2 if seen is not None else 0,
-        text_passes=steps + 2 if text is not None else 0,
+        text_passes=(steps + 2) * len(texts),
         evaluations=steps + 2,
         seconds=time.perf_counter() - started,
     )

@@ -54,9 +54,14 @@ class EncoderTokens(EncoderVector):
 
 
 def to_tokens(values: npt.NDArray[np.floating], device: torch.device | str = "cpu") -> Tokens:
-    """Values of this feature as a network on `device` reads them: what is NaN is masked, and zero."""
-    array = torch.from_numpy(np.ascontiguousarray(values))
-    mask = ~array[..., 0].isnan()
+    """Values of this feature as a network on `device` reads them: what is NaN is masked, and zero.
+
+    Places behind the longest text are left out.
+    """
+    there = ~np.isnan(values[..., 0])
+    longest = int(there.any(axis=0).nonzero()[0].max(initial=0)) + 1
+    array = torch.from_numpy(np.ascontiguousarray(values[:, :longest]))
+    mask = torch.from_numpy(there[:, :longest])
     whole = array if bool(mask.all()) else array.nan_to_num()
     return Tokens(whole.to(device), mask.to(device))
 

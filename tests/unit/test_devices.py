@@ -111,12 +111,12 @@ def differentiable(specs: dict[str, str], device: str) -> DifferentiableNetworks
 
 def test_gradients_flow_on_the_networks_device(specs: dict[str, str]) -> None:
     model = differentiable(specs, "meta")
-    text = model.embeddings(Post("the river and a cat"))
-    here = differentiable(specs, "cpu").embeddings(Post("the river and a cat"))
+    (text,) = model.embeddings(Post("the river and a cat"))
+    (here,) = differentiable(specs, "cpu").embeddings(Post("the river and a cat"))
     assert (text.tokens, text.offsets) == (here.tokens, here.offsets)
     pixels = model.pixels(made_up_picture()).requires_grad_(True)
     embeddings = text.embeddings.detach().requires_grad_(True)
-    level = model(pixels, embeddings, text.mask)
+    level = model(pixels, [embeddings], [text.mask])
     level.sum().backward()
     assert {part.device.type for part in (level, pixels.grad, embeddings.grad, text.baseline)} == {"meta"}  # type: ignore[union-attr]
 

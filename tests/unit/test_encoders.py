@@ -272,7 +272,7 @@ def test_an_unusable_spec_says_what_to_write(spec: str, message: str) -> None:
 
 
 def test_every_kind_is_listed() -> None:
-    assert len(known_encoders()) == len(set(known_encoders())) == 16
+    assert len(known_encoders()) == len(set(known_encoders())) == 17
 
 
 def test_a_checkpoint_that_cannot_be_had_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -351,7 +351,8 @@ def test_masks_show_what_is_kept_and_the_baseline_elsewhere():
 class TinyEncoders:
     """Two small smooth encoders, joined by a product: the differentiable API without a trained weight."""
 
-    image_encoder = text_encoder = "of made-up networks"
+    image_encoder = "of made-up networks"
+    text_encoders = ("of made-up networks",)
 
     def __init__(self) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -375,15 +376,15 @@ class TinyEncoders:
         numbers = [sum(map(ord, token)) % 62 + 2 for token in tokens]
         neutral = [number if token[0] == "[" else 0 for number, token in zip(numbers, tokens, strict=True)]
         mask = torch.ones(1, len(tokens))
-        return EmbeddedText(self.table[numbers][None], self.table[neutral][None], mask, tokens, offsets)
+        return (EmbeddedText(self.table[numbers][None], self.table[neutral][None], mask, tokens, offsets),)
 
-    def __call__(self, pixels, embeddings, mask):
+    def __call__(self, pixels, embeddings, masks):
         sides = []
         if pixels is not None:
             sides.append(torch.tanh(torch.conv2d(pixels, self.kernel)).mean(dim=(2, 3)) @ self.join)
-        if embeddings is not None:
+        for words, mask in zip(embeddings, masks, strict=True):
             weights = mask[..., None] / mask.sum(dim=1)[:, None, None]
-            sides.append(torch.tanh(embeddings * weights * 3).sum(dim=1))
+            sides.append(torch.tanh(words * weights * 3).sum(dim=1))
         product = sides[0] * sides[-1]
         return 2 + 2 * torch.tanh(0.3 * product.sum(dim=-1))
 

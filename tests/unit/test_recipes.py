@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from engine.bundle import read_bundle
 from engine.encoders import load_encoder
+from engine.encoders.huggingface import TextEncoder
 from engine.errors import DataError
 from engine.explain import gradients, owen
 from engine.images import load_image
@@ -99,7 +102,7 @@ def test_every_recipe_loads_under_its_files_name(name: str) -> None:
     assert recipe.config["members"]
 
 
-EMBEDDED = ("lite0", "lite2", "minilm", "aligned-image", "aligned-text")
+EMBEDDED = ("lite0", "lite2", "minilm", "mpnet6", "aligned-image", "aligned-text")
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -166,11 +169,17 @@ def test_whole_chain_on_tiny_checkpoints(name: str, work: Path, checkpoints: Cal
     assert "".join(piece for piece, _ in explanation.words) == post.title
 
 
-@pytest.mark.parametrize("tuning", ["finetuned", "lora"])
-def test_bundle_answers_as_training_measured(tuning: Any, work: Path, checkpoints: Callable) -> None:
-    """Half precision, merged adapters and another way to the pixels move a network's answers by next to nothing."""
+@pytest.mark.parametrize(("tuning", "in_eight_bits"), [("finetuned", False), ("lora", False), ("finetuned", True)])
+def test_bundle_answers_as_training_measured(
+    tuning: Any, in_eight_bits: bool, work: Path, checkpoints: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half precision, merged adapters and another way to the pixels move a network's answers by next to nothing.
+
+    Eight bits do not either, for what training measures is rounded to them already.
+    """
+    monkeypatch.setattr(TextEncoder, "keeps_all", in_eight_bits)
     recipe = small(on_tiny("clip_deberta_regression", checkpoints, tuning=tuning), text_rate=1e-3, image_rate=1e-3)
-    recipe = replace(recipe, name=f"measured-{tuning}")
+    recipe = replace(recipe, name=f"measured-{tuning}-{in_eight_bits}")
     predictor = Predictor.load(train(work, recipe), device="cpu")
     run, spec = Run(work, recipe), recipe.members[0]
     fitted = fit_member(spec, run.matrix, run.folder / spec.name)
@@ -180,6 +189,8 @@ def test_bundle_answers_as_training_measured(tuning: Any, work: Path, checkpoint
     assert np.allclose(answer.score, measured.score, atol=0.02)
     assert np.allclose(answer.probabilities, measured.probabilities, atol=0.02)
     assert np.ptp(measured.score) > 0.1
+    tuned = load_file(run.bundle / "features" / "words.tokens.safetensors")
+    assert any(value.dtype == torch.int8 for value in tuned.values()) == in_eight_bits
 
 
 @pytest.mark.parametrize("target", ["popularity", "popularity_with_views"])

@@ -15,6 +15,7 @@ from accelerate import PartialState
 from safetensors.torch import save_file
 
 from engine.encoders import Encoder, Modality, load_encoder
+from engine.encoders.packing import pack, unpack
 from engine.features import default_names
 from engine.features.base import Feature, Features
 from engine.features.encoder_tokens import TOKENS, EncoderTokens
@@ -198,6 +199,10 @@ def fit_network(spec: specs.Network, matrix: FeatureMatrix, folder: Path, splits
     if config.level_weight == 0:
         known = parts.get(CHOOSING, parts[LEARNING])
         levels_from_score(model, predict_rows(model, known), known.level)
+    for encoder in (image, text):
+        if encoder and encoder.keeps_all and not frozen:
+            # As it will be when it answers.
+            encoder.module.load_state_dict(unpack(pack(encoder.module.state_dict())))
     outputs = {split: _outputs(predict_rows(model, parts[split])) for split in splits}
     member = NetworkMember(spec.name, model.fusion.cpu(), *sides)
     read = matrix.behind(names.values()) if frozen else _tuned(spec, model, results[0], matrix, folder)
@@ -231,24 +236,32 @@ def _average(model: JointNetwork, results: Sequence[TrainingResult], held: Train
 def _tuned(
     spec: specs.Network, model: JointNetwork, result: TrainingResult, matrix: FeatureMatrix, folder: Path
 ) -> dict[str, Feature]:
-    """The features of the fine-tuned encoders: what training changed of each is put into a file, in half precision."""
+    """The features of the fine-tuned encoders: what training changed of each is put into a file, in half precision.
+
+    Of an encoder that keeps all of its weights there, all are, in eight bits.
+    """
     changed = [name for name in result.weights if ".lora_" not in name] + model.merge_adapters()
     tensors = dict(model.named_parameters())
     features: dict[str, Feature] = {}
     for side, role in spec.encoders.items():
         prefix = f"encoders.{side}."
-        halves = {
-            name.removeprefix(prefix): tensors[name].detach().half().contiguous().cpu()
-            for name in changed
-            if name.startswith(prefix)
-        }
+        encoder = model.image_encoder if side == "image" else model.text_encoder
+        stored = (
+            pack(encoder.module.state_dict())
+            if encoder.keeps_all
+            else {
+                name.removeprefix(prefix): tensors[name].detach().half().contiguous().cpu()
+                for name in changed
+                if name.startswith(prefix)
+            }
+        )
         path = folder / f"{role}.safetensors"
         if own_process().is_main_process:
             with replacing(path) as temporary:
-                save_file(halves, temporary)
-            encoder, name = matrix.settings.encoders[role], role + TOKENS
+                save_file(stored, temporary)
+            spec_of, name = matrix.settings.encoders[role], role + TOKENS
             device = matrix.settings.device
-            features[name] = EncoderTokens(name, encoder, matrix.settings.text_fields, tuned=path, device=device)
+            features[name] = EncoderTokens(name, spec_of, matrix.settings.text_fields, tuned=path, device=device)
     return features
 
 
