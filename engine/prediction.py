@@ -1,6 +1,6 @@
 """What members and the model say of posts: as arrays for many at once, and in the words of the page for one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -33,6 +33,22 @@ class MemberOutput:
     probabilities: Array
     score: Array
     category: CategoryOutput | None = None
+
+    def take(self, rows: npt.NDArray[np.intp]) -> "MemberOutput":
+        """The output of some of the posts, in any order and as often as named."""
+        category = self.category and CategoryOutput(self.category.names, self.category.probabilities[rows])
+        return MemberOutput(self.probabilities[rows], self.score[rows], category)
+
+
+def joined(outputs: Sequence[MemberOutput]) -> MemberOutput:
+    """Outputs of one member to several lots of posts, one behind the other."""
+    first = outputs[0].category
+    categories = [output.category.probabilities for output in outputs if output.category]
+    return MemberOutput(
+        np.concatenate([output.probabilities for output in outputs]),
+        np.concatenate([output.score for output in outputs]),
+        first and CategoryOutput(first.names, np.concatenate(categories)),
+    )
 
 
 @dataclass(frozen=True)

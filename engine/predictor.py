@@ -22,7 +22,7 @@ from engine.features.extractor import SIDES, Extractor
 from engine.guard import REASONS, Guard
 from engine.members import Member, NetworkMember, load_member
 from engine.posts import Post
-from engine.prediction import BatchPrediction, MemberPrediction, Prediction, View
+from engine.prediction import BatchPrediction, MemberOutput, MemberPrediction, Prediction, View
 from engine.settings import Settings
 
 EMPTY = "Give the post a picture, a title, or both."
@@ -125,11 +125,17 @@ class Predictor:
         quantiles = np.array(self.bundle.score_quantiles)
         return np.interp(np.asarray(log_scores, dtype=np.float64), quantiles, np.linspace(0, 1, len(quantiles)))
 
-    def predict_features(self, view: View, features: Mapping[str, Values]) -> BatchPrediction:
-        """The calibrated answer for n posts from their features."""
-        fit = self.bundle.views[view]
+    def predict_features(
+        self, view: View, features: Mapping[str, Values], known: Mapping[str, MemberOutput] | None = None
+    ) -> BatchPrediction:
+        """The calibrated answer for n posts from their features; members in `known` have said theirs already."""
+        fit, known = self.bundle.views[view], known or {}
         weighed = {*fit.probability_weights, *fit.score_weights}
-        outputs = {member.name: member.predict(view, features) for member in self.members if member.name in weighed}
+        outputs = {
+            member.name: known[member.name] if member.name in known else member.predict(view, features)
+            for member in self.members
+            if member.name in weighed
+        }
         return self._calibrations[view].apply(view, outputs)
 
     def usual(self, view: View) -> BatchPrediction:

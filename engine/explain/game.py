@@ -13,11 +13,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from engine import threads
+from engine.encoders.base import Modality
 from engine.errors import PostError
 from engine.explain import regions, words
 from engine.features.base import Features
+from engine.members import Member
 from engine.posts import Post
-from engine.prediction import View
+from engine.prediction import MemberOutput, View, joined
 
 if TYPE_CHECKING:
     from engine.predictor import Predictor
@@ -34,14 +36,28 @@ VARIANTS_PER_CALL = 32
 
 
 class _Side(Generic[Key]):
-    """Features of the variants of one side, each computed once, by an order of its own."""
+    """Of the variants of one side, each computed once, by an order of its own: features, and what members say.
 
-    def __init__(self, predictor: "Predictor", view: View) -> None:
-        self._extractor, self._view = predictor.extractor, view
+    A member that reads this side alone says the same of a variant whatever stands beside it. Features that only such
+    members read are not kept: they may be whole token grids.
+    """
+
+    def __init__(self, predictor: "Predictor", side: Modality, view: View) -> None:
+        self._extractor, self._side, self._view = predictor.extractor, side, view
         self._row_of: dict[Key, int] = {}
         self._features: Features | None = None
+        self._outputs: dict[str, MemberOutput] = {}
         self._keep_posts = bool(predictor.extractor.joint)
         self.posts: list[Post] = []
+        reading = [member for member in predictor.members if view in member.reads]
+        self._members = [member for member in reading if self._sides(member) == {side}]
+        shared = {name for member in reading if member not in self._members for name in member.reads[view]}
+        shared |= {above.name for feature in predictor.extractor.joint for above in feature.upstream}
+        self.unkept = {name for member in self._members for name in member.reads[view]} - shared
+
+    def _sides(self, member: Member) -> set[Modality]:
+        features = self._extractor.features
+        return {side for name in member.reads[self._view] for side in features[name].modalities}
 
     def __len__(self) -> int:
         return len(self._row_of)
@@ -65,21 +81,28 @@ class _Side(Generic[Key]):
             self._row_of[key] = len(self._row_of)
         return np.array([self._row_of[key] for key in keys], dtype=np.intp)
 
-    def _computed(self, variants: list[Post]) -> tuple[list[Post], Features]:
-        return (variants if self._keep_posts else []), self._extractor.compute(variants, self._view)
+    def _computed(self, variants: list[Post]) -> tuple[list[Post], Features, dict[str, MemberOutput]]:
+        features = self._extractor.compute(variants, self._side)
+        outputs = {member.name: member.predict(self._view, features) for member in self._members}
+        kept = {name: values for name, values in features.items() if name not in self.unkept}
+        return (variants if self._keep_posts else []), kept, outputs
 
-    def _append(self, parts: list[tuple[list[Post], Features]]) -> None:
-        for variants, _ in parts:
+    def _append(self, parts: list[tuple[list[Post], Features, dict[str, MemberOutput]]]) -> None:
+        for variants, _, _ in parts:
             self.posts += variants
-        known = [] if self._features is None else [self._features]
-        found = [*known, *(features for _, features in parts)]
-        if found:
-            self._features = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+        if not parts:
+            return
+        features, outputs = [part[1] for part in parts], [part[2] for part in parts]
+        if self._features is not None:
+            features, outputs = [self._features, *features], [self._outputs, *outputs]
+        self._features = {name: np.concatenate([part[name] for part in features]) for name in features[0]}
+        self._outputs = {name: joined([part[name] for part in outputs]) for name in outputs[0]}
 
-    def take(self, rows: npt.NDArray[np.intp]) -> Features:
-        """Features of the variants with these row numbers."""
+    def take(self, rows: Rows) -> tuple[Features, dict[str, MemberOutput]]:
+        """Features of the variants with these row numbers, and what members said of them."""
         assert self._features is not None
-        return {name: values[rows] for name, values in self._features.items()}
+        features = {name: values[rows] for name, values in self._features.items()}
+        return features, {name: output.take(rows) for name, output in self._outputs.items()}
 
 
 class Game:
@@ -99,8 +122,6 @@ class Game:
             raise PostError("There is nothing to explain: give the post a picture or a title.")
         self.post = post
         self._predictor = predictor
-        self._images: _Side[bytes] = _Side(predictor, "image")
-        self._texts: _Side[tuple[str, tuple[str, ...], str]] = _Side(predictor, "text")
         self._values: dict[bytes, float] = {}
         self.segments: npt.NDArray[np.integer] | None = None
         self.region_count = 0
@@ -111,6 +132,10 @@ class Game:
         if "title" in read and post.has_text:
             most = words.MOST_PIECES - len(self.fields)
             self.pieces = words.group_pieces(words.split_title(post.title), most)
+        has_words = bool(self.pieces or self.fields)
+        self._view: View = "both" if self.region_count and has_words else "text" if has_words else "image"
+        self._images: _Side[bytes] = _Side(predictor, "image", self._view)
+        self._texts: _Side[tuple[str, tuple[str, ...], str]] = _Side(predictor, "text", self._view)
 
     def _use_picture(self, image: Image.Image, segments: int | npt.NDArray[np.integer]) -> None:
         self._small = regions.shrink(image)
@@ -164,28 +189,32 @@ class Game:
         return np.array([self._values[key] for key in packed], dtype=np.float64)
 
     def _answer(self, keys: list[bytes], keep: Keep) -> None:
-        image_rows = self._image_rows(keep[:, : self.region_count]) if self.region_count else None
-        text_rows = self._text_rows(keep[:, self.region_count :]) if self.pieces or self.fields else None
+        image_rows = None if self._view == "text" else self._image_rows(keep[:, : self.region_count])
+        text_rows = None if self._view == "image" else self._text_rows(keep[:, self.region_count :])
 
         def answer(part: slice) -> npt.NDArray[np.float64]:
-            return self._predictor.predict_features(*self._features(text_rows, image_rows, part)).expected_level
+            features, outputs = self._known(text_rows, image_rows, part)
+            return self._predictor.predict_features(self._view, features, outputs).expected_level
 
         parts = [slice(start, start + ROWS_PER_CALL) for start in range(0, len(keys), ROWS_PER_CALL)]
         found = np.concatenate(list(threads.in_order(answer, parts)))
         self._values.update(zip(keys, found.tolist(), strict=True))
 
-    def _features(self, text_rows: Rows | None, image_rows: Rows | None, part: slice) -> tuple[View, Features]:
-        """The view and the features of some coalitions."""
-        text = {} if text_rows is None else self._texts.take(text_rows[part])
-        image = {} if image_rows is None else self._images.take(image_rows[part])
-        if text_rows is None or image_rows is None:
-            return ("image" if text_rows is None else "text"), {**text, **image}
+    def _known(
+        self, text_rows: Rows | None, image_rows: Rows | None, part: slice
+    ) -> tuple[Features, dict[str, MemberOutput]]:
+        """Features of some coalitions, and what members of a single side say of them."""
+        text, said = ({}, {}) if text_rows is None else self._texts.take(text_rows[part])
+        image, seen = ({}, {}) if image_rows is None else self._images.take(image_rows[part])
+        features, outputs = {**text, **image}, {**said, **seen}
+        if text_rows is None or image_rows is None or not self._texts.posts:
+            return features, outputs
         posts = [
             dataclasses.replace(self._texts.posts[words], image=self._images.posts[picture].image)
             for words, picture in zip(text_rows[part], image_rows[part], strict=True)
-            if self._texts.posts
         ]
-        return "both", self._predictor.extractor.compute(posts, "both", known={**text, **image})
+        without = self._texts.unkept | self._images.unkept
+        return self._predictor.extractor.compute(posts, "both", features, without), outputs
 
     def _image_rows(self, keep: Keep) -> Rows:
         def make(positions: list[int]) -> list[Post]:

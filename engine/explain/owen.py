@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 METHOD = "Owen values"
 # Sampling goes on until no region's standard error, in levels, is above this.
 ERROR = 0.02
-SECONDS = 2.0
+# Of the whole explanation; a round that has begun is finished, so it may take a little longer.
+SECONDS = 2.6
 PAIRS_PER_ROUND = 2
 # With fewer, a standard error says little of itself; with more, the eye sees no difference.
 FEWEST_PAIRS, MOST_PAIRS = 6, 48
@@ -104,8 +105,8 @@ def stream(
     The parts of a side join together: a part's value is its Shapley value among those of its side, the mean of that
     without the other side and with all of it. So all values add up to f(post) − f(∅), and an encoder sees variants of
     its own side only. Those of words and fields are exact, from all their subsets, and come first. Those of regions are
-    sampled in pairs of orders until every standard error is at most `error`, or `seconds` are over (None: however long
-    `MOST_PAIRS` take). Raises PostError for an empty post.
+    sampled in pairs of orders until every standard error is at most `error`, or `seconds` have passed in all (None:
+    however long `MOST_PAIRS` take), but never fewer than `FEWEST_PAIRS`. Raises PostError for an empty post.
     """
     began = time.perf_counter()
     game = Game(predictor, post, segments=segments)
@@ -119,14 +120,13 @@ def stream(
     budget = inf if seconds is None else seconds
     sampler = ShapleyValueSampling(lambda kept: torch.from_numpy(sides.of_regions(kept.numpy() > 0.5)))
     generator = np.random.default_rng(seed)
-    started = time.perf_counter()
     estimates: list[Values] = []
     while True:
         pairs = [draw_pair(sides.regions, generator) for _ in range(PAIRS_PER_ROUND)]
         # Captum asks order by order; a whole round computed beforehand lets the encoders work on full batches.
         sides.of_regions(_coalitions([order for pair in pairs for order in pair]))
         estimates += [_attribute(sampler, pair, sides.regions) for pair in pairs]
-        spent = time.perf_counter() - started
+        spent = time.perf_counter() - began
         enough = len(estimates) >= FEWEST_PAIRS and _errors(estimates).max() <= error
         over = len(estimates) >= FEWEST_PAIRS and spent >= budget
         if enough or over or len(estimates) >= MOST_PAIRS:

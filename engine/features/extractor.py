@@ -1,6 +1,6 @@
 """From posts to features: one walk over what the members name and what that is computed from."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from engine.encoders.base import Encoder, Modality
 from engine.features.base import Feature, Features, Values
@@ -31,11 +31,20 @@ class Extractor:
         found = (feature for feature in self.features.values() if isinstance(feature, EncoderVector))
         return {feature.role: feature.encoder for feature in found}
 
-    def compute(self, posts: Sequence[Post], view: View, known: Mapping[str, Values] | None = None) -> Features:
-        """Features of n posts that have the sides of `view`; those in `known` are there already and left out."""
+    def compute(
+        self,
+        posts: Sequence[Post],
+        view: View,
+        known: Mapping[str, Values] | None = None,
+        without: Collection[str] = (),
+    ) -> Features:
+        """Features of n posts that have the sides of `view`.
+
+        Those in `known` are there already, and nobody asks for those named in `without`.
+        """
         modalities = set(SIDES[view])
         features: Features = dict(known or {})
-        wanted = set(self._kept)
+        wanted = self._kept.difference(without)
 
         def is_missing(name: str) -> bool:
             return name in wanted and name not in features and modalities.issuperset(self.features[name].modalities)

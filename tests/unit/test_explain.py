@@ -38,7 +38,7 @@ class FakePredictor:
         self.pictures = self.texts = self.rows = 0
         self.posts: list[Post] = []
 
-    def compute(self, posts, view, known=None):
+    def compute(self, posts, view, known=None, without=()):
         if view == "both":
             return dict(known)
         if view == "image":
@@ -50,7 +50,8 @@ class FakePredictor:
         self.posts += posts
         return {"post": np.arange(len(self.posts) - len(posts), len(self.posts))}
 
-    def predict_features(self, view, features):
+    def predict_features(self, view, features, known=None):
+        assert not known
         assert set(features) == {"both": {"pixels", "post"}, "image": {"pixels"}, "text": {"post"}}[view]
         sizes = {len(values) for values in features.values()}
         assert len(sizes) == 1
