@@ -19,6 +19,8 @@ from streamlit.testing.v1 import AppTest
 
 import app
 from engine.__main__ import main
+from engine.posts import Post
+from engine.predictor import Predictor
 from engine.scoring import LEVELS
 from ui.examples import EXAMPLES
 from ui.prepared import PREPARED, load_prepared
@@ -26,6 +28,13 @@ from ui.theme import launch_settings
 from ui.uploads import read_draft
 
 ROOT = Path(__file__).parents[2]
+# What people type first.
+ORDINARY = (
+    "My cat", "My dog", "Happy birthday", "Sunset", "Making pasta", "How to cook rice", "Vacation in Italy", "Coffee",
+    "I quit my job", "My new car", "Beautiful sunset at the beach", "Summer", "Trip to Paris", "Morning routine",
+    "Chocolate cake recipe", "New song", "House tour", "Guitar solo", "Best pizza ever", "Day in my life",
+)  # fmt: skip
+JUNK = ("asdf", "a", "sdfsdf", "IMG_2034.mov", "lorem ipsum dolor", "test", "title", "qwertyuiop", "holiday_v3.mp4")
 REQUIREMENTS = ("requirements.txt", "requirements-heic.txt", "requirements-signals.txt", "requirements-dev.txt")
 
 
@@ -52,6 +61,13 @@ def test_the_page_answers(client: Client, picture: Path) -> None:
     answer = client.predict(handle_file(picture), "My cat judges me", "", "", api_name="/predict")
     assert answer["view"] == "both" and answer["level"] in LEVELS
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=0.01)
+
+
+def test_what_people_type_first_is_answered_and_junk_is_not() -> None:
+    predictor = Predictor.load()
+    ordinary, junk = (predictor.predict([Post(title) for title in titles]) for titles in (ORDINARY, JUNK))
+    assert sum(found.strange is not None for found in ordinary) <= len(ORDINARY) / 10
+    assert [title for title, found in zip(JUNK, junk, strict=True) if found.strange != "text"] == []
 
 
 def test_the_page_explains(client: Client, picture: Path) -> None:

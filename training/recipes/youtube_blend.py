@@ -1,6 +1,6 @@
-"""The shipped predictor: n-grams, boosted trees on statistics, two text encoders and one of pictures, each fine-tuned.
+"""The shipped predictor: n-grams, boosted trees on statistics, and an encoder of each side fine-tuned on its own.
 
-What they say is added up by the blend. The picture's network learns from further covers too, of which only a
+What either side says is added up by the blend. The picture's network learns from further covers too, of which only a
 class of likes per view is known. Every post outside of test is answered out of fold, and those answers blend and
 calibrate.
 """
@@ -8,14 +8,13 @@ calibrate.
 from training.recipes.base import CatBoost, Network, Ngrams, Recipe
 
 WORDS = {"epochs": 3, "patience": 0, "text_rate": 8e-5, "blank": 0.03, "word_dropout": 0.1}
-HALF = {"epochs": 2, "patience": 0, "text_rate": 3e-5, "blank": 0.03, "word_dropout": 0.1}
 COVER = {"epochs": 2, "patience": 0, "image_rate": 3e-4, "blank": 0.03, "frozen_blocks": 6}
 
 RECIPE = Recipe(
     name="youtube_blend",
-    summary="Title n-grams, CatBoost on text and picture statistics, MiniLM and half of MPNet fine-tuned on titles "
-    "and EfficientNet-Lite0 on covers; blended and calibrated on answers out of fold.",
-    encoders={"picture": "lite0:96x160", "words": "minilm:48", "sentence": "mpnet6:48"},
+    summary="Title n-grams, CatBoost on text and picture statistics, MiniLM fine-tuned on titles and "
+    "EfficientNet-Lite0 on covers; blended and calibrated on answers out of fold.",
+    encoders={"picture": "lite0:96x160", "words": "minilm:48"},
     junk=0.05,
     folds=3,
     baseline_vectors=("picture", "words"),
@@ -24,7 +23,6 @@ RECIPE = Recipe(
         Ngrams(),
         CatBoost(name="trees"),
         Network(name="title", image_encoder=None, settings=WORDS, replicates=2),
-        Network(name="title_mpnet", image_encoder=None, text_encoder="sentence", settings=HALF),
         Network(name="cover", text_encoder=None, settings=COVER, pictures=True),
     ),
 )
