@@ -16,6 +16,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from engine.posts import MAX_DESCRIPTION, MAX_TITLE
+from ui.account import OwnAccount
 from ui.api import publish
 from ui.arrivals import SECONDS_KEPT
 from ui.batch import batch_panel
@@ -131,6 +132,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
                     drafts = DraftTabs(page)
                     with gr.Tab("Similar posts", visible=False) as similar_tab:
                         similar = gr.HTML("", js_on_load=ON_COVER, elem_id="similar")
+                    account = OwnAccount(page)
                     with gr.Tab("Details"):
                         model = choice_field(page.models)
                         votes = gr.HTML()
@@ -167,6 +169,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
             told: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
             reading.append(answered.then(page.signals, [draft, model], seen, **told, **ONE_READS))
             reading.append(answered.then(evidence.show, [draft, model], similar, **told, **ONE_SEARCHES))
+        account.wire(draft, model, asking, ONE_A_CORE)
         asked = [predict.click, title.submit, cards.click, clear.click, model.input, drafts.use]
         gr.on(asked, None, cancels=reading, **PRIVATE)
         clear.click(lambda: "", None, similar, queue=False, **PRIVATE)

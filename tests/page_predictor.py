@@ -58,6 +58,7 @@ class PageBundle:
     )
     notes: tuple[str, ...] = ("A note about the data.",)
     typical: dict = field(default_factory=lambda: dict(TYPICAL))
+    score_quantiles: tuple[float, ...] = tuple(np.log(0.028) + 0.8 * np.linspace(-1.7, 1.7, 201))
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class Page:
         """
         try:
             post = read_draft(path, title, tags, description)
-            prediction, bundle = self._answer(post, model)
+            prediction, bundle = self.answer(post, model)
             scale = scale_of(bundle)
         except Exception as error:
             return verdict.error_panel(sentence(error)), "", None, "", "", None
@@ -127,7 +127,7 @@ class Page:
         picture is deleted before the answer is sent.
         """
         with self._used_once(picture):
-            prediction, bundle = self._answer(read_draft(picture, title, tags, description), model)
+            prediction, bundle = self.answer(read_draft(picture, title, tags, description), model)
             return details.record(prediction, scale_of(bundle))
 
     def api_explain(
@@ -177,7 +177,7 @@ class Page:
         finally:
             self.uploads.drop(picture)
 
-    def _answer(self, post: Post, model: str) -> tuple[Prediction, "Bundle"]:
+    def answer(self, post: Post, model: str) -> tuple[Prediction, "Bundle"]:
         """The prediction and the bundle it comes from; of an example before the model is there."""
         known = self.prepared.find(post) if self.models.is_first(model) else None
         if known is not None:
