@@ -55,12 +55,12 @@ class OwnAccount:
         for happened in (self._compare.click, *(answered.then for answered in answers)):
             happened(**asked, show_progress="hidden", api_visibility="private", **settings)
 
-    def show(self, post: Post | None, text: str, model: str = "") -> str:
+    def show(self, post: Post | None, text: str | None, model: str = "") -> str:
         """HTML of the draft that was predicted last against the posts in `text`; "" without either."""
-        if not text.strip():
+        if not (text or "").strip():
             return ""
         try:
-            counts, told = counts_of(text)
+            counts, told = counts_of(text or "")
             if not counts or post is None:
                 return panel(told)
             prediction, bundle = self._page.answer(post, model)

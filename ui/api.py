@@ -1,4 +1,4 @@
-"""The page for programs: four endpoints, fields of which a title or a picture is enough, answers with a schema.
+"""The page for programs: five endpoints, fields of which a title or a picture is enough, answers with a schema.
 
 What "Use via API" shows runs as it is shown.
 """
@@ -13,7 +13,8 @@ from typing_extensions import TypedDict
 
 from engine.scoring import LEVELS
 from ui.explanation import METHODS, OWEN
-from ui.uploads import picture_field, pictures_field
+from ui.several import Several
+from ui.uploads import picture_field, pictures_field, take_no_address
 
 if TYPE_CHECKING:
     from ui.compare import Comparing
@@ -56,6 +57,30 @@ class Answer(TypedDict):
     strange: Literal["image", "text"] | None
     note: str
     members: list[Vote]
+
+
+class Given(TypedDict, total=False):
+    """One draft of what `/score_batch` takes; its picture is a data URL, or a file of gradio_client's."""
+
+    title: str
+    tags: str
+    description: str
+    picture: str | dict[str, Any] | None
+
+
+class Scored(TypedDict):
+    """One draft: what `/predict` returns of it, or null and why in one sentence."""
+
+    answer: Answer | None
+    error: str | None
+
+
+class Scores(TypedDict):
+    """What `/score_batch` returns: the drafts in their order, how many have errors, and the bundle's name."""
+
+    scored: list[Scored]
+    errors: int
+    model: str
 
 
 class Word(TypedDict):
@@ -194,6 +219,13 @@ def publish(
         gr.Button().click(
             comparing.api_compare, [*several, *model], answer("Comparison", Ranking), api_name="compare", **predict
         )
+        gr.Button().click(
+            Several(page).api_score_batch,
+            [drafts(), *model],
+            answer("Scores", Scores),
+            api_name="score_batch",
+            **predict,
+        )
 
 
 def text(label: str, example: str = "") -> gr.Textbox:
@@ -208,6 +240,16 @@ def texts(label: str, example: list[str]) -> gr.JSON:
     field = gr.JSON([], label=label)
     field.api_info = lambda: {"type": "array", "items": {"type": "string"}}  # type: ignore[method-assign]
     field.example_payload = lambda: example  # type: ignore[method-assign]
+    return field
+
+
+def drafts() -> gr.JSON:
+    """A list of drafts."""
+    field = gr.JSON([], label="Drafts")
+    schema = TypeAdapter(list[Given]).json_schema()
+    field.api_info = lambda: schema  # type: ignore[method-assign]
+    field.example_payload = lambda: [{"title": title} for title in TITLES]  # type: ignore[method-assign]
+    take_no_address(field)
     return field
 
 
