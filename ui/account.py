@@ -102,7 +102,7 @@ def panel(told: Sequence[str], found: Against | None = None, scale: Scale | None
         body = f"<h3>{escape(headline(found))}</h3>{_line(found)}<p>{escape(usual(found, scale))}</p>"
     more = [f"And {len(told) - NAMED} more lines."] if len(told) > NAMED else []
     errors = "".join(f"<li>{escape(line)}</li>" for line in [*told[:NAMED], *more])
-    listed = f'<ul class="fi-left-out" role="alert">{errors}</ul>' if errors else ""
+    listed = f'<div role="alert"><ul class="fi-left-out">{errors}</ul></div>' if errors else ""
     return f'<section class="fi-card fi-own">{body}{listed}</section>' if body or listed else ""
 
 

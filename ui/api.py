@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from engine.scoring import LEVELS
 from ui.explanation import METHODS, OWEN
-from ui.several import Several
+from ui.several import FIELDS, Several
 from ui.uploads import picture_field, pictures_field, take_no_address
 
 if TYPE_CHECKING:
@@ -57,15 +57,6 @@ class Answer(TypedDict):
     strange: Literal["image", "text"] | None
     note: str
     members: list[Vote]
-
-
-class Given(TypedDict, total=False):
-    """One draft of what `/score_batch` takes; its picture is a data URL, or a file of gradio_client's."""
-
-    title: str
-    tags: str
-    description: str
-    picture: str | dict[str, Any] | None
 
 
 class Scored(TypedDict):
@@ -244,10 +235,13 @@ def texts(label: str, example: list[str]) -> gr.JSON:
 
 
 def drafts() -> gr.JSON:
-    """A list of drafts."""
+    """A list of drafts, each with a picture as text or as gradio_client's file."""
     field = gr.JSON([], label="Drafts")
-    schema = TypeAdapter(list[Given]).json_schema()
-    field.api_info = lambda: schema  # type: ignore[method-assign]
+    words: dict[str, Any] = {"type": "string"}
+    file = {"type": "object", "additionalProperties": True}
+    kinds = dict.fromkeys(FIELDS, words) | {"picture": {"anyOf": [words, file, {"type": "null"}]}}
+    draft = {"type": "object", "properties": kinds}
+    field.api_info = lambda: {"type": "array", "items": draft}  # type: ignore[method-assign]
     field.example_payload = lambda: [{"title": title} for title in TITLES]  # type: ignore[method-assign]
     take_no_address(field)
     return field

@@ -83,9 +83,9 @@ class Several:
         read = [post for post in posts if isinstance(post, Post)]
         found = iter(self._predict(read, model) if read else [])
         scale = scale_of(predictor.bundle)
-        for post in posts:
-            if isinstance(post, str):
-                yield {"answer": None, "error": post}
+        for one in posts:
+            if isinstance(one, str):
+                yield {"answer": None, "error": one}
             else:
                 yield {"answer": details.record(next(found), scale), "error": None}
 
