@@ -45,7 +45,7 @@ def write_tour(frames: list[tuple[bytes, int]]) -> None:
 
 
 def tour(page: Page, title: str, picture: Path) -> Iterator[tuple[bytes, int]]:
-    """A title is typed, a picture chosen, the draft predicted and explained: screenshots, with how long each is shown."""
+    """A title is typed, a picture chosen, the draft predicted and explained: screenshots and how long each is shown."""
     page.locator("#examples button").first.wait_for(timeout=WAIT)
     yield page.screenshot(), 1200
     words = title.split(" ")

@@ -22,15 +22,14 @@ from ui.verdict import headline
 # Longer side of the copy that comes back: more than any encoder reads, and a few of them fit into a tab's storage.
 SIDE = 640
 MOST = 12
+KEY = "first-impressions-visit"
 EMPTY = '<details class="fi-visit" hidden></details>'
 # Hands an answer's draft to the list.
 REMEMBER = "(tried) => { document.dispatchEvent(new CustomEvent('fi-tried', {detail: tried})); }"
 # What is kept is shown as text and never as markup. Of more than fits the oldest go.
 ON_LOAD = (
+    f"const KEY = '{KEY}', MOST = {MOST};"
     """
-const KEY = 'first-impressions-visit', MOST = """
-    f"{MOST}"
-    """;
 const isPicture = (text) => text === '' || /^data:image\\/(webp|jpeg);base64,[A-Za-z0-9+\\/=]*$/.test(text);
 const isDraft = (one) => one && ['title', 'tags', 'description', 'headline', 'small', 'picture'].every(
   (name) => typeof one[name] === 'string') && isPicture(one.small) && isPicture(one.picture);
