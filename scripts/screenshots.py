@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 COLOURS = 128
 WAIT = 120_000
-TOUR = {"width": 1000, "height": 680}
+TOUR = {"width": 1200, "height": 760}
 QUALITY = 68
 SCROLL = """share => {
   const top = document.querySelector('#explain').getBoundingClientRect().top + scrollY - 40;
