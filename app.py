@@ -30,7 +30,7 @@ from ui.examples import ON_CLICK, example_cards
 from ui.explanation import METHODS, ON_SLIDE, OWEN
 from ui.folder import own_folder
 from ui.handlers import Page
-from ui.keep import ASK_AT_ONCE, ASK_LATER, Keeping, from_link
+from ui.keep import Keeping, asks, from_link
 from ui.model import load_shipped, load_signals, zero_gpu
 from ui.theme import SESSIONS, launch_settings
 from ui.uploads import picture_field
@@ -198,9 +198,11 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         for edited in (title.input, tags.input, description.input, picture.upload, picture.clear):
             edited(None, js=STALE)
         shown = [tags, description, method, facts, answer]
-        demo.load(None, None, title, js=from_link("title")).then(None, js=ASK_AT_ONCE)
+        demo.load(None, None, title, js=from_link("title")).then(None, js=asks(at_once=True))
         described = demo.load(page.describe, model, shown, show_progress="hidden", js=SPOKEN, **PRIVATE)
-        described.then(None, None, [tags, description], js=from_link("tags", "description")).then(None, js=ASK_LATER)
+        described.then(None, None, [tags, description], js=from_link("tags", "description")).then(
+            None, js=asks(at_once=False)
+        )
         model.input(page.describe, model, shown, show_progress="hidden", **PRIVATE)
         for opened in (demo.load, model.input):
             opened(evidence.describe, model, similar_tab, show_progress="hidden", **PRIVATE)

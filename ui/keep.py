@@ -47,29 +47,36 @@ LINK = f"""async (...words) => {{
   try {{ await navigator.clipboard.writeText(link.href); say(`Link copied. ${{private_}}`); }}
   catch {{ say(`${{link.href}} is the link. ${{private_}}`); }}
 }}"""
+# Milliseconds that a slow browser has until the fields are there, and how often they are looked for.
+PATIENCE, TRIES = 30_000, 150
 MOST = {"title": MAX_TITLE, "tags": MAX_DESCRIPTION, "description": MAX_DESCRIPTION}
 
 
 def from_link(*names: str) -> str:
-    """JavaScript that gives what the page's address holds for these fields, as far as the page shows them."""
+    """JavaScript that gives what the address holds for these fields: the title, others where the page has them."""
     given = ", ".join(f"told('{name}', {MOST[name]})" for name in names)
     return f"""() => {{
   const asked = new URLSearchParams(location.search);
-  const told = (name, most) =>
-    (document.querySelector(`#${{name}} :is(textarea, input)`) && asked.get(name) || '').slice(0, most);
+  const there = (name) => name === 'title' || document.querySelector(`#${{name}} :is(textarea, input)`);
+  const told = (name, most) => (there(name) && asked.get(name) || '').slice(0, most);
   return {given if len(names) == 1 else f"[{given}]"};
 }}"""
 
 
-# The title is there at once. Whether the page has tags and a description is known when the model is.
-ASK_AT_ONCE = """() => {
+def asks(*, at_once: bool) -> str:
+    """JavaScript that asks for what a link has put into the fields: at once where that is the title alone, or later.
+
+    Whether the page has tags and a description is known when the model is there.
+    """
+    return f"""() => {{
   const asked = new URLSearchParams(location.search);
-  if (asked.get('title') && !asked.get('tags') && !asked.get('description')) document.querySelector('#predict').click();
-}"""
-ASK_LATER = """() => {
-  const asked = new URLSearchParams(location.search);
-  if (asked.get('title') && (asked.get('tags') || asked.get('description'))) document.querySelector('#predict').click();
-}"""
+  const more = Boolean(asked.get('tags') || asked.get('description'));
+  const press = (tries) => {{
+    if (document.querySelector('#title textarea')?.value) document.querySelector('#predict').click();
+    else if (tries) setTimeout(press, {PATIENCE // TRIES}, tries - 1);
+  }};
+  if (asked.get('title')?.trim() && more === {str(not at_once).lower()}) press({TRIES});
+}}"""
 
 
 class Keeping:
