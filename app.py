@@ -198,11 +198,11 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         for edited in (title.input, tags.input, description.input, picture.upload, picture.clear):
             edited(None, js=STALE)
         shown = [tags, description, method, facts, answer]
-        demo.load(None, None, title, js=from_link("title")).then(None, js=asks(at_once=True))
+        demo.load(None, title, title, js=from_link("title")).then(None, js=asks(at_once=True))
         described = demo.load(page.describe, model, shown, show_progress="hidden", js=SPOKEN, **PRIVATE)
-        described.then(None, None, [tags, description], js=from_link("tags", "description")).then(
-            None, js=asks(at_once=False)
-        )
+        more = [tags, description]
+        filled = described.then(None, more, more, js=from_link("tags", "description"))
+        filled.then(None, js=asks(at_once=False))
         model.input(page.describe, model, shown, show_progress="hidden", **PRIVATE)
         for opened in (demo.load, model.input):
             opened(evidence.describe, model, similar_tab, show_progress="hidden", **PRIVATE)

@@ -24,8 +24,11 @@ SIDE = 640
 MOST = 12
 KEY = "first-impressions-visit"
 EMPTY = '<details class="fi-visit" hidden></details>'
-# Hands an answer's draft to the list.
-REMEMBER = "(tried) => { document.dispatchEvent(new CustomEvent('fi-tried', {detail: tried})); }"
+# Hands an answer's draft to the list; what was told of saving the last one is over.
+REMEMBER = """(tried) => {
+  document.querySelector('#kept-told')?.replaceChildren();
+  document.dispatchEvent(new CustomEvent('fi-tried', {detail: tried}));
+}"""
 # What is kept is shown as text and never as markup. Of more than fits the oldest go.
 ON_LOAD = (
     f"const KEY = '{KEY}', MOST = {MOST};"

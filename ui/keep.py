@@ -43,9 +43,9 @@ LINK = f"""async (...words) => {{
     if (words[place]?.trim()) link.searchParams.set(name, words[place].trim());
   }});
   if (!link.search) {{ say('There are no words to put into a link.'); return; }}
-  const private_ = 'It holds your words for whoever sees it, and not the picture.';
-  try {{ await navigator.clipboard.writeText(link.href); say(`Link copied. ${{private_}}`); }}
-  catch {{ say(`${{link.href}} is the link. ${{private_}}`); }}
+  const warned = 'It holds your words for whoever sees it, and not the picture.';
+  try {{ await navigator.clipboard.writeText(link.href); say(`Link copied. ${{warned}}`); }}
+  catch {{ say(`${{link.href}} is the link. ${{warned}}`); }}
 }}"""
 # Milliseconds that a slow browser has until the fields are there, and how often they are looked for.
 PATIENCE, TRIES = 30_000, 150
@@ -53,12 +53,15 @@ MOST = {"title": MAX_TITLE, "tags": MAX_DESCRIPTION, "description": MAX_DESCRIPT
 
 
 def from_link(*names: str) -> str:
-    """JavaScript that gives what the address holds for these fields: the title, others where the page has them."""
-    given = ", ".join(f"told('{name}', {MOST[name]})" for name in names)
-    return f"""() => {{
+    """JavaScript that gives what the address holds for these fields, and what they hold already where that is nothing.
+
+    The title is taken at once, tags and description where the page has them.
+    """
+    given = ", ".join(f"told('{name}', {MOST[name]}, now[{place}])" for place, name in enumerate(names))
+    return f"""(...now) => {{
   const asked = new URLSearchParams(location.search);
   const there = (name) => name === 'title' || document.querySelector(`#${{name}} :is(textarea, input)`);
-  const told = (name, most) => (there(name) && asked.get(name) || '').slice(0, most);
+  const told = (name, most, held) => there(name) && asked.get(name) ? asked.get(name).slice(0, most) : held;
   return {given if len(names) == 1 else f"[{given}]"};
 }}"""
 
