@@ -16,6 +16,8 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from engine.posts import MAX_DESCRIPTION, MAX_TITLE
+from ui import feed, history
+from ui.account import OwnAccount
 from ui.api import publish
 from ui.arrivals import SECONDS_KEPT
 from ui.batch import batch_panel
@@ -28,6 +30,7 @@ from ui.examples import ON_CLICK, example_cards
 from ui.explanation import METHODS, ON_SLIDE, OWEN
 from ui.folder import own_folder
 from ui.handlers import Page
+from ui.keep import Keeping, asks, from_link
 from ui.model import load_shipped, load_signals, zero_gpu
 from ui.theme import SESSIONS, launch_settings
 from ui.uploads import picture_field
@@ -58,7 +61,7 @@ FRESH = """(...draft) => {
 }"""
 # Regions that are read out when they change must be there, and known, before they do.
 SPOKEN = """() => {
-  const names = '#verdict, #signals, #reasons';
+  const names = '#verdict, #signals, #reasons, #own';
   for (const region of document.querySelectorAll(names)) region.setAttribute('aria-live', 'polite');
 }"""
 SHOW = """() => {
@@ -113,15 +116,23 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
                 )
                 tags = gr.Textbox(label="Tags", placeholder="Separated by commas", visible=False, elem_id="tags")
                 description = gr.Textbox(
-                    label="Description", lines=2, max_lines=6, max_length=MAX_DESCRIPTION, visible=False
+                    label="Description",
+                    lines=2,
+                    max_lines=6,
+                    max_length=MAX_DESCRIPTION,
+                    visible=False,
+                    elem_id="description",
                 )
                 with gr.Row(elem_classes="fi-actions"):
                     predict = gr.Button("Predict engagement", variant="primary", size="lg", scale=3, elem_id="predict")
                     clear = gr.Button("Start over", variant="secondary", size="lg", scale=1, min_width=110)
                 cards = gr.HTML(example_cards(page.examples), js_on_load=ON_CLICK, elem_id="examples")
                 seen = gr.HTML("", elem_id="signals")
+                visit = gr.HTML(history.EMPTY, js_on_load=history.ON_LOAD, elem_id="visit")
+                tried = gr.JSON(visible=False)
             with gr.Column(scale=6, min_width=300):
                 answer = gr.HTML(EMPTY, elem_id="verdict")
+                keeping = Keeping(page)
                 with gr.Tabs(elem_id="more"):
                     with gr.Tab("Explanation"):
                         choices = [(label, name) for name, label in METHODS.items()]
@@ -131,6 +142,9 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
                     drafts = DraftTabs(page)
                     with gr.Tab("Similar posts", visible=False) as similar_tab:
                         similar = gr.HTML("", js_on_load=ON_COVER, elem_id="similar")
+                    with gr.Tab("Preview"):
+                        preview = gr.HTML("", elem_id="feed")
+                    account = OwnAccount(page)
                     with gr.Tab("Details"):
                         model = choice_field(page.models)
                         votes = gr.HTML()
@@ -139,7 +153,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
                         facts = gr.HTML(elem_id="facts")
 
         inputs = [picture, title, tags, description]
-        outcome = [answer, votes, record, reasons, seen, draft]
+        outcome = [answer, votes, record, reasons, seen, draft, tried]
         # Declared before the page's own events, which would take these names.
         publish(page, drafts.comparing, ONE_A_CORE, ONE_AT_A_TIME, ONE_READS)
         batch_panel(page.models, model, PRIVATE)
@@ -152,30 +166,43 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         # An explanation still under way would otherwise land beside the next draft's verdict.
         ask |= {"show_progress_on": answer, "cancels": [explaining, trying], **ONE_A_CORE, **PRIVATE}
         clicked = cards.click(page.load_example, None, inputs, queue=False, **PRIVATE)
+        brought = visit.click(history.bring_back, None, inputs, queue=False, **PRIVATE)
         reading = []
         asking = (
             predict.click(**ask),
             title.submit(**ask),
             clicked.then(**ask),
+            brought.then(**ask),
             applied.then(**ask),
             model.input(**ask),
         )
         for answered in asking:
             answered.then(None, js=SHOW)
+            answered.then(None, tried, None, js=history.REMEMBER)
             drafts.reset(answered)
             # The verdict does not wait for it.
             told: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
-            reading.append(answered.then(page.signals, [draft, model], seen, **told, **ONE_READS))
+            answered.then(feed.show, draft, preview, **told, **ONE_A_CORE)
+            read = answered.then(page.signals, [draft, model], seen, **told, **ONE_READS)
+            # They have read the lettering by then.
+            reading += [read, read.then(feed.read, draft, preview, **told, **ONE_READS)]
             reading.append(answered.then(evidence.show, [draft, model], similar, **told, **ONE_SEARCHES))
-        asked = [predict.click, title.submit, cards.click, clear.click, model.input, drafts.use]
+        account.wire(draft, model, asking, ONE_A_CORE)
+        keeping.wire(draft, record, inputs[1:], model, ONE_A_CORE)
+        asked = [predict.click, title.submit, cards.click, visit.click, clear.click, model.input, drafts.use]
         gr.on(asked, None, cancels=reading, **PRIVATE)
-        clear.click(lambda: "", None, similar, queue=False, **PRIVATE)
+        clear.click(lambda: ("", ""), None, [similar, preview], queue=False, **PRIVATE)
+        drafts.clear(clear.click)
         clear.click(page.start_over, None, [*inputs, *outcome], queue=False, cancels=[explaining, trying], **PRIVATE)
         picture.upload(page.uploads.remember, picture, None, queue=False, **PRIVATE)
         for edited in (title.input, tags.input, description.input, picture.upload, picture.clear):
             edited(None, js=STALE)
         shown = [tags, description, method, facts, answer]
-        demo.load(page.describe, model, shown, show_progress="hidden", js=SPOKEN, **PRIVATE)
+        demo.load(None, title, title, js=from_link("title")).then(None, js=asks(at_once=True))
+        described = demo.load(page.describe, model, shown, show_progress="hidden", js=SPOKEN, **PRIVATE)
+        more = [tags, description]
+        filled = described.then(None, more, more, js=from_link("tags", "description"))
+        filled.then(None, js=asks(at_once=False))
         model.input(page.describe, model, shown, show_progress="hidden", **PRIVATE)
         for opened in (demo.load, model.input):
             opened(evidence.describe, model, similar_tab, show_progress="hidden", **PRIVATE)

@@ -35,11 +35,13 @@ SMALLEST = 1e-6
 
 @dataclass(frozen=True)
 class Posts:
-    """Of n posts `spans` (n, 3) as `engine.drafts.compare.span` gives them, `actual` log scores and `groups`, (n,)."""
+    """Of n posts `spans` (n, 3) as `engine.drafts.compare.span` gives them, `actual` log scores, `groups` and `names`
+    (their ids), (n,)."""
 
     spans: Array
     actual: Array
     groups: npt.NDArray[np.int64]
+    names: npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def read(report: Path, view: View, split: str = "test") -> Posts:
         pd.read_parquet(report / "posts.parquet", columns=["post_id", "log_score", "group"]), on="post_id"
     )
     spans = np.log(rows[["score", "score_low", "score_high"]].to_numpy(np.float64))
-    return Posts(spans, rows["log_score"].to_numpy(np.float64), rows["group"].to_numpy(np.int64))
+    names = rows["post_id"].to_numpy(object)
+    return Posts(spans, rows["log_score"].to_numpy(np.float64), rows["group"].to_numpy(np.int64), names)
 
 
 def draw(groups: npt.NDArray[np.int64], kind: Kind, partners: int, seed: int = 0) -> npt.NDArray[np.int64]:

@@ -58,6 +58,7 @@ class PageBundle:
     )
     notes: tuple[str, ...] = ("A note about the data.",)
     typical: dict = field(default_factory=lambda: dict(TYPICAL))
+    score_quantiles: tuple[float, ...] = tuple(np.log(0.028) + 0.8 * np.linspace(-1.7, 1.7, 201))
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class PagePredictor:
             features["image"] = np.array([[_glow(post.image)] for post in posts if post.image], dtype=np.float32)
         return features
 
-    def predict_features(self, view: View, features: Features) -> PageOutcome:
+    def predict_features(self, view: View, features: Features, known: object = None) -> PageOutcome:
         total = np.sum(np.stack(list(features.values())), axis=0)[:, 0]
         centres = np.arange(5) - 2.0
         logits = -0.35 * (centres - 2.0 * np.tanh(total)[:, None]) ** 2

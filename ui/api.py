@@ -1,4 +1,4 @@
-"""The page for programs: four endpoints, fields of which a title or a picture is enough, answers with a schema.
+"""The page for programs: five endpoints, fields of which a title or a picture is enough, answers with a schema.
 
 What "Use via API" shows runs as it is shown.
 """
@@ -13,7 +13,8 @@ from typing_extensions import TypedDict
 
 from engine.scoring import LEVELS
 from ui.explanation import METHODS, OWEN
-from ui.uploads import picture_field, pictures_field
+from ui.several import FIELDS, Several
+from ui.uploads import picture_field, pictures_field, take_no_address
 
 if TYPE_CHECKING:
     from ui.compare import Comparing
@@ -56,6 +57,21 @@ class Answer(TypedDict):
     strange: Literal["image", "text"] | None
     note: str
     members: list[Vote]
+
+
+class Scored(TypedDict):
+    """One draft: what `/predict` returns of it, or null and why in one sentence."""
+
+    answer: Answer | None
+    error: str | None
+
+
+class Scores(TypedDict):
+    """What `/score_batch` returns: the drafts in their order, how many have errors, and the bundle's name."""
+
+    scored: list[Scored]
+    errors: int
+    model: str
 
 
 class Word(TypedDict):
@@ -194,6 +210,13 @@ def publish(
         gr.Button().click(
             comparing.api_compare, [*several, *model], answer("Comparison", Ranking), api_name="compare", **predict
         )
+        gr.Button().click(
+            Several(page).api_score_batch,
+            [drafts(), *model],
+            answer("Scores", Scores),
+            api_name="score_batch",
+            **predict,
+        )
 
 
 def text(label: str, example: str = "") -> gr.Textbox:
@@ -208,6 +231,19 @@ def texts(label: str, example: list[str]) -> gr.JSON:
     field = gr.JSON([], label=label)
     field.api_info = lambda: {"type": "array", "items": {"type": "string"}}  # type: ignore[method-assign]
     field.example_payload = lambda: example  # type: ignore[method-assign]
+    return field
+
+
+def drafts() -> gr.JSON:
+    """A list of drafts, each with a picture as text or as gradio_client's file."""
+    field = gr.JSON([], label="Drafts")
+    words: dict[str, Any] = {"type": "string"}
+    file = {"type": "object", "additionalProperties": True}
+    kinds = dict.fromkeys(FIELDS, words) | {"picture": {"anyOf": [words, file, {"type": "null"}]}}
+    draft = {"type": "object", "properties": kinds}
+    field.api_info = lambda: {"type": "array", "items": draft}  # type: ignore[method-assign]
+    field.example_payload = lambda: [{"title": title} for title in TITLES]  # type: ignore[method-assign]
+    take_no_address(field)
     return field
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from pathlib import PurePath
 from typing import Any
 
+import gradio as gr
 from gradio.route_utils import API_PREFIX
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -98,6 +99,14 @@ def admit(data: bytes, ending: str = "") -> tuple[str, Future[None]]:
     loop.call_later(SECONDS_UNCLAIMED, UPLOADS.expire, path)
     loop.call_later(SECONDS_KEPT, UPLOADS.drop, path)
     return path, ready
+
+
+async def place(data: bytes, request: gr.Request) -> str:
+    """The path of a picture that is put into a visitor's draft, once it is there."""
+    path, ready = admit(data)
+    await asyncio.wait([asyncio.wrap_future(ready)])
+    UPLOADS.remember(path, request)
+    return path
 
 
 async def limited(request: Request) -> AsyncGenerator[bytes, None]:

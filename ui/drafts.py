@@ -12,6 +12,7 @@ from ui.compare import ON_REMOVE, Comparing
 from ui.edits import HINT, ON_APPLY, Editing
 from ui.ranking import empty
 from ui.uploads import pictures_field
+from ui.verdict import NOTHING
 
 if TYPE_CHECKING:
     from ui.handlers import Page
@@ -77,6 +78,7 @@ class DraftTabs:
         Returns edits being tried, which another draft cancels, and an edit put into the `fields`, which asks.
         """
         picture, title, tags, description = fields
+        self._draft = draft
         shown = [self._kept, self._comparison]
         private: dict[str, Any] = {"api_visibility": "private"}
         adding: dict[str, Any] = {"js": BUSY, "show_progress_on": self._comparison, **one_a_core, **private}
@@ -110,4 +112,10 @@ class DraftTabs:
 
     def reset(self, answered: Any) -> None:
         """After another answer the edits are those of another draft."""
-        answered.then(lambda: HINT, None, self._edits, queue=False, show_progress="hidden", api_visibility="private")
+        hint: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        answered.then(lambda draft: NOTHING.format("edit") if draft is None else HINT, self._draft, self._edits, **hint)
+
+    def clear(self, pressed: Any) -> None:
+        """When the page starts over, so does the comparison."""
+        cleared = [self._kept, self._comparison, self._titles]
+        pressed(lambda: ((), empty(), ""), None, cleared, queue=False, api_visibility="private")

@@ -12,7 +12,7 @@ from engine.drafts.compare import TOO_CLOSE
 from engine.memory import released
 from engine.posts import Post
 from ui import verdict
-from ui.arrivals import SECONDS_KEPT
+from ui.arrivals import place
 from ui.model import on_gpu, sentence
 from ui.ranking import thumbnail
 from ui.scale import Scale, scale_of
@@ -65,11 +65,7 @@ class Editing:
             return gr.skip(), edit.post.title
         file = BytesIO()
         edit.post.image.save(file, "BMP")
-        path, ready = self._page.uploads.keep(file.getvalue())
-        await asyncio.wrap_future(ready)
-        asyncio.get_running_loop().call_later(SECONDS_KEPT, self._page.uploads.drop, path)
-        self._page.uploads.remember(path, request)
-        return path, gr.skip()
+        return await place(file.getvalue(), request), gr.skip()
 
     def _attempt_here(self, post: Post, model: str) -> "Trial":
         from engine.drafts.edits import attempt

@@ -13,7 +13,7 @@ from engine.explain.render import heat_layer
 from engine.memory import released
 from engine.posts import Post
 from engine.prediction import Prediction
-from ui import details, explanation, signals, verdict
+from ui import details, explanation, history, signals, verdict
 from ui.chooser import Choice, Models
 from ui.examples import available
 from ui.model import Model, load_shipped, load_signals, on_gpu, sentence, zero_gpu
@@ -62,21 +62,23 @@ class Page:
         return *(gr.update(visible=is_shown) for is_shown in shown), details.model_facts(bundle), gr.skip()
 
     def predict(self, path: str | None, title: str, tags: str, description: str, model: str = "") -> tuple[Any, ...]:
-        """Verdict, votes, record, explanation and signals reset, and the draft that these will be of.
+        """Verdict, votes, record, explanation and signals reset, the draft that these will be of, and what the browser
+        remembers of it.
 
-        What is withheld has none of them.
+        What is withheld has no explanation and no signals.
         """
         try:
             post = read_draft(path, title, tags, description)
-            prediction, bundle = self._answer(post, model)
+            prediction, bundle = self.answer(post, model)
             scale = scale_of(bundle)
         except Exception as error:
-            return verdict.error_panel(sentence(error)), "", None, "", "", None
+            return verdict.error_panel(sentence(error)), "", None, "", "", None, None
+        tried = history.entry(post, prediction, scale)
         panel = verdict.verdict_panel(prediction, bundle.cuts, scale, post.image)
         votes, record = details.members_table(prediction, scale), details.record(prediction, scale)
         if prediction.strange is not None:
-            return panel, votes, record, "", "", None
-        return panel, votes, record, explanation.HINT, signals.WORKING, post
+            return panel, votes, record, verdict.NOTHING.format("explain"), "", None, tried
+        return panel, votes, record, explanation.HINT, signals.WORKING, post, tried
 
     def signals(self, post: Post | None, model: str = "") -> Iterator[str]:
         """The card on picture and words of the draft that was predicted last, one signal after another."""
@@ -114,7 +116,7 @@ class Page:
 
     def start_over(self) -> tuple[Any, ...]:
         """An empty draft and empty panels."""
-        return None, "", "", "", verdict.EMPTY, "", None, "", "", None
+        return None, "", "", "", verdict.EMPTY, "", None, "", "", None, None
 
     def api_predict(
         self, picture: str | None = None, title: str = "", tags: str = "", description: str = "", model: str = ""
@@ -127,7 +129,7 @@ class Page:
         picture is deleted before the answer is sent.
         """
         with self._used_once(picture):
-            prediction, bundle = self._answer(read_draft(picture, title, tags, description), model)
+            prediction, bundle = self.answer(read_draft(picture, title, tags, description), model)
             return details.record(prediction, scale_of(bundle))
 
     def api_explain(
@@ -177,7 +179,7 @@ class Page:
         finally:
             self.uploads.drop(picture)
 
-    def _answer(self, post: Post, model: str) -> tuple[Prediction, "Bundle"]:
+    def answer(self, post: Post, model: str) -> tuple[Prediction, "Bundle"]:
         """The prediction and the bundle it comes from; of an example before the model is there."""
         known = self.prepared.find(post) if self.models.is_first(model) else None
         if known is not None:

@@ -34,6 +34,11 @@ class Scale:
     crowd: str = "posts"
     factor: float = 1.0
 
+    @property
+    def is_rate(self) -> bool:
+        """Whether the score is one per view, so that counts of a post give it."""
+        return self.factor != 1
+
     def number(self, score: float) -> str:
         """A score in the unit, to two meaningful digits: "6.1", "12,000"."""
         value = self.factor * score

@@ -34,6 +34,8 @@ FIELDS = {
     "title": "The post's title.",
     "tags": "The post's tags, separated by commas; they count only where the model reads them.",
     "description": "The post's description; it counts only where the model reads it.",
+    "drafts": "A list of drafts, each an object with title, tags, description and picture (a data URL), as far as "
+    "there.",
     "method": "owen asks the whole model, integrated_gradients those of its members that have gradients.",
 }
 

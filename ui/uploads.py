@@ -43,7 +43,7 @@ def picture_field(**settings: object) -> gr.Image:
 
 def as_it_arrived(field: Any) -> Any:
     """A field of files whose file reaches the handlers as its path below Gradio's upload folder, or None."""
-    _take_no_address(field)
+    take_no_address(field)
     field.preprocess = uploaded_path
     return field
 
@@ -51,14 +51,15 @@ def as_it_arrived(field: Any) -> Any:
 def pictures_field(kind: Callable[..., Field], **settings: object) -> Field:
     """A gr.File or gr.UploadButton for several pictures, whose files reach the handlers as `picture_field`'s does."""
     field = kind(file_count="multiple", type="filepath", **settings)
-    _take_no_address(field)
+    take_no_address(field)
     field.example_payload = lambda: None  # type: ignore[attr-defined]
     # The stock one makes an empty file for each.
     field.preprocess = lambda payload: [uploaded_path(file) for file in payload.root] if payload else []  # type: ignore[attr-defined]
     return field
 
 
-def _take_no_address(field: Any) -> None:
+def take_no_address(field: Any) -> None:
+    """Have a field fetch nothing from the web, and leave files that visitors brought where they are."""
     fetch = field.async_move_resource_to_block_cache
 
     async def only_local(url_or_file_path: str | Path | None) -> str | None:

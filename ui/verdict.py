@@ -18,6 +18,10 @@ STRANGE = {
     "text": "This does not look like a title the model has learned from",
     "image": "This does not look like a picture the model has learned from",
 }
+# Where tabs would have their say on a draft.
+NOTHING = (
+    '<section class="fi-card fi-quiet"><p>The model does not answer this draft: there is nothing to {}.</p></section>'
+)
 EMPTY = (
     '<section class="fi-card fi-empty"><div class="fi-mark" aria-hidden="true">'
     '<i class="fi-level-0"></i><i class="fi-level-1"></i><i class="fi-level-2"></i>'

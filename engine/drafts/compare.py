@@ -32,7 +32,7 @@ FEWEST, MOST = 2, 6
 # as this, also within one group, where chances are too sure (`benchmarks.pairs`).
 TOO_CLOSE = 0.6
 # Standard deviations from the median to the ends of an 80 % interval.
-_REACH = NormalDist().inv_cdf(0.9)
+REACH = NormalDist().inv_cdf(0.9)
 _POINTS = 101
 _NARROWEST = 1e-9
 
@@ -172,7 +172,7 @@ def _share_below(spans: Array, points: Array) -> Array:
 def _widths(spans: Array) -> tuple[Array, Array]:
     """Standard deviations of the lower and of the upper half, (..., 1) each."""
     middle, low, high = (spans[..., place : place + 1] for place in range(3))
-    return np.maximum(middle - low, _NARROWEST) / _REACH, np.maximum(high - middle, _NARROWEST) / _REACH
+    return np.maximum(middle - low, _NARROWEST) / REACH, np.maximum(high - middle, _NARROWEST) / REACH
 
 
 def _key(post: Post) -> tuple[str, str, tuple[str, ...]]:

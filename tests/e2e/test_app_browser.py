@@ -1,10 +1,12 @@
 """The creators' page in a real browser: what a visitor does, sees, and is told when something is wrong."""
 
+import json
 import re
 import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -19,6 +21,8 @@ from tests.page_predictor import POPULARITY_FORMULA, PagePredictor
 from tests.page_signals import SLOW, PageSignals
 from ui import chooser
 from ui.chooser import Choice
+from ui.history import KEY
+from ui.result_card import SIZE
 from ui.theme import launch_settings
 
 CHROMIUM = shutil.which("chromium")
@@ -418,3 +422,121 @@ def test_a_page_speaks_one_language(browser: Browser, address: str) -> None:
     expect(page.locator("footer")).to_contain_text("Use via API", timeout=60_000)
     assert page.evaluate("document.documentElement.lang") == "en"
     context.close()
+
+
+def shown_title(page: Page) -> str:
+    return page.get_by_label("Title", exact=True).input_value()
+
+
+def test_drafts_of_a_visit_come_back_and_answers_are_taken_away(
+    browser: Browser, address: str, picture: Path, tmp_path: Path
+) -> None:
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 860}, permissions=["clipboard-read", "clipboard-write"]
+    )
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    # A link with a title answers at once, and what is in it stays text.
+    page.goto(f"{address}?{urlencode({'__theme': 'light', 'title': HOSTILE + 'x' * 600})}")
+    expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=60_000)
+    assert shown_title(page) == (HOSTILE + "x" * 600)[:500]
+    visit_list = page.locator("#visit")
+    expect(visit_list.locator("summary")).to_have_text("Drafts of this visit (1)", timeout=60_000)
+
+    choose(page, picture)
+    page.get_by_label("Title", exact=True).fill("My cat")
+    press_predict(page)
+    expect(visit_list.locator("summary")).to_have_text("Drafts of this visit (2)", timeout=60_000)
+    with page.expect_download() as card:
+        page.get_by_role("button", name="Save as picture").click()
+    with Image.open(card.value.path()) as saved:
+        assert saved.format == "PNG" and saved.size == SIZE
+    with page.expect_download() as record:
+        page.get_by_role("button", name="Save as JSON").click()
+    assert json.loads(record.value.path().read_text())["level"] in LEVELS
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.locator("#kept-told")).to_contain_text("Link copied. It holds your words", timeout=60_000)
+    assert page.evaluate("navigator.clipboard.readText()") == f"{address}?title=My+cat"
+
+    page.get_by_role("tab", name="Preview").click()
+    feed = page.locator("#feed")
+    expect(feed.locator(".fi-crop")).to_have_count(3, timeout=60_000)
+    assert feed.locator(".fi-crop").first.evaluate("crop => crop.getBoundingClientRect().width") == 360
+    expect(feed).to_contain_text("of the picture away, at the top and bottom")
+    page.get_by_role("radio", name="dark").check()
+    expect(feed.locator(".fi-post").first).to_have_css("background-color", "rgb(15, 15, 15)")
+    visit_list.locator("summary").press("Enter")
+    clean(page)
+
+    # Bringing back, also after a reload: what was there, and nothing twice.
+    visit_list.get_by_role("button", name="Undo").press("Enter")
+    expect(page.get_by_label("Title", exact=True)).to_have_value(re.compile("^<img src=x"), timeout=60_000)
+    expect(page.locator("#picture img")).to_have_count(0)
+    expect(visit_list.locator("li").first).to_contain_text("<img src=x", timeout=60_000)
+    page.goto(address)
+    expect(visit_list.locator("li")).to_have_count(2, timeout=60_000)
+    visit_list.locator("summary").click()
+    visit_list.get_by_role("button", name="Bring back draft 2").click()
+    expect(page.locator("#picture img")).to_be_visible(timeout=60_000)
+    expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=60_000)
+    expect(visit_list.locator("li").first).to_contain_text("My cat", timeout=60_000)
+    expect(visit_list.locator("li")).to_have_count(2)
+    assert page.title() == "First Impressions" and page.locator("img[src=x]").count() == 0
+    for width in (390, 320):
+        page.set_viewport_size({"width": width, "height": 860})
+        for tab in ("Preview", "Your account"):
+            page.get_by_role("tab", name=tab).click()
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    other = visit(browser, address)
+    expect(other.locator("#visit")).to_be_hidden()
+    other.close()
+    visit_list.get_by_role("button", name="Clear this list").click()
+    expect(visit_list).to_be_hidden()
+    assert page.evaluate(f"sessionStorage.getItem('{KEY}')") is None
+    context.close()
+
+
+def test_a_draft_is_set_beside_ones_own_posts_and_a_withheld_one_keeps_its_tabs(browser: Browser, address: str) -> None:
+    page = visit(browser, address, theme="dark")
+    page.get_by_label("Title", exact=True).fill("My cat")
+    page.get_by_label("Title", exact=True).press("Enter")
+    expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=60_000)
+    page.get_by_role("tab", name="Your account").click()
+    page.get_by_label("Your recent posts").fill(f"12000, 480, 35\n8.5k, 310\n{HOSTILE}, 5")
+    page.get_by_role("button", name="Compare with my posts").press("Enter")
+    own = page.locator("#own")
+    expect(own.locator("h3")).to_have_text(
+        re.compile(r"^Likely between [\d.]+ and [\d.]+ times your usual engagement$"), timeout=60_000
+    )
+    expect(own.get_by_role("alert")).to_contain_text("Line 3 was left out: “<img src=x")
+    clean(page)
+    before = own.inner_text()
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_role("button", name="Add this draft").click()
+    expect(page.locator("#comparison li")).to_have_count(1, timeout=60_000)
+
+    page.get_by_label("Title", exact=True).fill("asdf")
+    press_predict(page)
+    expect(page.locator("#verdict .fi-strange")).to_be_visible(timeout=60_000)
+    expect(page.locator("#comparison li")).to_have_count(1)
+    for tab, told in (
+        ("Explanation", "nothing to explain"),
+        ("Edits", "nothing to edit"),
+        ("Preview", "nothing to prev"),
+    ):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.locator("#more")).to_contain_text(told, timeout=60_000)
+    expect(page.get_by_role("button", name="Try small edits")).to_be_hidden()
+
+    page.get_by_role("button", name="Start over").click()
+    expect(page.locator("#verdict h2")).to_have_text("Your first impression appears here", timeout=60_000)
+    page.get_by_label("Title", exact=True).fill("Quarterly results")
+    press_predict(page)
+    expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=60_000)
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.locator("#comparison li")).to_have_count(0)
+    # Another draft against the same posts, without being asked for.
+    page.get_by_role("tab", name="Your account").click()
+    expect(own.locator("h3")).to_be_visible(timeout=60_000)
+    expect(own).not_to_have_text(before)
+    page.close()

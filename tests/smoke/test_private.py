@@ -67,6 +67,18 @@ def wait_for(address: str) -> None:
     raise TimeoutError(address)
 
 
+def press(address: str, pressed: str, *data: object, event_data: object = None) -> str:
+    """What the page's server answers in a session when something is pressed with this in the event's fields."""
+    config = httpx.get(f"{address}config").json()
+    [identity] = [one["id"] for one in config["components"] if one["props"].get("elem_id") == pressed]
+    event = next(one for one in config["dependencies"] if [identity, "click"] in map(list, one["targets"]))
+    asked = {"fn_index": event["id"], "data": data, "session_hash": "visitor", "event_data": event_data}
+    if event["queue"] is False:
+        return httpx.post(f"{address}gradio_api/run/predict", json=asked, timeout=60).raise_for_status().text
+    httpx.post(f"{address}gradio_api/queue/join", json=asked).raise_for_status()
+    return httpx.get(f"{address}gradio_api/queue/data", params={"session_hash": "visitor"}, timeout=60).text
+
+
 def traces(home: Path) -> list[str]:
     """Files below the server's folders that hold the marker, or are named by it."""
     found = [path for path in home.rglob("*") if path.is_file()]
@@ -85,6 +97,14 @@ def test_a_draft_leaves_no_trace(server: tuple[subprocess.Popen, str], home: Pat
     several = {"titles": [draft["title"], "My dog"], "pictures": [draft["picture"]]}
     assert len(client.predict(**several, api_name="/compare")["drafts"]) == 2
     client.close()
+    told = press(address, "own-compare", None, f"1234567, 76543\n{MARKER}, 5", "")
+    assert f"“{MARKER}”" in told
+    kept = {"title": MARKER, "tags": MARKER, "description": MARKER, "picture": ""}
+    assert MARKER in press(address, "visit", event_data=kept)
+    assert httpx.get(address, params={"title": MARKER}).status_code == 200
+    drafts = [{"title": MARKER, "picture": draft["picture"]}, {"title": MARKER * 99}, {MARKER: 1}]
+    scored = Client(address, verbose=False).predict(drafts=drafts, api_name="/score_batch")
+    assert [one["error"] is None for one in scored["scored"]] == [True, False, False]
     assert not any(uploads.iterdir()) and not traces(home)
 
     files = {"files": (picture.name, picture.read_bytes(), "image/jpeg")}

@@ -1,5 +1,6 @@
 """The page as a client meets it: a real server, a predictor without weights."""
 
+import base64
 import re
 import shutil
 import subprocess
@@ -27,7 +28,7 @@ from engine.signals import SIGNALS
 from tests.page_predictor import STRANGE, PagePredictor
 from tests.page_signals import PageSignals
 from ui import uploads
-from ui.api import Answer, Ranking, Readings, Reasons
+from ui.api import Answer, Ranking, Readings, Reasons, Scores
 from ui.model import UNAVAILABLE
 from ui.theme import launch_settings
 from ui.uploads import UPLOADS
@@ -191,18 +192,20 @@ def test_signals_that_are_null_say_why(client: Client) -> None:
 
 def test_only_documented_endpoints_are_public(client: Client) -> None:
     described = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(described) == {"/predict", "/explain", "/signals", "/compare"}
+    assert set(described) == {"/predict", "/explain", "/signals", "/compare", "/score_batch"}
     for name, endpoint in described.items():
         assert endpoint["description"]
         names = [field["parameter_name"] for field in endpoint["parameters"]]
-        of_draft = ["titles", "pictures"] if name == "/compare" else ["picture", "title", "tags", "description"]
+        several = {"/compare": ["titles", "pictures"], "/score_batch": ["drafts"]}
+        of_draft = several.get(name, ["picture", "title", "tags", "description"])
         assert names[: len(of_draft)] == of_draft
         assert all(field["parameter_has_default"] for field in endpoint["parameters"])
-    for name, field in (("/predict", "members"), ("/explain", "regions"), ("/signals", "note"), ("/compare", "pairs")):
+    fields = ("members", "regions", "note", "pairs", "scored")
+    for name, field in zip(("/predict", "/explain", "/signals", "/compare", "/score_batch"), fields, strict=True):
         assert described[name]["returns"][0]["type"]["properties"][field]
 
 
-@pytest.mark.parametrize("endpoint", ["/predict", "/explain", "/signals", "/compare"])
+@pytest.mark.parametrize("endpoint", ["/predict", "/explain", "/signals", "/compare", "/score_batch"])
 @pytest.mark.parametrize("language", ["python", "bash"])
 def test_what_use_via_api_shows_runs_as_shown(address: str, endpoint: str, language: str) -> None:
     shown = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"][endpoint]["code_snippets"][language]
@@ -212,6 +215,7 @@ def test_what_use_via_api_shows_runs_as_shown(address: str, endpoint: str, langu
     ran = subprocess.run([*command, "-c", shown], capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
     answers = {"/predict": "probabilities", "/explain": "base_value", "/signals": "sentence", "/compare": "too_close"}
+    answers["/score_batch"] = "errors"
     assert answers[endpoint] in ran.stdout
 
 
@@ -227,6 +231,7 @@ def test_the_readme_snippet_runs(
     exec(snippet.replace("http://127.0.0.1:7860", address), {})
     printed = capsys.readouterr().out
     assert "'Very Low'" in printed and "is likely to do better than" in printed
+    assert "My cat judges me" in printed and "give a picture, a title, or both" in printed
 
 
 @pytest.mark.parametrize("given", [{"title": "My cat"}, {"picture": "sunset.png"}])
@@ -270,6 +275,55 @@ def test_what_cannot_be_compared_gets_a_sentence(client: Client, given: dict, to
         client.predict(**given, api_name="/compare")
 
 
+def test_many_drafts_are_scored_and_each_error_is_its_own(client: Client, picture: Path, folder: Path) -> None:
+    before = files(folder)
+    url = f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"
+    drafts: list = [
+        {"title": "My cat"},
+        {"title": "My cat", "picture": handle_file(picture)},
+        {"picture": url, "tags": "a, b", "description": "of cats"},
+        {"title": ""},
+        {"title": "a" * 501},
+        {"title": "My cat", "views": 5},
+        {"title": 5},
+        "My cat",
+        {"title": "My cat", "picture": "https://example.org/a.png"},
+        {"picture": "data:image/png;base64,bm8gcGljdHVyZQ=="},
+        {"title": f"{STRANGE} cat"},
+    ]
+    found = client.predict(drafts=drafts, api_name="/score_batch")
+    TypeAdapter(Scores).validate_python(found)
+    assert found["errors"] == 7 and found["model"] == "made-up"
+    answers, errors = ([one[name] for one in found["scored"]] for name in ("answer", "error"))
+    assert [one["view"] for one in answers[:3]] == ["text", "both", "image"] and not any(errors[:3])
+    assert answers[0] == ask(client, title="My cat") and answers[1] == ask(client, picture, "My cat")
+    told = (
+        "a picture, a title",
+        "shorten it",
+        "no field views",
+        "title is no text",
+        "no draft",
+        "data URL",
+        "no picture",
+    )
+    assert all(sentence in error for sentence, error in zip(told, errors[3:10], strict=True))
+    assert answers[10]["strange"] == "text" and errors[10] is None
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([], "Give the drafts as a list"),
+        ({"title": "My cat"}, "Give the drafts as a list"),
+        ([{"title": "a"}] * 101, "101 drafts, and at most 100"),
+    ],
+)
+def test_what_is_no_list_of_drafts_gets_a_sentence(client: Client, given: object, told: str) -> None:
+    with pytest.raises(AppError, match=told):
+        client.predict(drafts=given, api_name="/score_batch")
+
+
 def test_files_of_the_server_cannot_be_judged(client: Client, address: str, picture: Path) -> None:
     for payload in ({"path": str(picture)}, {"path": "https://example.org/a.png"}):
         for meta in ({}, {"meta": {"_type": "gradio.FileData"}}):
@@ -279,6 +333,10 @@ def test_files_of_the_server_cannot_be_judged(client: Client, address: str, pict
             call = httpx.post(f"{address}gradio_api/call/compare", json={"data": [["a", "b"], [payload | meta]]})
             told = httpx.get(f"{address}gradio_api/call/compare/{call.json()['event_id']}").text
             assert "event: error" in told and "chance" not in told and "Traceback" not in told
+            drafts = [{"picture": payload | meta}]
+            call = httpx.post(f"{address}gradio_api/call/score_batch", json={"data": [drafts]})
+            told = httpx.get(f"{address}gradio_api/call/score_batch/{call.json()['event_id']}").text
+            assert "probabilities" not in told and "Traceback" not in told
 
 
 def upload(address: str, data: bytes, name: str = "draft.png") -> httpx.Response:

@@ -84,6 +84,11 @@ def test_a_client_is_told_what_each_tool_takes(address: str) -> None:
     for tool in found.values():
         assert tool.description and "required" not in tool.inputSchema
         fields = tool.inputSchema["properties"]
+        if tool.name in ("compare", "score_batch"):
+            assert all(
+                fields[name] for name in {"compare": ("titles", "pictures"), "score_batch": ("drafts",)}[tool.name]
+            )
+            continue
         assert "data URL" in fields["picture"]["description"] and "http" not in str(fields["picture"].get("format"))
         assert fields["title"]["description"]
     assert found["explain"].inputSchema["properties"]["method"]["enum"] == ["owen", "integrated_gradients"]
@@ -97,6 +102,9 @@ def test_a_client_is_answered_in_json_and_no_picture_stays(address: str, folder:
         answer = json.loads(result.content[0].text)
         assert answer["level"] in LEVELS and answer["view"] == view
     assert json.loads(told(address, "explain", picture=as_url(data)).content[0].text)["regions"]
+    drafts = [{"title": "My cat", "picture": as_url(data)}, {"title": ""}]
+    scored = json.loads(told(address, "score_batch", drafts=drafts).content[0].text)["scored"]
+    assert scored[0]["answer"]["view"] == "both" and "a title" in scored[1]["error"]
     assert not [path for path in folder.rglob("*") if path.is_file()]
 
 

@@ -129,7 +129,9 @@ def test_chances_that_are_too_sure_are_found_out() -> None:
     def spans(width: float) -> np.ndarray:
         return np.stack([centre, centre - 1.2816 * width, centre + 1.2816 * width], axis=1)
 
-    right, sure = (measure(Posts(spans(width), actual, groups), "of any two groups") for width in (0.6, 0.2))
+    right, sure = (
+        measure(Posts(spans(width), actual, groups, groups.astype(object)), "of any two groups") for width in (0.6, 0.2)
+    )
     assert right.error < 0.03 and right.largest_gap < 0.02
     assert sure.error > 0.08 and sure.largest_gap > 0.05 and sure.loss > right.loss
 
@@ -141,4 +143,4 @@ def test_pairs_are_of_their_kind() -> None:
         assert ((groups[first] == groups[second]) == same).all() and (first != second).all()
         assert set(first) == set(range(8)) - ({7} if same else set())
     with pytest.raises(ValueError, match="no pairs of one group"):
-        measure(Posts(np.zeros((3, 3)), np.zeros(3), np.arange(3)), "of one group")
+        measure(Posts(np.zeros((3, 3)), np.zeros(3), np.arange(3), np.arange(3).astype(object)), "of one group")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from PIL import Image
 
 from engine.errors import DataError
 from tests.tiny_report import altered
@@ -80,6 +81,13 @@ def test_files_and_targets_that_are_named_exist(name: str) -> None:
 
 def test_the_screenshot_is_small() -> None:
     assert (ROOT / "docs" / "screenshot.png").stat().st_size <= 300_000
+
+
+def test_the_tour_moves_and_is_not_too_large() -> None:
+    path = ROOT / "docs" / "tour.webp"
+    assert "](docs/tour.webp)" in README and path.stat().st_size <= 1_500_000
+    with Image.open(path) as tour:
+        assert getattr(tour, "n_frames", 1) >= 10
 
 
 def test_the_figures_are_those_of_the_shipped_report() -> None:

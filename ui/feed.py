@@ -1,0 +1,111 @@
+"""The tab "Preview": the draft as feeds on a phone and a desktop show it, light and dark, and what becomes of words."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from engine.drafts.feed import WIDTHS, Crop, crop_of, too_small
+from engine.lettering import READER, Line
+from engine.memory import released
+from engine.posts import Post
+from engine.previews import data_url
+from ui.bars import percent
+from ui.verdict import NOTHING
+
+# Twice the widest cover, for screens with two dots a pixel.
+SIDE = 2 * max(WIDTHS.values())
+CAPTIONS = {"phone": "On a phone", "desktop": "On a desktop", "list": "In a list of suggestions"}
+QUOTED, QUOTE = 3, 40
+# Below this a picture is called as wide as feeds show it.
+LEAST_LOSS = 0.01
+HOW = "By size alone: capitals below about 8 pixels are hardly read in passing."
+
+
+def show(post: Post | None) -> str:
+    """HTML of the draft that was predicted last, as feeds show it, before its lettering is read."""
+    return NOTHING.format("preview") if post is None else panel(post, None)
+
+
+def read(post: Post | None) -> Any:
+    """The same with what becomes of its lettering, where there is any."""
+    if post is None or post.image is None:
+        return gr.skip()
+    with released():
+        lines = READER.read(post.image).found
+    return panel(post, lines) if lines else gr.skip()
+
+
+def panel(post: Post, lines: Sequence[Line] | None) -> str:
+    """HTML of a draft as feeds show it; `lines` of lettering are None where they were not read."""
+    cover, style, safe, told = '<i class="fi-no-cover">no picture</i>', "", "", ""
+    if post.image is not None:
+        small = post.image.convert("RGB")
+        small.thumbnail((SIDE, SIDE))
+        # Once for all places where it is shown.
+        cover, style = "", f" style=\"--cover:url('{data_url(small, 'JPEG', quality=82)}')\""
+        crop = crop_of(post.image.size)
+        safe = _safe(crop)
+        told = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences(crop, lines))
+        told += f'<p class="fi-small">{HOW}</p>' if lines else ""
+    title = escape(post.title) or "<em>no title</em>"
+    screens = "".join(
+        f'<figure class="fi-screen fi-on-{name}"><figcaption>{CAPTIONS[name]}, {width} pixels wide</figcaption>'
+        f'<div class="fi-post"><div class="fi-crop" style="width:{width}px">{cover}<u aria-hidden="true">12:34</u>'
+        f'</div><div class="fi-under"><b aria-hidden="true"></b><div><p>{title}</p>'
+        '<span aria-hidden="true">Your channel</span></div></div></div></figure>'
+        for name, width in WIDTHS.items()
+    )
+    choices = "".join(
+        f'<label><input type="radio" name="fi-scheme" value="{scheme}"{" checked" * (scheme == "light")}>{scheme}'
+        "</label>"
+        for scheme in ("light", "dark")
+    )
+    return (
+        f'<section class="fi-card fi-feed"{style}><h3>As feeds show it</h3>'
+        f'<fieldset class="fi-by"><legend>Colours</legend>{choices}</fieldset>'
+        f'<div class="fi-screens">{screens}</div>{safe}{told}</section>'
+    )
+
+
+def sentences(crop: Crop, lines: Sequence[Line] | None) -> list[str]:
+    """What a feed's crop takes away, and which words are cut or too small; nothing of words that were not read."""
+    sides = "left and right" if crop.box[0] > 0 else "top and bottom"
+    found = (
+        [f"A feed cuts {percent(crop.lost)} of the picture away, at the {sides}: what is marked stays."]
+        if crop.lost >= LEAST_LOSS
+        else ["The picture is as wide as feeds show it: nothing is cut away."]
+    )
+    if not lines:
+        return found
+    if cut := [line for line in lines if crop.cuts(line)]:
+        found.append(f"Words are cut off: {_quoted(cut)}.")
+    left = [line for line in lines if not crop.cuts(line)]
+    small = {name: too_small(left, crop, width) for name, width in WIDTHS.items()}
+    if small["phone"]:
+        found.append(f"Words will be too small to read on a phone: {_quoted(small['phone'])}.")
+    elif small["list"]:
+        found.append(f"Words can be read on a phone, but not in a list of suggestions: {_quoted(small['list'])}.")
+    elif left:
+        found.append("All words in the picture are large enough to read, also in a list of suggestions.")
+    return found
+
+
+def _quoted(lines: Sequence[Line]) -> str:
+    told = ", ".join(f"“{line.text[:QUOTE]}{'…' * (len(line.text) > QUOTE)}”" for line in lines[:QUOTED])
+    return f"{told} and {len(lines) - QUOTED} more" if len(lines) > QUOTED else told
+
+
+def _safe(crop: Crop) -> str:
+    """The whole picture with what a feed keeps of it marked; "" where that is all of it."""
+    if crop.lost < LEAST_LOSS:
+        return ""
+    left, top, right, bottom = (100 * edge for edge in crop.box)
+    style = f"left:{left:.1f}%;top:{top:.1f}%;width:{right - left:.1f}%;height:{bottom - top:.1f}%"
+    width, height = crop.size
+    return (
+        f'<div class="fi-safe" role="img" aria-label="The whole picture, with what a feed keeps marked" '
+        f'style="aspect-ratio:{width}/{height};width:min(100%,{round(200 * width / height)}px)">'
+        f'<i style="{style}"></i></div>'
+    )

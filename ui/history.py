@@ -1,0 +1,149 @@
+"""The drafts of this visit, in the visitor's browser alone, which keeps them for its tab until that is closed.
+
+The server hands over what is to be kept with each answer and forgets it. A draft that is brought back comes from the
+browser like any upload.
+"""
+
+import base64
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from engine.images import MAX_BYTES
+from engine.posts import MAX_DESCRIPTION, MAX_TITLE, Post
+from engine.prediction import Prediction
+from engine.previews import data_url
+from ui.arrivals import place
+from ui.ranking import thumbnail
+from ui.scale import Scale
+from ui.verdict import headline
+
+# Longer side of the copy that comes back: more than any encoder reads, and a few of them fit into a tab's storage.
+SIDE = 640
+MOST = 12
+KEY = "first-impressions-visit"
+EMPTY = '<details class="fi-visit" hidden></details>'
+# Hands an answer's draft to the list; what was told of saving the last one is over.
+REMEMBER = """(tried) => {
+  document.querySelector('#kept-told')?.replaceChildren();
+  document.dispatchEvent(new CustomEvent('fi-tried', {detail: tried}));
+}"""
+# What is kept is shown as text and never as markup. Of more than fits the oldest go.
+ON_LOAD = (
+    f"const KEY = '{KEY}', MOST = {MOST};"
+    """
+const isPicture = (text) => text === '' || /^data:image\\/(webp|jpeg);base64,[A-Za-z0-9+\\/=]*$/.test(text);
+const isDraft = (one) => one && ['title', 'tags', 'description', 'headline', 'small', 'picture'].every(
+  (name) => typeof one[name] === 'string') && isPicture(one.small) && isPicture(one.picture);
+const read = () => {
+  try {
+    const found = JSON.parse(sessionStorage.getItem(KEY));
+    return Array.isArray(found) ? found.filter(isDraft).slice(0, MOST) : [];
+  } catch { return []; }
+};
+const write = (drafts) => {
+  for (; drafts.length; drafts.pop()) {
+    try { sessionStorage.setItem(KEY, JSON.stringify(drafts)); return; } catch { /* too much: without the oldest */ }
+  }
+  try { sessionStorage.removeItem(KEY); } catch { /* a browser that keeps nothing */ }
+};
+const made = (kind, text = '', name = '') => {
+  const part = document.createElement(kind);
+  part.textContent = text;
+  if (name) part.className = name;
+  return part;
+};
+const button = (text, label, pressed) => {
+  const part = made('button', text);
+  part.type = 'button';
+  if (label) part.setAttribute('aria-label', label);
+  part.addEventListener('click', pressed);
+  return part;
+};
+const same = (one, other) => ['title', 'tags', 'description', 'picture'].every((name) => one[name] === other[name]);
+// What comes back is the same draft, although its picture was saved anew on the way.
+const back = (draft) => brought && draft.title === brought.title && !draft.picture === !brought.picture;
+let brought = null;
+const bring = (draft) => (event) => {
+  event.stopPropagation();
+  brought = draft;
+  trigger('click', {title: draft.title, tags: draft.tags, description: draft.description, picture: draft.picture});
+};
+let drafts = read();
+const show = () => {
+  const box = element.querySelector('.fi-visit');
+  box.hidden = !drafts.length;
+  const summary = made('summary', `Drafts of this visit (${drafts.length})`);
+  const list = made('ol');
+  drafts.forEach((draft, place) => {
+    const item = made('li');
+    const picture = draft.small ? made('img') : made('i', 'no picture');
+    if (draft.small) Object.assign(picture, {src: draft.small, alt: ''});
+    const words = made('div');
+    words.append(made('p', draft.title || 'no title', 'fi-draft'), made('p', draft.headline, 'fi-small'));
+    item.append(picture, words, button('Bring back', `Bring back draft ${place + 1}`, bring(draft)));
+    list.append(item);
+  });
+  const actions = made('p', '', 'fi-links');
+  if (drafts.length > 1) actions.append(button('Undo: back to the draft before', '', bring(drafts[1])));
+  actions.append(button('Clear this list', '', (event) => {
+    event.stopPropagation();
+    drafts = [];
+    write(drafts);
+    show();
+    document.querySelector('#title textarea')?.focus();
+  }));
+  const told = made('p', 'Kept in this tab of your browser alone, and gone when you close it. '
+    + 'Pictures come back as smaller copies, so that an answer may move a little.', 'fi-small');
+  box.replaceChildren(summary, actions, list, told);
+};
+document.addEventListener('fi-tried', ({detail: given}) => {
+  let detail = given;
+  if (!isDraft(detail)) return;
+  if (back(detail)) detail = {...detail, small: brought.small, picture: brought.picture};
+  brought = null;
+  drafts = [detail, ...drafts.filter((draft) => !same(draft, detail))].slice(0, MOST);
+  write(drafts);
+  show();
+});
+show();
+"""
+)
+
+
+def entry(post: Post, prediction: Prediction, scale: Scale) -> dict[str, str]:
+    """What the browser is to keep of a draft and its answer."""
+    return {
+        "title": post.title,
+        "tags": ", ".join(post.tags),
+        "description": post.description,
+        "headline": headline(prediction, scale),
+        "small": thumbnail(post.image),
+        "picture": copy_of(post.image),
+    }
+
+
+def copy_of(picture: Image.Image | None) -> str:
+    """A smaller copy of a picture as an address that holds it; "" for none."""
+    if picture is None:
+        return ""
+    small = picture.convert("RGB")
+    small.thumbnail((SIDE, SIDE))
+    return data_url(small, "JPEG", quality=88)
+
+
+async def bring_back(event: gr.EventData, request: gr.Request) -> tuple[Any, str, str, str]:
+    """Picture, title, tags and description of a draft that the browser kept; what is no picture is left out."""
+    words = (str(event.title)[: MAX_TITLE + 1], str(event.tags)[:MAX_DESCRIPTION], str(event.description))
+    return await _picture(str(event.picture), request), *words
+
+
+async def _picture(address: str, request: gr.Request) -> str | None:
+    kind, _, text = address.partition(";base64,")
+    if not kind.startswith("data:image/") or len(text) > MAX_BYTES:
+        return None
+    try:
+        return await place(base64.b64decode(text, validate=True), request)
+    except ValueError:
+        return None

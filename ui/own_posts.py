@@ -1,0 +1,90 @@
+"""Counts of one's own posts out of pasted text: one post a line, in whatever form a table or a person writes them."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.errors import PostError
+from engine.scoring import engagement_score, log_score
+
+MOST_POSTS, MOST_CHARACTERS = 200, 10_000
+COLUMNS = ("views", "likes", "comments")
+WRONG = "Line {number} was left out: {reason}."
+
+Counts = tuple[int, int, int | None]
+
+_GROUPED = re.compile(r"\d{1,3}(?:([,.'’_\u00a0\u202f ])\d{3})(?:\1\d{3})*")
+_SHORT = re.compile(r"(\d+(?:[.,]\d+)?)\s*([km])", re.IGNORECASE)
+_WORD = re.compile(r"\s*(?:views?|likes?|comments?)$", re.IGNORECASE)
+
+
+def counts_of(text: str) -> tuple[list[Counts], list[str]]:
+    """Views, likes and comments (None where not given) of each line, and a sentence on each line that has none.
+
+    Raises PostError for more than is read.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise PostError(f"That is too long to read; paste at most {MOST_POSTS} posts.")
+    lines = [(number, line.strip(" ")) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    order: Sequence[str] = COLUMNS
+    if lines and not re.search(r"\d", lines[0][1]):
+        order = _order(lines.pop(0)[1])
+    if len(lines) > MOST_POSTS:
+        raise PostError(f"Those are {len(lines)} posts; paste the latest {MOST_POSTS} at most.")
+    found, told = [], []
+    for number, line in lines:
+        try:
+            found.append(_counts(_cells(line), order))
+        except ValueError as error:
+            told.append(WRONG.format(number=number, reason=error))
+    return found, told
+
+
+def scores_of(counts: Sequence[Counts]) -> list[float]:
+    """The log engagement score of each post, as the model's own is made."""
+    table = np.array([[np.nan if count is None else count for count in row] for row in counts], dtype=np.float64)
+    found: list[float] = log_score(engagement_score(dict(zip(COLUMNS, table.T, strict=True)))).tolist()
+    return found
+
+
+def _order(header: str) -> Sequence[str]:
+    """What the columns are by their names; as it is asked for where they do not say."""
+    names = [next((name for name in COLUMNS if name[:-1] in cell.lower()), "") for cell in _cells(header)]
+    return names if "views" in names and "likes" in names else COLUMNS
+
+
+def _cells(line: str) -> list[str]:
+    """The cells of a line, by the first separator that is in it; a comma before a space parts those that have one."""
+    for separator in (r"\t", ";", r"\|", r",\s+", ",", r"\s+"):
+        if re.search(separator, line):
+            break
+    return [cell.strip().strip("\"'") for cell in re.split(separator, line.strip(",;|"))]
+
+
+def _counts(cells: Sequence[str], order: Sequence[str]) -> Counts:
+    if len(cells) < 2:
+        raise ValueError("it has one number, and views and likes are needed")
+    given = {
+        name: _number(cell) for name, cell in zip(order, cells, strict=False) if name and (cell or name in order[:2])
+    }
+    views, likes, comments = (given.get(name) for name in COLUMNS)
+    if views is None or likes is None:
+        raise ValueError("views or likes are missing")
+    if views < 1:
+        raise ValueError("it has no views")
+    if likes > views:
+        raise ValueError("it has more likes than views; views come first")
+    return views, likes, comments
+
+
+def _number(cell: str) -> int:
+    """A count: "12345", "12,345", "12.345", "12 345", "1.2k", "3M"."""
+    plain = _WORD.sub("", cell).strip()
+    if re.fullmatch(r"\d{1,12}", plain):
+        return int(plain)
+    if _GROUPED.fullmatch(plain) and len(plain) <= 16:
+        return int(re.sub(r"\D", "", plain))
+    if (short := _SHORT.fullmatch(plain)) and len(plain) <= 12:
+        return round(float(short[1].replace(",", ".")) * {"k": 1e3, "m": 1e6}[short[2].lower()])
+    raise ValueError(f"“{cell[:20]}” is no count" if cell else "a count is missing")

@@ -1,0 +1,131 @@
+"""Many drafts in one call, for programs: each is answered, or says in one sentence why it is not.
+
+For lists that a person has, the page takes a table and a zip (`ui.batch`).
+"""
+
+import base64
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from engine.errors import ImageError, PostError
+from engine.images import MAX_BYTES, TOO_LARGE, load_image
+from engine.memory import released
+from engine.posts import Post
+from engine.prediction import Prediction
+from ui import details
+from ui.model import on_gpu, sentence
+from ui.scale import scale_of
+from ui.tools import NO_PICTURE
+from ui.uploads import GONE, read_draft
+
+if TYPE_CHECKING:
+    from ui.handlers import Page
+
+MOST = 100
+# Drafts in memory, and answered, at a time.
+TOGETHER = 16
+FIELDS = ("title", "tags", "description", "picture")
+NO_LIST = 'Give the drafts as a list, as in [{"title": "One title"}, {"title": "Another"}].'
+NO_DRAFT = f"This is no draft: give an object with {', '.join(FIELDS)}, as far as there."
+NO_TEXT = "The {} is no text; write it in quotes."
+
+
+class Several:
+    """The endpoint's handler. It keeps nothing; files that come with a call are gone before its answer is sent."""
+
+    def __init__(self, page: "Page") -> None:
+        self._page = page
+        self._predict = on_gpu(released()(self._predict_here))
+
+    def api_score_batch(self, drafts: Any = None, model: str = "") -> dict[str, Any]:
+        """Predict the engagement level of many unpublished posts in one call.
+
+        Takes a list of at most 100 drafts, each an object with a title, a picture, or both; tags (separated by commas)
+        and description count only where the model reads them. A picture is a data URL (data:image/png;base64,...), or
+        a file as handle_file(path). model names another model where there are several. Returns for each draft, in
+        order, what the prediction of it alone returns, or null and an error that says in one sentence why: the others
+        are answered. Pictures are deleted before the answer is sent.
+        """
+        try:
+            if not isinstance(drafts, list) or not drafts:
+                raise PostError(NO_LIST)
+            if len(drafts) > MOST:
+                raise PostError(
+                    f"Those are {len(drafts)} drafts, and at most {MOST} are scored in one call; split them."
+                )
+            predictor = self._page.models.get(model)
+            scored = [
+                row
+                for start in range(0, len(drafts), TOGETHER)
+                for row in self._scored(drafts[start : start + TOGETHER], model)
+            ]
+            errors = sum(row["error"] is not None for row in scored)
+            name = predictor.bundle.name
+            return {"scored": scored, "errors": errors, "model": name}
+        except Exception as error:
+            raise gr.Error(sentence(error), print_exception=False) from None
+        finally:
+            for given in drafts if isinstance(drafts, list) else ():
+                self._page.uploads.drop(_path(given))
+
+    def _scored(self, drafts: list[Any], model: str) -> Iterator[dict[str, Any]]:
+        predictor = self._page.models.get(model)
+        posts: list[Post | str] = []
+        for given in drafts:
+            try:
+                post = self._read(given)
+                predictor.view_of(post)
+                posts.append(post)
+            except Exception as error:
+                posts.append(sentence(error))
+        read = [post for post in posts if isinstance(post, Post)]
+        found = iter(self._predict(read, model) if read else [])
+        scale = scale_of(predictor.bundle)
+        for one in posts:
+            if isinstance(one, str):
+                yield {"answer": None, "error": one}
+            else:
+                yield {"answer": details.record(next(found), scale), "error": None}
+
+    def _read(self, given: Any) -> Post:
+        """The draft in an object. Raises PostError for what is none."""
+        if not isinstance(given, dict):
+            raise PostError(NO_DRAFT)
+        if odd := sorted(set(map(str, given)) - {*FIELDS}):
+            raise PostError(f"A draft has no field {odd[0][:40]}; it has {', '.join(FIELDS)}.")
+        for name in FIELDS[:3]:
+            if not isinstance(given.get(name) or "", str):
+                raise PostError(NO_TEXT.format(name))
+        picture = given.get("picture")
+        path = _path(given)
+        if path is not None and not self._page.uploads.holds(path):
+            raise ImageError(GONE)
+        post = read_draft(path, *(given.get(name) for name in FIELDS[:3]))
+        if not picture or path is not None:
+            return post
+        return Post(post.title, load_image(_bytes(picture)), post.tags, post.description)
+
+    def _predict_here(self, posts: list[Post], model: str) -> list[Prediction]:
+        return self._page.models.get(model).predict(posts)
+
+
+def _path(given: Any) -> str | None:
+    """The path of a draft's picture that came as a file."""
+    picture = given.get("picture") if isinstance(given, dict) else None
+    path = picture.get("path") if isinstance(picture, Mapping) else None
+    return path if isinstance(path, str) else None
+
+
+def _bytes(picture: Any) -> bytes:
+    """The file in a data URL. Raises PostError for what is none."""
+    kind, _, text = picture.partition(";base64,") if isinstance(picture, str) else ("", "", "")
+    if not kind.startswith("data:"):
+        raise ImageError(NO_PICTURE)
+    if len(text) > 4 * MAX_BYTES // 3 + 4:
+        raise ImageError(TOO_LARGE)
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise ImageError(NO_PICTURE) from error
