@@ -56,6 +56,11 @@ def _open(folder: Path, stamp: object) -> Report:
     return open_report(folder)
 
 
+def open_once(folder: Path) -> Report:
+    """The report in a folder, read and checked anew only when one of its files has changed; raises DataError."""
+    return _open(folder, stamp_of(folder))
+
+
 def choose_report() -> Report | None:
     """The report named in the URL or the only one there is; None, with a sentence on the page, when none opens."""
     reports = find_reports(Settings())
@@ -75,7 +80,7 @@ def choose_report() -> Report | None:
     if len(reports) > 1:
         name = st.sidebar.selectbox("Report", list(reports), key="report", bind="query-params") or name
     try:
-        return _open(reports[name], stamp_of(reports[name]))
+        return open_once(reports[name])
     except DataError as error:
         st.error(text.markdown(error), icon=":material/folder_off:")
         return None

@@ -24,6 +24,8 @@ GRID = "rgba(128,128,128,0.22)"
 TILE = 170
 # Height of a row whose name stands above its line.
 ROW = 38
+# More dots than this neither a browser nor a reader takes in.
+MOST_DOTS = 4000
 CONFIG = {"displayModeBar": False, "responsive": True}
 VIEW_NAMES = {"both": "Picture and title", "text": "Title only", "image": "Picture only"}
 SPLIT_NAMES = {"all": "All posts", "train": "Training", "validation": "Validation", "test": "Test"}

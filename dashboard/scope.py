@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import charts, text
 from dashboard.reports import Report
-from dashboard.store import query, quoted, records
+from dashboard.store import Prepared, query, quoted, records
 
 # Kinds of models whose figures are no results: their name says so wherever it stands.
 MARKED = ("leak", "control")
@@ -24,6 +24,21 @@ class Scope:
     @property
     def parameters(self) -> tuple[str, str, str]:
         return self.model, self.view, self.split
+
+    @property
+    def answers(self) -> Prepared:
+        """The predictions of the scope with the facts of their posts, as the table `answers`.
+
+        Beside the columns of predictions: source, language, title_characters, image_width, image_height, group,
+        thumbhash, image_url and true_score; `level` and `split` are the same in both tables.
+        """
+        sql = """
+            SELECT p.* EXCLUDE (model, "view"), q.source, q.language, q.title_characters, q.image_width, q.image_height,
+                   q."group", q.thumbhash, q.image_url, q.score AS true_score
+            FROM predictions p JOIN posts q USING (post_id) WHERE p.model = ? AND p."view" = ? """
+        if self.split == "all":
+            return Prepared("answers", ("posts", "predictions"), sql, (self.model, self.view))
+        return Prepared("answers", ("posts", "predictions"), f"{sql} AND p.split = ?", self.parameters)
 
     @property
     def words(self) -> str:

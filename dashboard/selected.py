@@ -16,26 +16,24 @@ from dashboard.store import query, records, scalar
 PAGE_SIZE = 12
 # The floor keeps a score of zero comparable: a logarithm of zero would be an error.
 FLOOR = 1e-9
-OUTSIDE = f"""greatest(ln(greatest(q.score, {FLOOR}) / greatest(p.score_high, {FLOOR})),
-    ln(greatest(p.score_low, {FLOOR}) / greatest(q.score, {FLOOR})), 0)"""
-CONFIDENCE = "greatest(p.p_very_low, p.p_low, p.p_average, p.p_high, p.p_very_high)"
+OUTSIDE = f"""greatest(ln(greatest(true_score, {FLOOR}) / greatest(score_high, {FLOOR})),
+    ln(greatest(score_low, {FLOOR}) / greatest(true_score, {FLOOR})), 0)"""
+CONFIDENCE = "greatest(p_very_low, p_low, p_average, p_high, p_very_high)"
 ORDERS = {
-    "Furthest off": f"abs(p.predicted_level - p.level) DESC, {CONFIDENCE} DESC",
-    "Most confident misses": f"(p.predicted_level <> p.level) DESC, {CONFIDENCE} DESC",
+    "Furthest off": f"abs(predicted_level - level) DESC, {CONFIDENCE} DESC",
+    "Most confident misses": f"(predicted_level <> level) DESC, {CONFIDENCE} DESC",
     "Score furthest outside its interval": f"coalesce({OUTSIDE}, 0) DESC",
     "Least certain": f"{CONFIDENCE} ASC",
-    "Random": "hash(p.post_id)",
+    "Random": "hash(post_id)",
 }
-FACTS = """p.post_id, p.level, p.predicted_level, p.p_very_low, p.p_low, p.p_average, p.p_high, p.p_very_high,
-    p.expected_level, q.score AS true_score, p.score, p.score_low, p.score_high, p.set_low, p.set_high, p.abstain,
-    q.source, q.language, q.title_characters, q.image_width, q.image_height, q."group" """
-# The posts of a scope, whose split may be "all".
-FROM = "FROM predictions p JOIN posts q USING (post_id) WHERE p.model = ? AND p.view = ? AND ? IN (p.split, 'all')"
+FACTS = """post_id, level, predicted_level, p_very_low, p_low, p_average, p_high, p_very_high, expected_level,
+    true_score, score, score_low, score_high, set_low, set_high, abstain, source, language, title_characters,
+    image_width, image_height, "group" """
 
 
 def selected_count(report: Report, scope: Scope, selection: Selection) -> int:
     where, parameters = selection.where()
-    return scalar(report, f"SELECT count(*) {FROM} AND {where}", (*scope.parameters, *parameters))
+    return scalar(report, f"SELECT count(*) FROM answers WHERE {where}", parameters, scope.answers)
 
 
 def selected_posts(
@@ -44,16 +42,16 @@ def selected_posts(
     """One page of selected posts with everything a preview shows."""
     where, parameters = selection.where()
     sql = f"""
-        SELECT {FACTS}, q.thumbhash, q.image_url {FROM} AND {where}
-        ORDER BY {ORDERS[order]}, p.post_id LIMIT ? OFFSET ?"""
-    return query(report, sql, (*scope.parameters, *parameters, limit, offset))
+        SELECT {FACTS}, thumbhash, image_url FROM answers WHERE {where}
+        ORDER BY {ORDERS[order]}, post_id LIMIT ? OFFSET ?"""
+    return query(report, sql, (*parameters, limit, offset), scope.answers)
 
 
 def selected_table(report: Report, scope: Scope, selection: Selection, order: str) -> pd.DataFrame:
     """Every selected post, for the files."""
     where, parameters = selection.where()
-    sql = f"SELECT {FACTS} {FROM} AND {where} ORDER BY {ORDERS[order]}, p.post_id"
-    return query(report, sql, (*scope.parameters, *parameters))
+    sql = f"SELECT {FACTS} FROM answers WHERE {where} ORDER BY {ORDERS[order]}, post_id"
+    return query(report, sql, parameters, scope.answers)
 
 
 def section(report: Report, scope: Scope, selection: Selection) -> None:

@@ -34,21 +34,21 @@ MAX_VALUES = 40
 # Of all picked posts in the URL: servers refuse one that is longer than about eight thousand.
 MAX_CHARACTERS = 6000
 
-# The SQL behind each field, over `predictions p JOIN posts q`.
+# The SQL behind each field, over the answers of a scope.
 EXPRESSIONS = {
-    "true": "p.level",
-    "pred": "p.predicted_level",
-    "off": "p.predicted_level - p.level",
-    "set": "p.set_high - p.set_low + 1",
-    "source": "coalesce(q.source, 'unknown')",
-    "language": "coalesce(q.language, 'unknown')",
-    "title": """CASE WHEN coalesce(q.title_characters, 0) = 0 THEN 'no title'
-        WHEN q.title_characters <= 20 THEN '1 to 20' WHEN q.title_characters <= 40 THEN '21 to 40'
-        WHEN q.title_characters <= 60 THEN '41 to 60' WHEN q.title_characters <= 80 THEN '61 to 80'
+    "true": "level",
+    "pred": "predicted_level",
+    "off": "predicted_level - level",
+    "set": "set_high - set_low + 1",
+    "source": "coalesce(source, 'unknown')",
+    "language": "coalesce(language, 'unknown')",
+    "title": """CASE WHEN coalesce(title_characters, 0) = 0 THEN 'no title'
+        WHEN title_characters <= 20 THEN '1 to 20' WHEN title_characters <= 40 THEN '21 to 40'
+        WHEN title_characters <= 60 THEN '41 to 60' WHEN title_characters <= 80 THEN '61 to 80'
         ELSE 'over 80' END""",
-    "picture": "coalesce(q.image_width || '×' || q.image_height, 'no picture')",
-    "abstain": "CASE WHEN p.abstain THEN 'yes' ELSE 'no' END",
-    "post": "p.post_id",
+    "picture": "coalesce(image_width || '×' || image_height, 'no picture')",
+    "abstain": "CASE WHEN abstain THEN 'yes' ELSE 'no' END",
+    "post": "post_id",
 }
 
 

@@ -1,6 +1,7 @@
 """DuckDB over a report's Parquet files: one read-only connection per report, and a cached query function."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,19 @@ from dashboard.reports import Report
 from engine.errors import DataError
 
 Stamp = tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows that many statements of a page read, as the table `name`: joined and filtered once, and kept in memory.
+
+    Made of the tables `sources`; statements that read them see these too, and no others.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    sql: str
+    parameters: tuple[object, ...] = ()
 
 
 def quoted(text: str) -> str:
@@ -38,31 +52,47 @@ def _connection(folder: str, stamp: Stamp, tables: tuple[str, ...]) -> duckdb.Du
     return connect(Path(folder), tables)
 
 
-@st.cache_data(max_entries=1000, show_spinner=False)
+# Of a report of a million posts the answers to one split take some tens of MB.
+@st.cache_resource(max_entries=6, show_spinner=False, hash_funcs={Prepared: hash})
+def _prepared(folder: str, stamp: Stamp, prepared: Prepared) -> duckdb.DuckDBPyConnection:
+    connection = connect(Path(folder), prepared.sources)
+    connection.execute(f'CREATE TABLE "{prepared.name}" AS {prepared.sql}', list(prepared.parameters))
+    return connection
+
+
+@st.cache_data(max_entries=1000, show_spinner=False, hash_funcs={Prepared: hash})
 def _cached(
-    folder: str, stamp: Stamp, tables: tuple[str, ...], sql: str, parameters: tuple[object, ...]
+    folder: str,
+    stamp: Stamp,
+    tables: tuple[str, ...],
+    prepared: Prepared | None,
+    sql: str,
+    parameters: tuple[object, ...],
 ) -> pd.DataFrame:
+    connection = _prepared(folder, stamp, prepared) if prepared else _connection(folder, stamp, tables)
     # A cursor of its own: sessions share the connection, and DuckDB connections are not for several threads.
-    with _connection(folder, stamp, tables).cursor() as cursor:
+    with connection.cursor() as cursor:
         return cursor.execute(sql, list(parameters)).df()
 
 
-def query(report: Report, sql: str, parameters: Sequence[object] = ()) -> pd.DataFrame:
-    """Rows of a statement over the report's tables, cached until a file of the report changes.
+def query(
+    report: Report, sql: str, parameters: Sequence[object] = (), prepared: Prepared | None = None
+) -> pd.DataFrame:
+    """Rows of a statement over the report's tables or those `prepared`, cached until a file of the report changes.
 
     Raises DataError with a sentence for the page when a table is damaged.
     """
     folder = str(report.folder.resolve())
     try:
-        return _cached(folder, report.stamp, tuple(sorted(report.columns)), sql, tuple(parameters))
+        return _cached(folder, report.stamp, tuple(sorted(report.columns)), prepared, sql, tuple(parameters))
     except duckdb.Error as error:
         first = str(error).splitlines()[0]
         raise DataError(f"A table of the report in {report.folder} cannot be read: {first}") from error
 
 
-def scalar(report: Report, sql: str, parameters: Sequence[object] = ()) -> int:
+def scalar(report: Report, sql: str, parameters: Sequence[object] = (), prepared: Prepared | None = None) -> int:
     """The single whole number a counting statement gives."""
-    return int(query(report, sql, parameters).to_numpy()[0, 0])
+    return int(query(report, sql, parameters, prepared).to_numpy()[0, 0])
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -40,6 +40,18 @@ def cluster_weights(groups: npt.ArrayLike, resamples: int = RESAMPLES, seed: int
         yield generator.multinomial(size, share, size=rows)[:, codes].astype(np.float64)
 
 
+def gathered(count: int, most: int, seed: int = 0) -> npt.NDArray[np.int64]:
+    """A number below `most` for each of `count` groups, as many groups under each as under any other, by chance.
+
+    Groups under one number are drawn together. As they have nothing to do with one another, the sums of so many of
+    them vary as the groups themselves do (random groups; Wolter 2007, ch. 2), at a cost that no longer grows. Where
+    there are not more than `most`, each keeps a number of its own: its place.
+    """
+    if count <= most:
+        return np.arange(count)
+    return np.random.default_rng(seed).permutation(count) % most
+
+
 def bounds(values: npt.ArrayLike) -> tuple[float, float]:
     """The 95 % percentile interval of resampled values (resamples,), undefined ones left out; NaN where none is."""
     tail = (1.0 - CONFIDENCE) / 2.0

@@ -108,6 +108,10 @@ POSTS = pandera.DataFrameSchema(
 )
 POST_COLUMNS = tuple(POSTS.columns)
 
+# Most rows of a row group: whoever reads with several threads reads as many groups at once, and leaves out those whose
+# least and greatest values do not concern it.
+ROW_GROUP = 122_880
+
 CLEANING_SCHEMA = pa.schema([("post_id", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
 
 
@@ -145,7 +149,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 class TableWriter:
-    """One Parquet file being written, a row group per `append`."""
+    """One Parquet file being written, a row group per `append`, or several of `ROW_GROUP` rows."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.schema = schema
@@ -154,10 +158,11 @@ class TableWriter:
         self._writer = pq.ParquetWriter(path, schema, compression=codecs)
 
     def append(self, frame: pd.DataFrame) -> None:
-        """Write the schema's columns of `frame` as a row group; an empty frame writes nothing."""
+        """Write the schema's columns of `frame`; an empty frame writes nothing."""
         if len(frame):
             columns = frame[self.schema.names]
-            self._writer.write_table(pa.Table.from_pandas(columns, schema=self.schema, preserve_index=False))
+            table = pa.Table.from_pandas(columns, schema=self.schema, preserve_index=False)
+            self._writer.write_table(table, row_group_size=ROW_GROUP)
 
     def close(self) -> None:
         self._writer.close()

@@ -151,6 +151,8 @@ class FittedFeature(Feature):
     """
 
     supervised: ClassVar[bool] = True
+    # False where what is learnt knows no target, and other posts could give other columns.
+    foldwise: ClassVar[bool] = True
 
     @abstractmethod
     def fitted(self, posts: Sequence[Post], upstream: Mapping[str, Values], target: npt.NDArray[np.float64]) -> Self:
@@ -172,8 +174,11 @@ class FittedFeature(Feature):
     ) -> Values:
         """Values of the training posts, each by a copy that was fitted without its group (n,).
 
-        A model that stacks the feature so sees it as it will be on new posts.
+        A model that stacks the feature so sees it as it will be on new posts. By one copy of all of them where the
+        feature is not `foldwise`.
         """
+        if not self.foldwise:
+            return self.fitted(posts, upstream, target).compute(posts, upstream)
         from sklearn.model_selection import GroupKFold
 
         found = np.zeros((len(posts), *self.shape), dtype=np.float32)

@@ -24,6 +24,7 @@ class Category(FittedFeature):
     kind: ClassVar[str] = "category"
     by_default: ClassVar[bool] = False
     supervised: ClassVar[bool] = False
+    foldwise: ClassVar[bool] = False
     modalities: tuple[Modality, ...] = ()
 
     def __init__(self, name: str | None = None, categories: Sequence[str] = ()) -> None:
@@ -33,16 +34,6 @@ class Category(FittedFeature):
     def fitted(self, posts: Sequence[Post], upstream: Mapping[str, Values], target: npt.NDArray[np.float64]) -> Self:
         counts = Counter(sorted(post.category for post in posts if post.category))
         return type(self)(self.name, [category for category, _ in counts.most_common(MOST)])
-
-    def out_of_fold(
-        self,
-        posts: Sequence[Post],
-        upstream: Mapping[str, Values],
-        target: npt.NDArray[np.float64],
-        groups: npt.NDArray[np.int64],
-    ) -> Values:
-        """Values of the training posts. A column is a name alone, and would be another's in a copy of fewer posts."""
-        return self.fitted(posts, upstream, target).compute(posts, upstream)
 
     def compute(self, posts: Sequence[Post], upstream: Mapping[str, Values]) -> Values:
         place = {category: number for number, category in enumerate(self.columns)}

@@ -31,6 +31,7 @@ class Numbers(FittedFeature):
     kind: ClassVar[str] = "numbers"
     by_default: ClassVar[bool] = False
     supervised: ClassVar[bool] = False
+    foldwise: ClassVar[bool] = False
     modalities: tuple[Modality, ...] = ()
 
     def __init__(
@@ -63,16 +64,6 @@ class Numbers(FittedFeature):
         names = [name for name, is_kept in zip([*time, *facts], kept, strict=True) if is_kept]
         mean = np.nanmean(raw[:, kept], axis=0)
         return type(self)(self.name, names, mean.tolist(), spread[kept].tolist(), self.refitted, self.upstream)
-
-    def out_of_fold(
-        self,
-        posts: Sequence[Post],
-        upstream: Mapping[str, Values],
-        target: npt.NDArray[np.float64],
-        groups: npt.NDArray[np.int64],
-    ) -> Values:
-        """Values of the training posts: means and deviations know no target, and a copy of fewer may lack columns."""
-        return self.fitted(posts, upstream, target).compute(posts, upstream)
 
     def compute(self, posts: Sequence[Post], upstream: Mapping[str, Values]) -> Values:
         raw = self._raw(self.columns, posts, upstream)

@@ -45,7 +45,7 @@ def test_a_post_that_is_not_predicted_is_on_the_map_but_never_selected(tiny_repo
 
 
 def test_a_map_of_too_many_posts_is_drawn_by_chance(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queries, "MOST", 10)
+    monkeypatch.setattr(queries, "MOST_DOTS", 10)
     maps = [queries.places(report, stage, 2, EVERY, Selection())["post_id"].tolist() for stage in ("before", "after")]
     assert len(maps[0]) == 10 and maps[0] == maps[1]
 

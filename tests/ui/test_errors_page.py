@@ -105,6 +105,17 @@ def test_intervals_draw_whole_groups(large: Path, tmp_path: Path) -> None:
     assert row["high"] - row["low"] == pytest.approx(2 * binomial, rel=0.15)
 
 
+def test_many_groups_are_drawn_several_together(large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = altered(large, tmp_path / "alone", posts=lambda posts: posts.assign(group=np.arange(EVERY)))
+    exact = found(alone)
+    monkeypatch.setattr("dashboard.app_pages.errors.slices.MOST_GROUPS", 150)
+    slices.clear()
+    table = found(alone)
+    assert (table[["n", "groups", "share", "rest"]] == exact[["n", "groups", "share", "rest"]]).all(axis=None)
+    row, own = table.loc[("source", "easy")], exact.loc[("source", "easy")]
+    assert row["low"] != own["low"] and row["high"] - row["low"] == pytest.approx(own["high"] - own["low"], rel=0.2)
+
+
 def test_a_slice_that_few_groups_fill_is_not_tested(large: Path) -> None:
     row = found(large).loc[("language", "ko")]
     assert row["n"] == 34 and row["groups"] == 3 < FEWEST_GROUPS

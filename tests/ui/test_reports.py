@@ -34,6 +34,14 @@ def put(column: str, value: object) -> Change:
     return change
 
 
+def in_place_of_another(table: pd.DataFrame) -> pd.DataFrame:
+    return put("post_id", table["post_id"].iloc[1])(table)
+
+
+def test_a_model_may_answer_some_posts_of_a_split(tiny_report: Path, tmp_path: Path) -> None:
+    assert open_report(altered(tiny_report, tmp_path / "report", predictions=lambda table: table[1:])).problems == ()
+
+
 def test_a_report_that_evaluate_wrote_is_sound(tiny_report: Path) -> None:
     report = open_report(tiny_report)
     assert report.problems == () and report.has("posts", "predictions", "metrics", "cleaning")
@@ -51,6 +59,7 @@ def test_a_report_that_evaluate_wrote_is_sound(tiny_report: Path) -> None:
         ("predictions", put("set_low", -1), "1 row with levels outside of 0 to 4"),
         ("predictions", lambda table: pd.concat([table, table[:1]]), "2 rows with the same post more than once"),
         ("predictions", put("post_id", "foreign"), "1 row with posts that posts.parquet lacks"),
+        ("predictions", in_place_of_another, "2 rows with the same post more than once"),
         ("posts", put("level", 5), "1 row with levels outside of 0 to 4"),
         ("posts", put("score", float("inf")), "1 row with scores that are no numbers"),
         ("posts", put("split", None), "1 row with nulls"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.intervals import bounds, cluster_weights, mean_interval
+from engine.intervals import bounds, cluster_weights, gathered, mean_interval
 
 
 def test_posts_of_one_group_are_drawn_together() -> None:
@@ -37,3 +37,12 @@ def test_nothing_has_no_interval() -> None:
     assert np.isnan(mean_interval([], [])).all()
     assert np.isnan(bounds([np.nan, np.nan])).all()
     assert bounds([1.0, 1.0, np.nan]) == (1.0, 1.0)
+
+
+def test_groups_that_are_gathered_vary_as_they_do_alone() -> None:
+    assert gathered(5, 5).tolist() == [0, 1, 2, 3, 4]
+    together = gathered(3001, 1000)
+    assert set(np.bincount(together)) == {3, 4}
+    values = np.random.default_rng(0).gamma(0.5, size=3001)
+    widths = [np.subtract(*mean_interval(values, groups)) for groups in (np.arange(3001), together)]
+    assert widths[1] == pytest.approx(widths[0], rel=0.1)

@@ -9,7 +9,7 @@ no separator, and guests, games and teams that recur all over the titles tell a 
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import combinations, pairwise
 
 import networkx as nx
@@ -18,10 +18,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from sklearn.feature_extraction.text import TfidfVectorizer
 
-PHASH_DISTANCE = 6
-TITLE_SIMILARITY = 0.75
+from training.data.alike import near_pictures, near_titles
+
 # A word or name found in more bound sets than this says little about who made the post.
 RARE_WORD_SETS = 30
 RARE_NAME_SETS = 60
@@ -71,30 +70,6 @@ def _linked_by_key(keys: Iterable[tuple[int, str]]) -> Iterator[tuple[int, int]]
         yield from ((rows[0], row) for row in rows[1:])
 
 
-def _linked_pictures(hashes: Sequence[str | None]) -> Iterator[tuple[int, int]]:
-    rows = np.array([row for row, value in enumerate(hashes) if value])
-    if not len(rows):
-        return
-    bits = np.array([int(hashes[row] or "0", 16) for row in rows], dtype=np.uint64)
-    for index in range(len(bits) - 1):
-        near = np.flatnonzero(np.bitwise_count(bits[index + 1 :] ^ bits[index]) <= PHASH_DISTANCE)
-        yield from ((int(rows[index]), int(rows[index + 1 + other])) for other in near)
-
-
-def _linked_titles(titles: Sequence[str]) -> Iterator[tuple[int, int]]:
-    rows = [row for row, title in enumerate(titles) if len(title) > 3]
-    if len(rows) < 2:
-        return
-    grams = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 4), dtype=np.float32).fit_transform(
-        [titles[row] for row in rows]
-    )
-    for start in range(0, len(rows), 1000):
-        similar = (grams[start : start + 1000] @ grams.T).tocoo()
-        close = (similar.data >= TITLE_SIMILARITY) & (similar.row + start < similar.col)
-        for left, right in zip(similar.row[close] + start, similar.col[close], strict=True):
-            yield rows[left], rows[right]
-
-
 def bind_posts(posts: pd.DataFrame) -> npt.NDArray[np.int64]:
     """First step: number of the bound set of each of n posts, shape (n,).
 
@@ -109,8 +84,8 @@ def bind_posts(posts: pd.DataFrame) -> npt.NDArray[np.int64]:
         *_linked_by_key(channels),
         *_linked_by_key((row, title) for row, title in enumerate(titles) if title),
         *_linked_by_key(series),
-        *_linked_pictures([value if isinstance(value, str) else None for value in posts["phash"]]),
-        *_linked_titles(titles),
+        *near_pictures([value if isinstance(value, str) else None for value in posts["phash"]]),
+        *near_titles(titles),
     ]
     pairs = np.array(links, dtype=np.int64).reshape(-1, 2)
     graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(posts), len(posts)))

@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from engine.errors import DataError, ImageError
 from engine.images import load_image
-from training.data.grouping import PHASH_DISTANCE, normalise_title
+from training.data.alike import PHASH_DISTANCE
+from training.data.grouping import normalise_title
 from training.data.workspace import Workspace
 
 # Photos of a file without a split that are set apart for each.

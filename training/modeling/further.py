@@ -12,8 +12,8 @@ import pandas as pd
 
 from engine.features.base import digest
 from engine.scoring import LEVELS
+from training.data.alike import PHASH_DISTANCE
 from training.data.further import BOUNDS, PICTURES
-from training.data.grouping import PHASH_DISTANCE
 from training.data.workspace import Workspace
 from training.features.pictures import decoded_pictures
 from training.modeling.network import TrainingSet

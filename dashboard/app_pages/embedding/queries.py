@@ -4,20 +4,21 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard.charts import MOST_DOTS
 from dashboard.reports import Report
 from dashboard.scope import Scope
-from dashboard.selected import FROM
 from dashboard.selection import Selection
-from dashboard.store import query, records, scalar
+from dashboard.store import Prepared, query, records, scalar
 
-# More dots than this neither a browser nor a reader takes in.
-MOST = 4000
+# The posts of every map with their split and level.
+PLACED = Prepared(
+    "placed", ("embedding", "posts"), "SELECT e.*, q.split, q.level FROM embedding e JOIN posts q USING (post_id)"
+)
 
 
 def splits(report: Report) -> list[str]:
     """Splits of the posts on the maps."""
-    sql = "SELECT DISTINCT split FROM embedding JOIN posts USING (post_id) ORDER BY split"
-    return query(report, sql)["split"].tolist()
+    return query(report, "SELECT DISTINCT split FROM placed ORDER BY split", (), PLACED)["split"].tolist()
 
 
 def stages(report: Report, dimensions: int) -> list[str]:
@@ -28,23 +29,24 @@ def stages(report: Report, dimensions: int) -> list[str]:
 def places(report: Report, stage: str, dimensions: int, scope: Scope, selection: Selection) -> pd.DataFrame:
     """Posts of the scope's split on a map: post_id, x, y, z, level, split, chosen.
 
-    `MOST` at most, drawn by chance, the same on every map.
+    `MOST_DOTS` at most, drawn by chance, the same on every map.
     """
-    where, parameters = selection.where()
     sql = f"""
-        SELECT post_id, x, y, z, q.level, q.split, coalesce(chosen, ?) AS chosen
-        FROM embedding JOIN posts q USING (post_id)
-        LEFT JOIN (SELECT p.post_id, ({where}) AS chosen {FROM}) USING (post_id)
-        WHERE stage = ? AND dimensions = ? AND ? IN (q.split, 'all') ORDER BY hash(post_id) LIMIT {MOST}"""
-    return query(report, sql, (not selection, *parameters, *scope.parameters, stage, dimensions, scope.split))
+        SELECT post_id, x, y, z, level, split FROM placed
+        WHERE stage = ? AND dimensions = ? AND ? IN (split, 'all') ORDER BY hash(post_id) LIMIT {MOST_DOTS}"""
+    table = query(report, sql, (stage, dimensions, scope.split), PLACED)
+    if not selection:
+        return table.assign(chosen=True)
+    where, parameters = selection.where()
+    sql = f"SELECT post_id FROM answers WHERE post_id IN (SELECT unnest(?::VARCHAR[])) AND {where}"
+    chosen = query(report, sql, (tuple(table["post_id"]), *parameters), scope.answers)
+    return table.assign(chosen=table["post_id"].isin(chosen["post_id"]))
 
 
 def count(report: Report, stage: str, dimensions: int, split: str) -> int:
     """Posts on a map, drawn or not."""
-    sql = """
-        SELECT count(*) FROM embedding JOIN posts USING (post_id)
-        WHERE stage = ? AND dimensions = ? AND ? IN (split, 'all')"""
-    return scalar(report, sql, (stage, dimensions, split))
+    sql = "SELECT count(*) FROM placed WHERE stage = ? AND dimensions = ? AND ? IN (split, 'all')"
+    return scalar(report, sql, (stage, dimensions, split), PLACED)
 
 
 def probes(report: Report) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from dashboard import charts, selected, text
 from dashboard.app_pages.errors import charts as figures
 from dashboard.app_pages.errors import queries
 from dashboard.app_pages.errors.queries import MEASURES, SHARE_SELECTED
-from dashboard.app_pages.errors.slices import FEWEST_GROUPS, slices
+from dashboard.app_pages.errors.slices import FEWEST_GROUPS, MOST_GROUPS, slices
 from dashboard.choosing import chips, choose, current, selectable
 from dashboard.reports import Report
 from dashboard.scope import Scope, scope_controls
@@ -108,7 +108,8 @@ def _slices(report: Report, scope: Scope, selection: Selection) -> None:
     st.caption(
         f"{scope.words}. The tick is the share of the rest: the posts outside of the slice that meet the other filters "
         "on facts. A slice is coloured where it differs from its rest by a paired 95% interval; of this many slices a "
-        "few do so by chance. Intervals draw whole groups of related posts, and a slice of few groups, less than "
+        "few do so by chance. Intervals draw whole groups of related posts, "
+        f"of more than {MOST_GROUPS:,} several together, and a slice of few groups, less than "
         f"{FEWEST_GROUPS} of equal size, is not tested: it would tell of those channels. Click a dot to filter."
     )
     with st.expander("Slices as a table"):

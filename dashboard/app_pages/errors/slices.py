@@ -4,6 +4,8 @@ A slice that a few channels fill tells of those channels: such a one is not test
 taken from the same draws.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -12,14 +14,15 @@ import streamlit as st
 from dashboard.app_pages.errors.queries import MEASURES, SHARE_SELECTED
 from dashboard.reports import Report
 from dashboard.scope import Scope
-from dashboard.selected import FROM
 from dashboard.selection import EXPRESSIONS, OUTCOMES, Selection
 from dashboard.store import query
-from engine.intervals import bounds, cluster_weights
+from engine.intervals import bounds, cluster_weights, gathered
 
 FIELDS = ("source", "language", "title", "picture", "set")
 # Fewer groups, those of many posts counting less, say little of any other group.
 FEWEST_GROUPS = 10
+# More groups than this are drawn several together, so that an answer does not take the longer the larger a report is.
+MOST_GROUPS = 2000
 MOST_VALUES = 40
 BELOW, ABOVE, SAME, FEW = "below the rest", "above the rest", "no clear difference", "too few groups to test"
 COLUMNS = (
@@ -55,12 +58,12 @@ def _of_field(
     sql = f"""
         WITH evaluated AS (
             SELECT CAST({EXPRESSIONS[field]} AS VARCHAR) AS value, ({condition}) AS hit,
-                   coalesce(CAST(q."group" AS VARCHAR), 'post ' || p.post_id) AS unit {FROM} AND {where}),
+                   coalesce(CAST("group" AS VARCHAR), 'post ' || post_id) AS unit FROM answers WHERE {where}),
         kept AS (SELECT value FROM evaluated GROUP BY value HAVING count(*) >= ? ORDER BY count(*) DESC, value
             LIMIT {MOST_VALUES})
         SELECT k.value, unit, count(*) AS n, count(*) FILTER (hit) AS hits
         FROM evaluated LEFT JOIN kept k USING (value) GROUP BY ALL ORDER BY ALL"""
-    table = query(report, sql, (*parameters, *scope.parameters, *rest, minimum))
+    table = query(report, sql, (*parameters, *rest, minimum), scope.answers)
     if table.empty:
         return pd.DataFrame(columns=COLUMNS)
     place, values = pd.factorize(table["value"])
@@ -70,8 +73,11 @@ def _of_field(
     np.add.at(n, (unit, place), table["n"])
     np.add.at(hits, (unit, place), table["hits"])
     inside, outside = _shares(n, hits, np.ones((1, len(units))))[:, 0]
-    weights = cluster_weights(np.arange(len(units)))
-    drawn = np.concatenate([_shares(n, hits, some) for some in weights], axis=1)
+    together = gathered(len(units), MOST_GROUPS)
+    own_n, own_hits = (np.zeros((together.max() + 1, n.shape[1])) for _ in range(2))
+    np.add.at(own_n, together, n)
+    np.add.at(own_hits, together, hits)
+    drawn = np.concatenate([_shares(own_n, own_hits, weights) for weights in _draws(len(own_n))], axis=1)
     few = np.minimum(_effective(n), _effective(n.sum(axis=1, keepdims=True) - n)) < FEWEST_GROUPS
     share, apart = (np.array([bounds(column) for column in part.T]) for part in (drawn[0], drawn[0] - drawn[1]))
     found = pd.DataFrame({"field": field, "value": values.astype(object), "n": n[:, :-1].sum(axis=0).astype(int)})
@@ -85,6 +91,11 @@ def _of_field(
     # A slice of all posts has nothing to be set against.
     found = found[found["n"] < n.sum()]
     return found.sort_values("n", ascending=False, kind="stable")
+
+
+@lru_cache(maxsize=4)
+def _draws(count: int) -> list[Array]:
+    return list(cluster_weights(np.arange(count)))
 
 
 def _shares(n: Array, hits: Array, weights: Array) -> Array:

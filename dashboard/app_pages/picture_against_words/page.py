@@ -5,13 +5,14 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from dashboard import choosing, selected, text
+from dashboard import charts, choosing, selected, text
 from dashboard.app_pages.picture_against_words import charts as figures
 from dashboard.app_pages.picture_against_words import queries, study, tools
 from dashboard.app_pages.picture_against_words.signals import ordered, signal
 from dashboard.metrics import between
 from dashboard.reports import Report
 from dashboard.scope import Scope, own_model
+from dashboard.selection import Selection
 from dashboard.store import records
 
 TITLE = "Picture against words"
@@ -134,10 +135,12 @@ def _sides(report: Report) -> None:
         choosing.chips(selection)
     alt = "Expected level of picture alone against title alone; picking selects"
     choosing.pickable(figures.sides(table), "sides", selection, alt, tool)
+    whole = selected.selected_count(report, scope, Selection())
+    few = f" of {whole:,}, drawn by chance" if whole > charts.MOST_DOTS else ""
     st.caption(
-        f"{scope.words}: {len(table):,}, each a dot in the colour of its true level, placed by what the model expects "
-        "of its title alone and of its picture alone; a level is expected as the mean over all five. On the dashed "
-        "line both say the same. Posts that you pick are selected here and on the errors page."
+        f"{scope.words}: {len(table):,}{few}, each a dot in the colour of its true level, placed by what the model "
+        "expects of its title alone and of its picture alone; a level is expected as the mean over all five. On the "
+        "dashed line both say the same. Posts that you pick are selected here and on the errors page."
     )
     if selection:
         selected.section(report, scope, selection)

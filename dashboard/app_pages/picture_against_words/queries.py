@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from dashboard.charts import MOST_DOTS
 from dashboard.reports import Report
 from dashboard.scope import Scope
-from dashboard.selected import FROM
 from dashboard.selection import Selection
 from dashboard.store import query, records
 from engine.scoring import LEVELS
@@ -96,14 +96,17 @@ def caption_examples(report: Report) -> pd.DataFrame:
 
 
 def sides(report: Report, scope: Scope, selection: Selection) -> pd.DataFrame:
-    """Posts with what a model expects of picture and title alone: post_id, level, split, image, text, chosen."""
+    """Posts with what a model expects of picture and title alone: post_id, level, split, image, text, chosen.
+
+    Of `MOST_DOTS` posts of the scope at most, drawn by chance.
+    """
     where, parameters = selection.where()
-    sql = f"""
-        WITH alone AS (
-            SELECT post_id, max(expected_level) FILTER ("view" = 'image') AS image,
-                   max(expected_level) FILTER ("view" = 'text') AS text
-            FROM predictions WHERE model = ? AND split = ? GROUP BY post_id)
-        SELECT post_id, level, split, image, text, chosen
-        FROM (SELECT p.post_id, q.level, q.split, ({where}) AS chosen {FROM}) JOIN alone USING (post_id)
-        WHERE image IS NOT NULL AND text IS NOT NULL ORDER BY post_id"""
-    return query(report, sql, (scope.model, scope.split, *parameters, *scope.parameters))
+    sql = f"SELECT post_id, level, split, ({where}) AS chosen FROM answers ORDER BY hash(post_id) LIMIT {MOST_DOTS}"
+    drawn = query(report, sql, parameters, scope.answers)
+    sql = """
+        SELECT post_id, max(expected_level) FILTER ("view" = 'image') AS image,
+               max(expected_level) FILTER ("view" = 'text') AS text
+        FROM predictions WHERE model = ? AND split = ? AND post_id IN (SELECT unnest(?::VARCHAR[]))
+        GROUP BY post_id ORDER BY post_id"""
+    alone = query(report, sql, (scope.model, scope.split, tuple(drawn["post_id"])))
+    return drawn.merge(alone.dropna(), on="post_id").sort_values("post_id", ignore_index=True)

@@ -3,16 +3,17 @@
 import pandas as pd
 
 from dashboard.reports import Report
+from dashboard.scope import Scope
 from dashboard.store import query
 
 SPLIT, VIEW = "test", "both"
 SHOWN = ("category_accuracy", "category_macro_f1", "src", "mae_log2", "mae_log10")
 # Orders of single answers.
 ORDERS = {
-    "Random": "hash(p.post_id)",
-    "Surest and right": "(p.category <> p.predicted_category), p.category_probability DESC",
-    "Surest and wrong": "(p.category = p.predicted_category), p.category_probability DESC",
-    "Likes furthest off": "abs(ln(greatest(q.score, 1e-9) / greatest(p.score, 1e-9))) DESC",
+    "Random": "hash(post_id)",
+    "Surest and right": "(category <> predicted_category), category_probability DESC",
+    "Surest and wrong": "(category = predicted_category), category_probability DESC",
+    "Likes furthest off": "abs(ln(greatest(true_score, 1e-9) / greatest(score, 1e-9))) DESC",
 }
 
 
@@ -71,9 +72,7 @@ def classification(report: Report, model: str) -> pd.DataFrame:
 def answers(report: Report, model: str, order: str, limit: int) -> pd.DataFrame:
     """Single answers on test with what their cards show."""
     sql = f"""
-        SELECT p.post_id, p.category, p.predicted_category, p.category_probability, q.score AS true_score, p.score,
-               p.score_low, p.score_high, q.thumbhash, q.image_url
-        FROM predictions p JOIN posts q USING (post_id)
-        WHERE p.model = ? AND p.split = ? AND p."view" = ? AND p.category IS NOT NULL
-        ORDER BY {ORDERS[order]}, p.post_id LIMIT ?"""
-    return query(report, sql, (model, SPLIT, VIEW, limit))
+        SELECT post_id, category, predicted_category, category_probability, true_score, score, score_low, score_high,
+               thumbhash, image_url
+        FROM answers WHERE category IS NOT NULL ORDER BY {ORDERS[order]}, post_id LIMIT ?"""
+    return query(report, sql, (limit,), Scope(model, VIEW, SPLIT).answers)
