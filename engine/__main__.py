@@ -68,6 +68,12 @@ def _add(
     parser.add_argument(
         "--images-root", metavar="DIR", type=Path, help="where image paths start (default: IN's folder)"
     )
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="ray: on a cluster, see requirements-ray.txt"
+    )
+    parser.add_argument(
+        "--ray-address", metavar="HOST:PORT", help="head of the cluster, or auto (default: one on this machine alone)"
+    )
     parser.set_defaults(run=run)
     return parser
 
@@ -78,8 +84,9 @@ def _score(options: argparse.Namespace) -> None:
     check_files(options.source, options.output)
     from engine.predictor import Predictor
 
-    predictor = Predictor.load(options.bundle)
-    print(score_file(predictor, options.source, options.output, **_how(options)), file=sys.stderr)
+    with _engine(options) as how:
+        predictor = Predictor.load(options.bundle)
+        print(score_file(predictor, options.source, options.output, **how), file=sys.stderr)
 
 
 def _features(options: argparse.Namespace) -> None:
@@ -89,13 +96,25 @@ def _features(options: argparse.Namespace) -> None:
     from engine.batch.features import write_features
     from engine.predictor import Predictor
 
-    predictor, how = Predictor.load(options.bundle), _how(options)
-    summary = write_features(predictor, options.source, options.output, embeddings=options.embeddings, **how)
+    with _engine(options) as how:
+        predictor = Predictor.load(options.bundle)
+        summary = write_features(predictor, options.source, options.output, embeddings=options.embeddings, **how)
     print(f"{summary.scored:,} written, {summary.failed:,} with errors", file=sys.stderr)
 
 
-def _how(options: argparse.Namespace) -> dict[str, Any]:
-    return {"batch_size": options.batch_size, "images_root": options.images_root, "progress": True}
+@contextmanager
+def _engine(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """How a file is worked through, and where; a cluster is there within the block."""
+    how = {"batch_size": options.batch_size, "images_root": options.images_root, "progress": True}
+    if options.engine == "local":
+        if options.ray_address is not None:
+            raise FirstImpressionsError("--ray-address needs --engine ray; give both, or neither.")
+        yield how
+        return
+    from engine.batch.ray_data import cluster
+
+    with cluster(options.ray_address) as engine:
+        yield how | {"engine": engine}
 
 
 def _batch_size(text: str) -> int:

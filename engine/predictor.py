@@ -5,6 +5,7 @@ A post's way: features (`extractor`) → outputs of the members → blend and ca
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from engine import threads
 from engine.abstention import Abstention
 from engine.blending import Calibration
-from engine.bundle import FEATURES, GUARDS, MEMBERS, Bundle, FeatureEntry, Side, read_bundle
+from engine.bundle import FEATURES, GUARDS, MEMBERS, Bundle, FeatureEntry, Side, fingerprint, read_bundle
 from engine.encoders.base import Encoder
 from engine.errors import BundleError, EncoderError, FirstImpressionsError, PostError
 from engine.features import find_kind
@@ -23,7 +24,7 @@ from engine.guard import REASONS, Guard
 from engine.members import Member, NetworkMember, load_member
 from engine.posts import Post
 from engine.prediction import BatchPrediction, MemberOutput, MemberPrediction, Prediction, View
-from engine.settings import Settings
+from engine.settings import SHIPPED_BUNDLE, Settings
 
 EMPTY = "Give the post a picture, a title, or both."
 NOTES = {
@@ -51,6 +52,15 @@ class Predictor:
         reads = {name for member in members for names in member.reads.values() for name in names}
         self.extractor = Extractor(features, reads)
         self._calibrations = {view: Calibration(fit) for view, fit in bundle.views.items()}
+        self._folder: Path | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process gets the address of the bundle and loads it there; only where it came from a folder."""
+        if self._folder is None:
+            raise TypeError("a predictor that was not loaded from a bundle cannot be sent to another process")
+        # The shipped one lies wherever the code does.
+        folder = None if self._folder == SHIPPED_BUNDLE else self._folder.absolute()
+        return _load_same, (folder, fingerprint(self.bundle))
 
     @classmethod
     def load(cls, path: str | Path | None = None, *, device: str = "auto") -> "Predictor":
@@ -73,7 +83,9 @@ class Predictor:
                 side: Guard.load(folder / GUARDS, side, fit, features[fit.feature])
                 for side, fit in bundle.guards.items()
             }
-            return cls(bundle, features, members, guards)
+            predictor = cls(bundle, features, members, guards)
+            predictor._folder = folder
+            return predictor
         except (BundleError, EncoderError):
             raise
         # Whoever sealed a bundle may have put anything into it, and the libraries that read it raise as they please.
@@ -214,6 +226,14 @@ class Predictor:
         unread = [name for name, there in given.items() if there and name not in self.bundle.text_fields]
         ignored = f"This model was not trained on {' and '.join(unread)}, so it left them out." if unread else ""
         return " ".join(sentence for sentence in (NOTES[view], ignored) if sentence)
+
+
+def _load_same(folder: Path | None, expected: str) -> Predictor:
+    """The predictor of another process, once more. Raises BundleError when the bundle here is another one."""
+    predictor = Predictor.load(folder or SHIPPED_BUNDLE)
+    if fingerprint(predictor.bundle) != expected:
+        raise BundleError(f"The bundle {folder or SHIPPED_BUNDLE} is another one on a worker; give all the same.")
+    return predictor
 
 
 def _load_feature(entry: FeatureEntry, features: Mapping[str, Feature], folder: Path, device: str) -> Feature:

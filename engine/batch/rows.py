@@ -7,6 +7,7 @@ columns of a post and of its context are taken; counts such as views or likes ar
 import csv
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -38,6 +39,10 @@ class Row:
     # Fields of a `Post` by name.
     context: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
+
+    def __sizeof__(self) -> int:
+        """With what it holds: engines that keep rows waiting go by it."""
+        return object.__sizeof__(self) + sum(map(sys.getsizeof, vars(self).values()))
 
 
 def count_rows(source: Path) -> int | None:

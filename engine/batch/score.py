@@ -1,10 +1,11 @@
 """Scoring of a whole file of posts: one prediction, or one sentence saying why not, for every row, in order.
 
 A few workers share the cores; each decodes and predicts a batch of its own, so that nobody waits for anybody, and one
-batch more than there are workers is in memory. `python -m engine score` is the command line of it.
+batch more than there are workers is in memory. `engine.batch.ray_data` has other machines do it. `python -m engine
+score` is the command line of it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,19 @@ class Scorer(Protocol):
         ...
 
 
+class Engine(Protocol):
+    """Where batches are computed: in this process, or on a cluster."""
+
+    def __call__(
+        self,
+        records_of: Callable[[list[Row]], list[Record]],
+        read: Callable[[], Iterable[list[Row]]],
+        failed: Callable[[list[Row], str], list[Record]],
+    ) -> Generator[list[Record], None, None]:
+        """Records of the batches that `read` gives, in order; `failed` makes those of one that cannot be computed."""
+        ...
+
+
 @dataclass(frozen=True)
 class Summary:
     """Number of rows with a prediction (or features), and of rows with an error instead."""
@@ -52,6 +66,15 @@ def check_files(source: str | Path, target: str | Path) -> None:
     next(rows, None)
 
 
+def here(
+    records_of: Callable[[list[Row]], list[Record]],
+    read: Callable[[], Iterable[list[Row]]],
+    failed: Callable[[list[Row], str], list[Record]],
+) -> Generator[list[Record], None, None]:
+    """The engine that uses this process's cores. What fails is a fault of the code, and ends the work."""
+    return threads.in_order(records_of, read())
+
+
 def score_file(
     predictor: Scorer,
     source: str | Path,
@@ -60,6 +83,7 @@ def score_file(
     batch_size: int = 32,
     images_root: str | Path | None = None,
     progress: bool = False,
+    engine: Engine = here,
 ) -> Summary:
     """Write to `target` (.parquet or .csv) the prediction of every row of `source` (.csv, .jsonl, .ndjson, .parquet).
 
@@ -67,8 +91,10 @@ def score_file(
     gets its `error` and does not stop the others. `target` appears only when it is complete. `progress` shows a bar
     on stderr. Raises DataError when a file as a whole is of no use.
     """
-    root = Path(images_root) if images_root is not None else Path(source).parent
-    return map_file(partial(_records, predictor, root), source, target, SCHEMA, batch_size, progress=progress)
+    # Absolute, for engines whose workers start elsewhere.
+    root = (Path(images_root) if images_root is not None else Path(source).parent).absolute()
+    make = partial(_records, predictor, root)
+    return map_file(make, source, target, SCHEMA, batch_size, progress=progress, engine=engine)
 
 
 def map_file(
@@ -80,6 +106,7 @@ def map_file(
     *,
     progress: bool = False,
     written: Callable[[list[Record]], None] = lambda records: None,
+    engine: Engine = here,
 ) -> Summary:
     """Write to `target` what a function makes of the rows of `source`, batches of them side by side, in order.
 
@@ -87,12 +114,13 @@ def map_file(
     is told of every batch; what it raises ends the work, and there is no target. Raises DataError as `score_file` does.
     """
     source, target = Path(source), Path(target)
-    rows = read_rows(source, batch_size)
+    # For what it raises.
+    read_rows(source, batch_size)
     check_target(source, target)
     scored = failed = 0
     with (
         open_table(target, schema) as write,
-        closing(threads.in_order(records_of, _batches(rows, batch_size))) as batches,
+        closing(engine(records_of, partial(_batches, source.absolute(), batch_size), _failed)) as batches,
         tqdm(total=count_rows(source), unit=" posts", disable=not progress, mininterval=0.5) as bar,
     ):
         for records in batches:
@@ -105,11 +133,16 @@ def map_file(
     return Summary(scored, failed)
 
 
-def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+def _batches(source: Path, size: int) -> Iterator[list[Row]]:
     """Rows, `size` at a time."""
-    rows = iter(rows)
+    rows = read_rows(source, size)
     while batch := list(islice(rows, size)):
         yield batch
+
+
+def _failed(rows: list[Row], error: str) -> list[Record]:
+    # What was not UTF-8 in an id cannot be written as text.
+    return [{"post_id": row.post_id.encode(errors="replace").decode(), "error": row.error or error} for row in rows]
 
 
 def _records(predictor: Scorer, root: Path, rows: list[Row]) -> list[Record]:
