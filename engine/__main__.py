@@ -6,17 +6,18 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from engine.addresses import located
 from engine.errors import FirstImpressionsError
 
 INPUT = """
 The input is .csv, .jsonl, .ndjson or .parquet with any of the columns post_id, title, tags, description and image, at
 least title or image among them; other columns are ignored. An image is a path (in Parquet also the picture's bytes).
 The output is .parquet or .csv by its ending: one row for each row of the input, in the same order. A row that cannot
-be used says why in its column error; the others go on.
+be used says why in its column error; the others go on. Files, bundle and DIR may be addresses that fsspec knows, such
+as s3://bucket/posts.csv; a picture is fetched only where it lies below DIR.
 """
 SCORE = f"Predict the engagement level of every post of a file.\n{INPUT}"
 FEATURES = f"""Write what a model reads off every post of a file.
@@ -61,12 +62,14 @@ def _add(
     parser = commands.add_parser(
         name, help=help_text, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", metavar="IN", type=Path, help="file of posts: .csv, .jsonl, .ndjson or .parquet")
-    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="table: .parquet or .csv")
-    parser.add_argument("--bundle", metavar="PATH", type=Path, help="folder of the bundle (default: the shipped one)")
+    parser.add_argument("source", metavar="IN", type=located, help="file of posts: .csv, .jsonl, .ndjson or .parquet")
+    parser.add_argument("-o", "--output", metavar="OUT", type=located, required=True, help="table: .parquet or .csv")
+    parser.add_argument(
+        "--bundle", metavar="PATH", type=located, help="folder of the bundle (default: the shipped one)"
+    )
     parser.add_argument("--batch-size", metavar="N", type=_batch_size, default=32, help="posts at a time (default: 32)")
     parser.add_argument(
-        "--images-root", metavar="DIR", type=Path, help="where image paths start (default: IN's folder)"
+        "--images-root", metavar="DIR", type=located, help="where image paths start (default: IN's folder)"
     )
     parser.add_argument(
         "--engine", choices=("local", "ray"), default="local", help="ray: on a cluster, see requirements-ray.txt"
