@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from engine import threads
 from engine.__main__ import main
 from engine.batch import ray_data
 from engine.batch.score import Engine, Summary, score_file
@@ -35,9 +36,11 @@ def test_a_cluster_of_several_machines_writes_what_this_one_does(tmp_path: Path)
     posts += [("words", "Only 3 words!", None), ("broken", "A title", b"no picture"), (None, None, None)]
     source = tmp_path / "in.parquet"
     pd.DataFrame(posts, columns=["post_id", "title", "image"]).to_parquet(source)
-    several = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    # A worker on each, with the threads that one has here.
+    cores = threads.cores() // threads.workers()
+    several = Cluster(initialize_head=True, head_node_args={"num_cpus": cores, "include_dashboard": False})
     try:
-        several.add_node(num_cpus=1)
+        several.add_node(num_cpus=cores)
         for command in ("score", "features"):
             here, there = tmp_path / f"{command}-local.parquet", tmp_path / f"{command}-ray.parquet"
             arguments = [command, str(source), "--batch-size", "4", "-o"]
