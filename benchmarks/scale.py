@@ -16,7 +16,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -54,7 +54,13 @@ class Remembered(Extractor):
         self.places = {title: place for place, title in enumerate(titles)}
         self.values = extractor.compute([Post(title) for title in titles], "text")
 
-    def compute(self, posts: Sequence[Post], view: View, known: Mapping[str, Values] | None = None) -> Features:
+    def compute(
+        self,
+        posts: Sequence[Post],
+        view: View,
+        known: Mapping[str, Values] | None = None,
+        without: Collection[str] = (),
+    ) -> Features:
         rows = [self.places[post.title] for post in posts]
         return {name: values[rows] for name, values in self.values.items()}
 

@@ -6,17 +6,18 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from engine.addresses import located
 from engine.errors import FirstImpressionsError
 
 INPUT = """
 The input is .csv, .jsonl, .ndjson or .parquet with any of the columns post_id, title, tags, description and image, at
 least title or image among them; other columns are ignored. An image is a path (in Parquet also the picture's bytes).
 The output is .parquet or .csv by its ending: one row for each row of the input, in the same order. A row that cannot
-be used says why in its column error; the others go on.
+be used says why in its column error; the others go on. Files, bundle and DIR may be addresses that fsspec knows, such
+as s3://bucket/posts.csv; a picture is fetched only where it lies below DIR.
 """
 SCORE = f"Predict the engagement level of every post of a file.\n{INPUT}"
 FEATURES = f"""Write what a model reads off every post of a file.
@@ -61,12 +62,20 @@ def _add(
     parser = commands.add_parser(
         name, help=help_text, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", metavar="IN", type=Path, help="file of posts: .csv, .jsonl, .ndjson or .parquet")
-    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="table: .parquet or .csv")
-    parser.add_argument("--bundle", metavar="PATH", type=Path, help="folder of the bundle (default: the shipped one)")
+    parser.add_argument("source", metavar="IN", type=located, help="file of posts: .csv, .jsonl, .ndjson or .parquet")
+    parser.add_argument("-o", "--output", metavar="OUT", type=located, required=True, help="table: .parquet or .csv")
+    parser.add_argument(
+        "--bundle", metavar="PATH", type=located, help="folder of the bundle (default: the shipped one)"
+    )
     parser.add_argument("--batch-size", metavar="N", type=_batch_size, default=32, help="posts at a time (default: 32)")
     parser.add_argument(
-        "--images-root", metavar="DIR", type=Path, help="where image paths start (default: IN's folder)"
+        "--images-root", metavar="DIR", type=located, help="where image paths start (default: IN's folder)"
+    )
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="ray: on a cluster, see requirements-ray.txt"
+    )
+    parser.add_argument(
+        "--ray-address", metavar="HOST:PORT", help="head of the cluster, or auto (default: one on this machine alone)"
     )
     parser.set_defaults(run=run)
     return parser
@@ -78,8 +87,9 @@ def _score(options: argparse.Namespace) -> None:
     check_files(options.source, options.output)
     from engine.predictor import Predictor
 
-    predictor = Predictor.load(options.bundle)
-    print(score_file(predictor, options.source, options.output, **_how(options)), file=sys.stderr)
+    with _engine(options) as how:
+        predictor = Predictor.load(options.bundle)
+        print(score_file(predictor, options.source, options.output, **how), file=sys.stderr)
 
 
 def _features(options: argparse.Namespace) -> None:
@@ -89,13 +99,25 @@ def _features(options: argparse.Namespace) -> None:
     from engine.batch.features import write_features
     from engine.predictor import Predictor
 
-    predictor, how = Predictor.load(options.bundle), _how(options)
-    summary = write_features(predictor, options.source, options.output, embeddings=options.embeddings, **how)
+    with _engine(options) as how:
+        predictor = Predictor.load(options.bundle)
+        summary = write_features(predictor, options.source, options.output, embeddings=options.embeddings, **how)
     print(f"{summary.scored:,} written, {summary.failed:,} with errors", file=sys.stderr)
 
 
-def _how(options: argparse.Namespace) -> dict[str, Any]:
-    return {"batch_size": options.batch_size, "images_root": options.images_root, "progress": True}
+@contextmanager
+def _engine(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """How a file is worked through, and where; a cluster is there within the block."""
+    how = {"batch_size": options.batch_size, "images_root": options.images_root, "progress": True}
+    if options.engine == "local":
+        if options.ray_address is not None:
+            raise FirstImpressionsError("--ray-address needs --engine ray; give both, or neither.")
+        yield how
+        return
+    from engine.batch.ray_data import cluster
+
+    with cluster(options.ray_address) as engine:
+        yield how | {"engine": engine}
 
 
 def _batch_size(text: str) -> int:

@@ -8,11 +8,13 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError, model_validator
 
+from engine.addresses import Address
 from engine.errors import BundleError
 from engine.files import replacing_folder, write_bytes
 from engine.prediction import View
@@ -183,6 +185,29 @@ def fingerprint(manifest: Bundle) -> str:
     """Hash of what a bundle answers with: its manifest without the figures and notes that are put in later."""
     fields = manifest.model_dump(mode="json", exclude={"test_metrics", "notes", "typical"})
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def fetch_bundle(address: Address, cache: Path) -> Path:
+    """A bundle elsewhere as a verified folder below `cache`, named after its manifest, so fetched once.
+
+    Raises BundleError when it is none, or was changed, DataError when it cannot be fetched; no part of it stays then.
+    """
+    with address.below(MANIFEST).open() as file:
+        manifest = file.read(MOST_BYTES)
+    folder = cache / "bundles" / hashlib.sha256(manifest).hexdigest()[:32]
+    with suppress(BundleError):
+        read_bundle(folder)
+        return folder
+    try:
+        names = list(json.loads(manifest)["files"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BundleError(f"{MANIFEST} of the bundle {address} cannot be read; publish the bundle again.") from error
+    with replacing_folder(folder) as staging:
+        (staging / MANIFEST).write_bytes(manifest)
+        for name in map(str, names):
+            address.below(name).copy(staging / name)
+        read_bundle(staging)
+    return folder
 
 
 def _no_constant(name: str) -> NoReturn:

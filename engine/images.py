@@ -5,7 +5,6 @@ large, too small or too long; only common formats are tried; and of an animation
 """
 
 import hashlib
-import re
 import stat
 import warnings
 from io import BytesIO
@@ -15,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image
 
+from engine.addresses import ADDRESS
 from engine.errors import ImageError
 
 WORKING_SIZE = 1024
@@ -26,7 +26,6 @@ MAX_RATIO = 20
 # MPO (the JPEG of two-lens cameras) has no opener of its own: the JPEG one recognises it.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
-ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -5,14 +5,16 @@ A post's way: features (`extractor`) → outputs of the members → blend and ca
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine import threads
 from engine.abstention import Abstention
+from engine.addresses import Address, located
 from engine.blending import Calibration
-from engine.bundle import FEATURES, GUARDS, MEMBERS, Bundle, FeatureEntry, Side, read_bundle
+from engine.bundle import FEATURES, GUARDS, MEMBERS, Bundle, FeatureEntry, Side, fetch_bundle, fingerprint, read_bundle
 from engine.encoders.base import Encoder
 from engine.errors import BundleError, EncoderError, FirstImpressionsError, PostError
 from engine.features import find_kind
@@ -23,7 +25,7 @@ from engine.guard import REASONS, Guard
 from engine.members import Member, NetworkMember, load_member
 from engine.posts import Post
 from engine.prediction import BatchPrediction, MemberOutput, MemberPrediction, Prediction, View
-from engine.settings import Settings
+from engine.settings import SHIPPED_BUNDLE, Settings
 
 EMPTY = "Give the post a picture, a title, or both."
 NOTES = {
@@ -51,16 +53,27 @@ class Predictor:
         reads = {name for member in members for names in member.reads.values() for name in names}
         self.extractor = Extractor(features, reads)
         self._calibrations = {view: Calibration(fit) for view, fit in bundle.views.items()}
+        self._place: Path | Address | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process gets the address of the bundle and loads it there; only where it came from a folder."""
+        if self._place is None:
+            raise TypeError("a predictor that was not loaded from a bundle cannot be sent to another process")
+        # The shipped one lies wherever the code does.
+        place = None if self._place == SHIPPED_BUNDLE else self._place.absolute()
+        return _load_same, (place, fingerprint(self.bundle))
 
     @classmethod
-    def load(cls, path: str | Path | None = None, *, device: str = "auto") -> "Predictor":
+    def load(cls, path: str | Path | Address | None = None, *, device: str = "auto") -> "Predictor":
         """The predictor of a bundle folder; None takes the setting FIRST_IMPRESSIONS_BUNDLE, else the shipped one.
 
+        At an address, such as hf://owner/name, the bundle is fetched once and kept in the cache.
         Raises BundleError when the bundle is missing, changed, broken, or was made with other encoders or features
-        than those here; EncoderError when an encoder's weights are not here.
+        than those here; EncoderError when an encoder's weights are not here; DataError when it cannot be fetched.
         """
         threads.configure()
-        folder = Path(path) if path is not None else Settings().bundle
+        place = located(path) if path is not None else Settings().bundle
+        folder = place if isinstance(place, Path) else fetch_bundle(place, Settings().cache)
         bundle = read_bundle(folder)
         try:
             features: dict[str, Feature] = {}
@@ -73,7 +86,9 @@ class Predictor:
                 side: Guard.load(folder / GUARDS, side, fit, features[fit.feature])
                 for side, fit in bundle.guards.items()
             }
-            return cls(bundle, features, members, guards)
+            predictor = cls(bundle, features, members, guards)
+            predictor._place = place
+            return predictor
         except (BundleError, EncoderError):
             raise
         # Whoever sealed a bundle may have put anything into it, and the libraries that read it raise as they please.
@@ -214,6 +229,14 @@ class Predictor:
         unread = [name for name, there in given.items() if there and name not in self.bundle.text_fields]
         ignored = f"This model was not trained on {' and '.join(unread)}, so it left them out." if unread else ""
         return " ".join(sentence for sentence in (NOTES[view], ignored) if sentence)
+
+
+def _load_same(place: Path | Address | None, expected: str) -> Predictor:
+    """The predictor of another process, once more. Raises BundleError when the bundle here is another one."""
+    predictor = Predictor.load(place or SHIPPED_BUNDLE)
+    if fingerprint(predictor.bundle) != expected:
+        raise BundleError(f"The bundle {place or SHIPPED_BUNDLE} is another one on a worker; give all the same.")
+    return predictor
 
 
 def _load_feature(entry: FeatureEntry, features: Mapping[str, Feature], folder: Path, device: str) -> Feature:

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from engine.addresses import Address
 from engine.batch.rows import Row
-from engine.batch.score import Summary, map_file, prepare
+from engine.batch.score import Engine, Summary, here, map_file, prepare, root_of
 from engine.batch.table import Record
 from engine.errors import PostError
 from engine.features.base import Feature, Values
@@ -41,13 +42,14 @@ def column_names(feature: Feature) -> list[str]:
 
 def write_features(
     predictor: Predictor,
-    source: str | Path,
-    target: str | Path,
+    source: str | Path | Address,
+    target: str | Path | Address,
     *,
     embeddings: bool = False,
     batch_size: int = 32,
-    images_root: str | Path | None = None,
+    images_root: str | Path | Address | None = None,
     progress: bool = False,
+    engine: Engine = here,
 ) -> Summary:
     """Write to `target` (.parquet or .csv) the features of every row of `source` (.csv, .jsonl, .ndjson, .parquet).
 
@@ -55,17 +57,16 @@ def write_features(
     null there; a row that cannot be read has its `error` and does not stop the others. `target` appears only when it is
     complete. Raises DataError when a file as a whole is of no use.
     """
-    root = Path(images_root) if images_root is not None else Path(source).parent
     features = chosen_features(predictor, embeddings=embeddings)
     numbers = [(name, pa.float32()) for feature in features.values() for name in column_names(feature)]
     schema = pa.schema([("post_id", pa.string()), *numbers, ("error", pa.string())])
-    extractor = Extractor(predictor.extractor.features, features)
-    records_of = partial(_records, predictor, extractor, root)
-    return map_file(records_of, source, target, schema, batch_size, progress=progress)
+    records_of = partial(_records, predictor, tuple(features), root_of(source, images_root))
+    return map_file(records_of, source, target, schema, batch_size, progress=progress, engine=engine)
 
 
-def _records(predictor: Predictor, extractor: Extractor, root: Path, rows: list[Row]) -> list[Record]:
+def _records(predictor: Predictor, names: Sequence[str], root: Path | Address, rows: list[Row]) -> list[Record]:
     """For every row its features or its error; posts of the same sides are computed together."""
+    extractor = Extractor(predictor.extractor.features, names)
     # Bytes that were not UTF-8 in the input cannot be written as text.
     records: list[Record] = [{"post_id": row.post_id.encode(errors="replace").decode(), "error": None} for row in rows]
     posts: dict[int, Post] = {}

@@ -7,6 +7,7 @@ columns of a post and of its context are taken; counts such as views or likes ar
 import csv
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.addresses import Address
 from engine.batch.context import context_of, is_context
 from engine.batch.text import LONG_LINE, CsvRecords, open_text, read_header, read_lines
 from engine.errors import DataError, PostError
@@ -39,8 +41,12 @@ class Row:
     context: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
 
+    def __sizeof__(self) -> int:
+        """With what it holds: engines that keep rows waiting go by it."""
+        return object.__sizeof__(self) + sum(map(sys.getsizeof, vars(self).values()))
 
-def count_rows(source: Path) -> int | None:
+
+def count_rows(source: Path | Address) -> int | None:
     """Number of rows where the file says it (Parquet), else None. Raises DataError."""
     if source.suffix.lower() != ".parquet":
         return None
@@ -48,7 +54,7 @@ def count_rows(source: Path) -> int | None:
         return int(file.metadata.num_rows)
 
 
-def read_rows(source: Path, batch_size: int = 32) -> Iterator[Row]:
+def read_rows(source: Path | Address, batch_size: int = 32) -> Iterator[Row]:
     """Rows of `source`, read as they are asked for, `batch_size` at a time from Parquet.
 
     Raises DataError, with the first row asked for, when the file as a whole is of no use.
@@ -84,13 +90,13 @@ def make_row(cells: Mapping[str, object], number: int) -> Row:
         return Row(post_id, error=str(error))
 
 
-def _require_usable(source: Path, columns: Sequence[str]) -> None:
+def _require_usable(source: Path | Address, columns: Sequence[str]) -> None:
     if not any(name in columns for name in NEEDED):
         found = ", ".join(columns[:10]) or "none"
         raise DataError(f"{source} has no column named title or image (found: {found}); name at least one of them so.")
 
 
-def _read_csv(source: Path) -> Iterator[Row]:
+def _read_csv(source: Path | Address) -> Iterator[Row]:
     with open_text(source) as handle:
         lines = read_lines(handle)
         try:
@@ -106,7 +112,7 @@ def _read_csv(source: Path) -> Iterator[Row]:
                 yield make_row(dict(zip(reversed(names), reversed(record), strict=True)), number)
 
 
-def _read_jsonl(source: Path) -> Iterator[Row]:
+def _read_jsonl(source: Path | Address) -> Iterator[Row]:
     with open_text(source) as handle:
         number, usable, named = 0, False, None
         for line in read_lines(handle):
@@ -127,17 +133,18 @@ def _read_jsonl(source: Path) -> Iterator[Row]:
             _require_usable(source, named)
 
 
-def _open_parquet(source: Path) -> pq.ParquetFile:
+def _open_parquet(source: Path | Address) -> pq.ParquetFile:
     try:
         # Without pre-buffering, a column of pictures is read page by page instead of a row group at once.
-        return pq.ParquetFile(source, buffer_size=1 << 20, pre_buffer=False)
+        file = source if isinstance(source, Path) else source.open()
+        return pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
     except UnicodeDecodeError as error:
         raise DataError(f"{source} has a column whose name is not UTF-8; rename it.") from error
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{source} cannot be read as Parquet; write it again.") from error
 
 
-def _read_parquet(source: Path, batch_size: int) -> Iterator[Row]:
+def _read_parquet(source: Path | Address, batch_size: int) -> Iterator[Row]:
     with _open_parquet(source) as file:
         names = file.schema_arrow.names
         _require_usable(source, names)

@@ -1,10 +1,11 @@
 """Scoring of a whole file of posts: one prediction, or one sentence saying why not, for every row, in order.
 
 A few workers share the cores; each decodes and predicts a batch of its own, so that nobody waits for anybody, and one
-batch more than there are workers is in memory. `python -m engine score` is the command line of it.
+batch more than there are workers is in memory. `engine.batch.ray_data` has other machines do it. `python -m engine
+score` is the command line of it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -13,12 +14,14 @@ from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
+from PIL import Image
 from tqdm import tqdm
 
 from engine import threads
+from engine.addresses import Address, located
 from engine.batch.rows import Row, count_rows, read_rows
 from engine.batch.table import SCHEMA, Record, check_target, make_record, open_table
-from engine.errors import PostError
+from engine.errors import DataError, ImageError, PostError
 from engine.images import load_image
 from engine.posts import Post
 from engine.prediction import Prediction
@@ -34,6 +37,19 @@ class Scorer(Protocol):
         ...
 
 
+class Engine(Protocol):
+    """Where batches are computed: in this process, or on a cluster."""
+
+    def __call__(
+        self,
+        records_of: Callable[[list[Row]], list[Record]],
+        read: Callable[[], Iterable[list[Row]]],
+        failed: Callable[[list[Row], str], list[Record]],
+    ) -> Generator[list[Record], None, None]:
+        """Records of the batches that `read` gives, in order; `failed` makes those of one that cannot be computed."""
+        ...
+
+
 @dataclass(frozen=True)
 class Summary:
     """Number of rows with a prediction (or features), and of rows with an error instead."""
@@ -45,54 +61,72 @@ class Summary:
         return f"{self.scored:,} scored, {self.failed:,} with errors"
 
 
-def check_files(source: str | Path, target: str | Path) -> None:
+def check_files(source: str | Path | Address, target: str | Path | Address) -> None:
     """Raises DataError when `source` cannot be read or `target` not be written; needs no predictor, so ask it first."""
-    rows = read_rows(Path(source))
-    check_target(Path(source), Path(target))
+    rows = read_rows(located(source))
+    check_target(located(source), located(target))
     next(rows, None)
+
+
+def here(
+    records_of: Callable[[list[Row]], list[Record]],
+    read: Callable[[], Iterable[list[Row]]],
+    failed: Callable[[list[Row], str], list[Record]],
+) -> Generator[list[Record], None, None]:
+    """The engine that uses this process's cores. What fails is a fault of the code, and ends the work."""
+    return threads.in_order(records_of, read())
 
 
 def score_file(
     predictor: Scorer,
-    source: str | Path,
-    target: str | Path,
+    source: str | Path | Address,
+    target: str | Path | Address,
     *,
     batch_size: int = 32,
-    images_root: str | Path | None = None,
+    images_root: str | Path | Address | None = None,
     progress: bool = False,
+    engine: Engine = here,
 ) -> Summary:
     """Write to `target` (.parquet or .csv) the prediction of every row of `source` (.csv, .jsonl, .ndjson, .parquet).
 
-    Relative picture paths start at `images_root`, by default the folder of `source`. A row that cannot be predicted
-    gets its `error` and does not stop the others. `target` appears only when it is complete. `progress` shows a bar
-    on stderr. Raises DataError when a file as a whole is of no use.
+    Both may be addresses. Relative picture paths start at `images_root`, by default the folder of `source`; a picture
+    at an address is fetched only where it lies below that. A row that cannot be predicted gets its `error` and does not
+    stop the others. `target` appears only when it is complete. `progress` shows a bar on stderr. Raises DataError when
+    a file as a whole is of no use.
     """
-    root = Path(images_root) if images_root is not None else Path(source).parent
-    return map_file(partial(_records, predictor, root), source, target, SCHEMA, batch_size, progress=progress)
+    make = partial(_records, predictor, root_of(source, images_root))
+    return map_file(make, source, target, SCHEMA, batch_size, progress=progress, engine=engine)
+
+
+def root_of(source: str | Path | Address, images_root: str | Path | Address | None) -> Path | Address:
+    """Where paths of pictures start; absolute, for engines whose workers start elsewhere."""
+    return (located(source).parent if images_root is None else located(images_root)).absolute()
 
 
 def map_file(
     records_of: Callable[[list[Row]], list[Record]],
-    source: str | Path,
-    target: str | Path,
+    source: str | Path | Address,
+    target: str | Path | Address,
     schema: pa.Schema,
     batch_size: int,
     *,
     progress: bool = False,
     written: Callable[[list[Record]], None] = lambda records: None,
+    engine: Engine = here,
 ) -> Summary:
     """Write to `target` what a function makes of the rows of `source`, batches of them side by side, in order.
 
     A record whose `error` is set counts as failed; of a record those parts are written that `schema` names. `written`
     is told of every batch; what it raises ends the work, and there is no target. Raises DataError as `score_file` does.
     """
-    source, target = Path(source), Path(target)
-    rows = read_rows(source, batch_size)
+    source, target = located(source), located(target)
+    # For what it raises.
+    read_rows(source, batch_size)
     check_target(source, target)
     scored = failed = 0
     with (
         open_table(target, schema) as write,
-        closing(threads.in_order(records_of, _batches(rows, batch_size))) as batches,
+        closing(engine(records_of, partial(_batches, source.absolute(), batch_size), _failed)) as batches,
         tqdm(total=count_rows(source), unit=" posts", disable=not progress, mininterval=0.5) as bar,
     ):
         for records in batches:
@@ -105,14 +139,19 @@ def map_file(
     return Summary(scored, failed)
 
 
-def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+def _batches(source: Path | Address, size: int) -> Iterator[list[Row]]:
     """Rows, `size` at a time."""
-    rows = iter(rows)
+    rows = read_rows(source, size)
     while batch := list(islice(rows, size)):
         yield batch
 
 
-def _records(predictor: Scorer, root: Path, rows: list[Row]) -> list[Record]:
+def _failed(rows: list[Row], error: str) -> list[Record]:
+    # What was not UTF-8 in an id cannot be written as text.
+    return [{"post_id": row.post_id.encode(errors="replace").decode(), "error": row.error or error} for row in rows]
+
+
+def _records(predictor: Scorer, root: Path | Address, rows: list[Row]) -> list[Record]:
     return score_drafts(predictor, rows, [prepare(row, root) for row in rows])
 
 
@@ -123,17 +162,30 @@ def score_drafts(predictor: Scorer, rows: Sequence[Row], drafts: Sequence[Post |
     return [make_record(row.post_id, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
 
 
-def prepare(row: Row, root: Path) -> Post | str:
+def prepare(row: Row, root: Path | Address) -> Post | str:
     """The post of a row, or why there is none."""
     if row.error:
         return row.error
     if not row.title and row.image is None:
         return EMPTY_POST
     try:
-        image = None if row.image is None else load_image(row.image, root)
+        image = None if row.image is None else _picture(row.image, root)
         return Post(row.title, image, row.tags, row.description, row.post_id, **row.context)
     except PostError as error:
         return str(error)
+
+
+def _picture(image: bytes | str, root: Path | Address) -> Image.Image:
+    """The picture, of an address only where it lies below the root. Raises ImageError."""
+    if isinstance(root, Path):
+        return load_image(image, root)
+    if isinstance(image, bytes):
+        return load_image(image)
+    try:
+        with root.below(image).open() as file:
+            return load_image(file)
+    except DataError as error:
+        raise ImageError(f"The picture cannot be fetched: {error}") from error
 
 
 def _predict(predictor: Scorer, posts: list[Post]) -> list[Prediction | str]:

@@ -5,11 +5,13 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.addresses import Address
 from engine.errors import DataError
 from engine.files import replacing
 from engine.prediction import Prediction
@@ -123,27 +125,30 @@ class ParquetWriter:
         self.records.clear()
 
 
-def check_target(source: Path, target: Path) -> None:
+def check_target(source: Path | Address, target: Path | Address) -> None:
     """Raises DataError when the table cannot be written to `target`, or would replace its own input."""
     if target.suffix.lower() not in OUTPUT_ENDINGS:
         raise DataError(f"{target} has an ending that is not written; end it in {' or '.join(OUTPUT_ENDINGS)}.")
-    if not target.parent.is_dir():
+    if isinstance(target, Path) and not target.parent.is_dir():
         raise DataError(f"The folder {target.parent} does not exist; make it first.")
     if target.exists() and not target.is_file():
         raise DataError(f"{target} exists and is no file; give another name.")
-    if target.exists() and target.samefile(source):
+    same = target == source
+    if isinstance(target, Path) and isinstance(source, Path) and target.exists():
+        same = target.samefile(source)
+    if same:
         raise DataError(f"{target} is the input itself; give the output another name.")
 
 
 @contextmanager
-def open_table(target: Path, schema: pa.Schema = SCHEMA) -> Iterator[Callable[[list[Record]], None]]:
+def open_table(target: Path | Address, schema: pa.Schema = SCHEMA) -> Iterator[Callable[[list[Record]], None]]:
     """A function that writes records of a schema to `target`, which appears only when the block ends well.
 
     Raises DataError when the disk does not take the table.
     """
     of_block: BaseException | None = None
     try:
-        with replacing(target) as temporary, temporary.open("wb") as file:
+        with _filling(target) as temporary, temporary.open("wb") as file:
             kind = ParquetWriter if target.suffix.lower() == ".parquet" else CsvWriter
             writer: Writer = kind(file, schema)
 
@@ -168,7 +173,20 @@ def open_table(target: Path, schema: pa.Schema = SCHEMA) -> Iterator[Callable[[l
         raise _unwritable(target, error) from error
 
 
-def _unwritable(target: Path, error: OSError) -> DataError:
+@contextmanager
+def _filling(target: Path | Address) -> Iterator[Path]:
+    """A file to fill within the block; it becomes `target` at the end, which is sent whole where it lies elsewhere."""
+    if isinstance(target, Path):
+        with replacing(target) as temporary:
+            yield temporary
+        return
+    with TemporaryDirectory() as folder:
+        temporary = Path(folder, target.name)
+        yield temporary
+        target.upload(temporary)
+
+
+def _unwritable(target: Path | Address, error: OSError) -> DataError:
     return DataError(f"{target} cannot be written ({error.strerror or error}); nothing was kept.")
 
 

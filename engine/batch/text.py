@@ -1,6 +1,7 @@
 """Lines of text files, and records of CSV, such that whatever is wrong with one of them stays its own affair."""
 
 import csv
+import io
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -8,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
+from engine.addresses import Address
 from engine.errors import DataError
 
 MAX_LINE = 16_000_000
@@ -17,7 +19,7 @@ LONG_CELL = f"This line has a field of more than {MAX_CELL:,} characters; shorte
 UNCLOSED = "This line opens a quote that nothing closes; close it, and double each quote inside a text."
 
 
-def open_text(source: Path) -> IO[str]:
+def open_text(source: Path | Address) -> IO[str]:
     """Text that is UTF-8 as it should be; other bytes survive as surrogates, to be refused row by row.
 
     Raises DataError when the file cannot be opened or is UTF-16.
@@ -26,7 +28,7 @@ def open_text(source: Path) -> IO[str]:
         with source.open("rb") as file:
             if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
                 raise DataError(f"{source} is encoded as UTF-16; save it as UTF-8.")
-        return source.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+        return io.TextIOWrapper(source.open("rb"), encoding="utf-8-sig", errors="surrogateescape", newline="")
     except OSError as error:
         raise DataError(f"{source} cannot be opened ({error.strerror}); check its permissions.") from error
 

@@ -55,6 +55,25 @@ def test_command_line_scores_and_sums_up(tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").stat().st_mode & 0o777 == source.stat().st_mode & 0o777
 
 
+def test_the_local_engine_needs_no_ray(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from engine.__main__ import main
+
+    source = lines(tmp_path / "in.csv", "title", "a")
+    arguments = ["score", str(source), "-o", str(tmp_path / "out.csv")]
+    code = COMMAND.replace("sys.exit(main(sys.argv[1:]))", "sys.exit(main(sys.argv[1:]) or 'ray' in sys.modules)")
+    command = [sys.executable, "-c", f"PAUSE = 0\n{code}", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "out.csv").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "ray", None)
+        assert main([*arguments, "--engine", "ray"]) == 2
+    assert main([*arguments, "--ray-address", "head:6379"]) == 2
+    missing, alone = capsys.readouterr().err.strip().splitlines()
+    assert "requirements-ray.txt" in missing and "needs --engine ray" in alone
+    assert os.listdir(tmp_path) == ["in.csv"]
+
+
 def test_command_line_refuses_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from engine.__main__ import main
 

@@ -257,10 +257,11 @@ from pathlib import Path
 from training.modeling.train import train
 from training.recipes.base import Network, Ngrams, Recipe
 work, picture, words = sys.argv[1:]
-settings = {"tuning": "finetuned", "epochs": 1, "batch_size": 16}
+settings = {"tuning": "finetuned", "epochs": 1, "batch_size": 16, "patience": 0}
 network = Network(settings=settings, shape={"width": 16, "heads": 2})
 encoders = {"picture": picture, "words": words}
-train(Path(work), Recipe(name="together", summary="By two.", encoders=encoders, members=(Ngrams(), network)))
+members = (Ngrams(), network)
+train(Path(work), Recipe(name="together", summary="By two.", encoders=encoders, members=members, folds=2))
 """
 
 
@@ -268,16 +269,16 @@ train(Path(work), Recipe(name="together", summary="By two.", encoders=encoders, 
 def test_two_processes_train_one_bundle(work: Path, checkpoints: Callable, tmp_path: Path) -> None:
     (tmp_path / "together.py").write_text(TOGETHER)
     encoders = [f"vit:{checkpoints(tiny.build_vit)}", f"bert:{checkpoints(tiny.build_bert)}"]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    environment |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
+    environment |= {"CUDA_VISIBLE_DEVICES": ""}
     arguments = [*launch, str(tmp_path / "together.py"), str(work), *encoders]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]
     bundle = work / "runs" / "together" / "bundle"
     assert len(Predictor.load(bundle, device="cpu").predict([draft(work)])) == 1
     assert {path.name for path in bundle.parent.iterdir()} == {
-        *("bundle", "network", "curves.parquet", "seconds.json", "settings.json")
+        *("bundle", "folds", "whole", "curves.parquet", "seconds.json", "settings.json")
     }
 
 

@@ -95,7 +95,10 @@ def out_of_fold(run: Run, rows: Rows | None = None) -> Answers:
     Folds that are missing are fitted.
     """
     wanted = run.workspace.posts["post_id"].iloc[outside_of_test(run) if rows is None else rows].tolist()
-    return answers_of([fit_fold(run, fold) for fold in range(run.recipe.folds)], wanted)
+    paths = [fit_fold(run, fold) for fold in range(run.recipe.folds)]
+    # The first process writes them, once it has fitted what is no network.
+    own_process().wait_for_everyone()
+    return answers_of(paths, wanted)
 
 
 def answers_of(paths: Iterable[Path], wanted: Sequence[str]) -> Answers:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,11 @@ def fit_catboost(
 
 
 def own_process() -> PartialState:
-    """This process among those of `accelerate launch`; it has a GPU of its own where there are any."""
-    return PartialState(cpu=not torch.cuda.is_available())
+    """This process among those of `accelerate launch`; it has a GPU of its own where there are any.
+
+    Others wait up to a day while the first fits what is no network.
+    """
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=1))
 
 
 def _with_made_up(

@@ -4,7 +4,7 @@ Resumable: a checkpoint every few minutes, replaced atomically and read without 
 depends on the steps before it, so a resumed training goes on as if it had not stopped. The weights kept are averaged
 over the steps (EMA) and those of the best validation epoch, or of the last where nothing chooses; training stops early
 when it no longer improves; an alarm says when predictions collapse to a constant. Under `accelerate launch` every
-process takes its share of each batch.
+process takes its share of each batch, which stays the same batch, so any other number of them may go on with it.
 """
 
 import json
@@ -103,23 +103,25 @@ class _Training:
     def resume(self) -> None:
         if not self.path.exists():
             return
-        state = torch.load(self.path, weights_only=True, map_location=self.accelerator.device)
+        state = torch.load(self.path, weights_only=True, map_location="cpu")
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.average = state["average"]
+        self.average = {name: value.to(self.accelerator.device) for name, value in state["average"].items()}
         found = json.loads(state["state"])
         self.began = time.monotonic() - found.pop("seconds")
         for name, value in found.items():
             setattr(self, name, value)
         log.info("resumed", run=self.folder.name, step=self.step, of=self.total)
 
-    def learn(self, data: TrainingSet, rows: npt.NDArray[np.int64]) -> float:
-        """One step on some rows; returns the loss."""
+    def learn(self, data: TrainingSet, batch: npt.NDArray[np.int64]) -> float:
+        """One step on a batch, of which this process takes its share; returns the loss of the whole batch."""
+        rows = batch[self.accelerator.process_index :: self.accelerator.num_processes]
         rate = _schedule(self.step, self.total, self.config.warmup)
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * rate
-        # Dropout and augmentation of a step depend on nothing before it.
+        # Dropout and augmentation of a step depend on nothing before it; each process draws its own.
         seed = (self.config.seed + 101 * self.config.replicate) * 1_000_003 + self.step
+        seed += 1_000_000_007 * self.accelerator.process_index
         torch.manual_seed(seed)
         self.wrapped.train()
         _freeze_normalisation(self.model)
@@ -127,6 +129,8 @@ class _Training:
         level = data.levels(rows, ordinal=self.config.ordinal).to(device)
         target = torch.as_tensor(data.target[rows], dtype=torch.float32, device=device)
         loss = losses(self.wrapped(*data.fetch(rows, seed=seed)), level, target, self.config)
+        # The mean over the processes, which is taken of gradients too, is that over the batch.
+        loss = loss * (len(rows) * self.accelerator.num_processes / len(batch))
         self.optimiser.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         if not self.average:
@@ -140,7 +144,7 @@ class _Training:
             decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
             for name, value in self.average.items():
                 value.lerp_(self.parameters[name], 1 - decay)
-        return float(loss.detach())
+        return float(self.accelerator.reduce(loss.detach(), reduction="mean"))
 
     def validate(self, validation: TrainingSet | None, epoch: int, loss: float) -> None:
         """Validate the averaged weights, keep them if they are the best so far, raise the alarm on a collapse.
@@ -186,7 +190,8 @@ def train_network(
     without validation posts, the last epoch is kept.
 
     Writes best.safetensors and curves.parquet there; a finished training is taken as it is. Raises DataError when the
-    folder holds one of another configuration, other posts, targets or encoders, or there is less than one batch.
+    folder holds one of another configuration, other posts, targets or encoders, or there is less than one batch, or
+    there are more processes than posts in it.
     """
     made_from = {
         "config": asdict(config),
@@ -197,6 +202,8 @@ def train_network(
     if not steps:
         raise DataError(f"{len(train)} training posts are fewer than one batch of {config.batch_size}.")
     run = _Training(model, config, folder, steps)
+    if run.accelerator.num_processes > config.batch_size:
+        raise DataError(f"A batch of {config.batch_size} posts is too few for more processes; start at most as many.")
     if run.accelerator.is_main_process:
         claim(folder, made_from, "a network")
     finished = folder / "curves.parquet"
@@ -229,7 +236,6 @@ def train_network(
 
 def _fit(run: _Training, train: TrainingSet, validation: TrainingSet | None) -> None:
     config = run.config
-    share = slice(run.accelerator.process_index, None, run.accelerator.num_processes)
     quiet = not run.accelerator.is_main_process
     with tqdm(total=run.total, initial=run.step, desc=run.folder.name, mininterval=5, disable=quiet) as progress:
         while run.step < run.total:
@@ -239,11 +245,9 @@ def _fit(run: _Training, train: TrainingSet, validation: TrainingSet | None) -> 
             if train.lengths is not None:
                 order = by_length(order, train.lengths, config.batch_size, generator)
             running: list[float] = []
-            for number in range(run.step - epoch * run.steps, run.steps):
-                if run.step >= run.total:
-                    break
-                rows = order[number * config.batch_size : (number + 1) * config.batch_size]
-                running.append(run.learn(train, rows[share]))
+            for number in range(run.step - epoch * run.steps, min(run.steps, run.total - epoch * run.steps)):
+                batch = order[number * config.batch_size : (number + 1) * config.batch_size]
+                running.append(run.learn(train, batch))
                 progress.update()
                 if number % 20 == 0:
                     progress.set_postfix(loss=f"{np.mean(running[-50:]):.3f}", src=f"{run.best_src:.3f}")

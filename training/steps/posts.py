@@ -3,28 +3,31 @@
 import os
 from pathlib import Path
 
+from engine.addresses import located
 from engine.errors import DataError
 from training.steps import WORK
 
 
 def prepare(
-    dataset: str = "youtube", data: Path | None = None, work: Path = WORK, limit: int | None = None, workers: int = 1
+    dataset: str = "youtube", data: str | None = None, work: Path = WORK, limit: int | None = None, workers: int = 1
 ) -> None:
     """Read a raw dataset, clean it, and write posts.parquet.
 
     Args:
         dataset: Name of the adapter, youtube, pixelrec, smpd or folders.
-        data: Folder of the raw dataset; the variable FIRST_IMPRESSIONS_DATA where not given.
+        data: Folder of the raw dataset, or its address such as s3://bucket/folder, which is fetched into the work
+            folder first; the variable FIRST_IMPRESSIONS_DATA where not given.
         work: Folder that will hold the prepared posts, features and runs.
         limit: Stop after this many posts, for a trial.
         workers: Processes that decode pictures.
     """
     from training.data.prepare import prepare as run
 
-    named = os.environ.get("FIRST_IMPRESSIONS_DATA")
-    source = data or (Path(named) if named else None)
-    if source is None:
+    named = data or os.environ.get("FIRST_IMPRESSIONS_DATA")
+    if not named:
         raise DataError("Say where the dataset is: --data FOLDER, or the variable FIRST_IMPRESSIONS_DATA.")
+    place = located(named)
+    source = place if isinstance(place, Path) else place.download(work / "fetched")
     run(dataset, source, work, limit=limit, workers=workers)
 
 
