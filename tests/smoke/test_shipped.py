@@ -30,11 +30,14 @@ from ui.uploads import read_draft
 ROOT = Path(__file__).parents[2]
 # What people type first.
 ORDINARY = (
-    "My cat", "My dog", "Happy birthday", "Sunset", "Making pasta", "How to cook rice", "Vacation in Italy", "Coffee",
-    "I quit my job", "My new car", "Beautiful sunset at the beach", "Summer", "Trip to Paris", "Morning routine",
+    "My cat", "My dog", "Happy birthday", "Making pasta", "How to cook rice", "Vacation in Italy", "I quit my job",
+    "My new car", "Beautiful sunset at the beach", "Trip to Paris", "Morning routine",
     "Chocolate cake recipe", "New song", "House tour", "Guitar solo", "Best pizza ever", "Day in my life",
 )  # fmt: skip
-JUNK = ("asdf", "a", "sdfsdf", "IMG_2034.mov", "lorem ipsum dolor", "test", "title", "qwertyuiop", "holiday_v3.mp4")
+JUNK = (
+    "asdf", "a", "ASDF", "hjkl", "qwe", "lol", "hello", "sdfsdf", "IMG_2034.mov", "lorem ipsum dolor", "test", "title",
+    "qwertyuiop", "holiday_v3.mp4",
+)  # fmt: skip
 REQUIREMENTS = ("requirements.txt", "requirements-heic.txt", "requirements-signals.txt", "requirements-dev.txt")
 
 

@@ -23,8 +23,8 @@ LOST: Mapping[Side, float] = {"text": 0.015, "image": 0.001}
 LEFT_OUT = "shuffled words"
 # Made-up ones for every real one.
 JUNK = 0.5
-# Words of an excerpt, at most.
-EXCERPT = 4
+# Words of an excerpt. Single ones of titles, among them names, are no more like a title than what is typed at random.
+EXCERPT = (2, 4)
 
 
 def fit_guards(matrix: FeatureMatrix, sides: Collection[str] = tuple(FEATURES)) -> dict[Side, Guard]:
@@ -63,7 +63,7 @@ def _fit(matrix: FeatureMatrix, side: Side, name: str) -> Guard:
 
 
 def _excerpts(matrix: FeatureMatrix, feature: Feature) -> Values:
-    """The feature of one to `EXCERPT` words in a row of each training title, by a copy fitted without its group."""
+    """The feature of some words in a row of each training title, by a copy fitted without its group."""
     assert isinstance(feature, FittedFeature)
     train = matrix.workspace.rows("train")
     groups, target = (matrix.workspace.posts[name].to_numpy()[train] for name in ("group_number", "target"))
@@ -74,7 +74,7 @@ def _excerpts(matrix: FeatureMatrix, feature: Feature) -> Values:
         shortened = []
         for row in train[held]:
             words = matrix.posts[row].title.split()
-            count = int(draw.integers(1, EXCERPT + 1))
+            count = int(draw.integers(EXCERPT[0], EXCERPT[1] + 1))
             start = int(draw.integers(0, max(1, len(words) - count + 1)))
             shortened.append(replace(matrix.posts[row], title=" ".join(words[start : start + count])))
         found[held] = part.compute(shortened, {})
