@@ -204,8 +204,7 @@ def fit_network(spec: specs.Network, matrix: FeatureMatrix, folder: Path, splits
         known = parts.get(CHOOSING, parts[LEARNING])
         levels_from_score(model, predict_rows(model, known), known.level)
     for encoder in (image, text):
-        if encoder and encoder.keeps_all and not frozen:
-            # As it will be when it answers.
+        if encoder and encoder.keeps_all and not frozen:  # as it will be when it answers
             encoder.module.load_state_dict(unpack(pack(encoder.module.state_dict())))
     outputs = {split: _outputs(predict_rows(model, parts[split])) for split in splits}
     member = NetworkMember(spec.name, model.fusion.cpu(), *sides)
@@ -250,22 +249,21 @@ def _tuned(
     for side, role in spec.encoders.items():
         prefix = f"encoders.{side}."
         encoder = model.image_encoder if side == "image" else model.text_encoder
-        stored = (
-            pack(encoder.module.state_dict())
-            if encoder.keeps_all
-            else {
-                name.removeprefix(prefix): tensors[name].detach().half().contiguous().cpu()
-                for name in changed
-                if name.startswith(prefix)
-            }
-        )
+        stored = {
+            name.removeprefix(prefix): tensors[name].detach().half().contiguous().cpu()
+            for name in changed
+            if name.startswith(prefix)
+        }
+        if encoder.keeps_all:
+            stored = pack(encoder.module.state_dict())
         path = folder / f"{role}.safetensors"
         if own_process().is_main_process:
             with replacing(path) as temporary:
                 save_file(stored, temporary)
-            spec_of, name = matrix.settings.encoders[role], role + TOKENS
-            device = matrix.settings.device
-            features[name] = EncoderTokens(name, spec_of, matrix.settings.text_fields, tuned=path, device=device)
+            name, known = role + TOKENS, matrix.settings
+            features[name] = EncoderTokens(
+                name, known.encoders[role], known.text_fields, tuned=path, device=known.device
+            )
     return features
 
 
