@@ -1,6 +1,6 @@
-"""The shipped recipe with half of MPNet fine-tuned on titles too: a little better, and three times as large.
+"""The shipped recipe with half of MPNet fine-tuned on titles too: a little better out of fold, three times as large.
 
-It does not ship: out of fold it gains less than a hundredth of rank correlation (docs/tried.md).
+It does not ship, for it gains less than was asked beforehand (docs/tried.md). Needs `requirements-training.txt`.
 """
 
 from dataclasses import replace
