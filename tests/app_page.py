@@ -1,0 +1,42 @@
+"""What tests do with the creators' page in a browser."""
+
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+HOSTILE = "<img src=x onerror=\"document.title='hit'\"> {{this}} ${document.title='hit'} secret"
+# Gradio pales a panel until its answer is whole.
+SETTLED = """() => {
+  for (let part = document.querySelector('#verdict section'); part; part = part.parentElement)
+    if (getComputedStyle(part).opacity !== '1') return false;
+  return true;
+}"""
+
+
+def visit(browser: Browser, address: str, *, width: int = 1280, theme: str = "light") -> Page:
+    page = browser.new_page(viewport={"width": width, "height": 860})
+    page.set_default_timeout(60_000)
+    page.goto(f"{address}?__theme={theme}")
+    expect(page.locator("#examples button").first).to_be_visible(timeout=60_000)
+    return page
+
+
+def choose(page: Page, path: Path) -> None:
+    page.locator("#picture input[type=file]").set_input_files(path)
+    expect(page.locator("#picture img")).to_be_visible(timeout=60_000)
+
+
+def press_predict(page: Page) -> None:
+    page.get_by_role("button", name="Predict engagement").click()
+
+
+def clean(page: Page) -> None:
+    """axe-core finds nothing on the page as it stands."""
+    page.wait_for_function(SETTLED)
+    found = Axe().run(page).response["violations"]
+    assert not [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
+
+
+def foreign(url: str, address: str) -> bool:
+    return url.startswith("http") and not url.startswith(address)
