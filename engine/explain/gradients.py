@@ -34,17 +34,18 @@ def piece_values(
 ) -> tuple[npt.NDArray[np.float64], float]:
     """Values of a title's pieces (p,) from those of its tokens (t,), and the sum that lies in no piece.
 
-    A token counts to the piece in which its first character that is no space stands.
+    A token counts to the piece in which its first character that is no space stands, one of spaces alone to that of the
+    next such character.
     """
     ends = np.cumsum([len(piece) for piece in pieces])
     title = "".join(pieces)
     totals = np.zeros(len(pieces))
     outside = 0.0
     for (start, end), value in zip(offsets, values, strict=True):
-        # Byte-level tokenisers count the space before a word as part of its first token.
-        start += len(title[start:end]) - len(title[start:end].lstrip())
         if start < end <= len(title):
-            totals[int(np.searchsorted(ends, start, side="right"))] += value
+            # Byte-level tokenisers count the space before a word as part of its first token, others as a token.
+            first = min(start + len(title[start:]) - len(title[start:].lstrip()), len(title) - 1)
+            totals[int(np.searchsorted(ends, first, side="right"))] += value
         else:
             outside += float(value)
     return totals, outside
