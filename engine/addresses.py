@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from engine.errors import DataError, FirstImpressionsError
@@ -66,7 +66,7 @@ class Address:
         """What has this name in the folder, or this address below it."""
         relative = name.removeprefix(f"{self.url.rstrip('/')}/")
         parts = relative.replace("\\", "/").split("/")
-        if ADDRESS.match(relative) or ".." in parts or not parts[0]:
+        if ADDRESS.match(relative) or ".." in parts or not parts[0] or PureWindowsPath(relative).drive:
             raise DataError(OUTSIDE.format(name))
         return Address("/".join([self.url.rstrip("/"), *parts]))
 

@@ -99,13 +99,13 @@ def test_a_picture_is_fetched_only_below_the_named_folder(tmp_path: Path, memory
     put("memory://pictures/a.png", picture(48))
     put("memory://secret/a.png", picture(48))
     names = ["a.png", "memory://pictures/a.png", "memory://secret/a.png", "../secret/a.png", "/etc/hostname"]
-    names += ["http://169.254.169.254/latest", "memory://pictures/../secret/a.png", "absent.png"]
+    names += ["http://169.254.169.254/latest", "memory://pictures/../secret/a.png", "C:\\a.png", "absent.png"]
     source = lines(tmp_path / "in.csv", "title,image", *(f"t,{name}" for name in names))
     score_file(FakePredictor(), source, tmp_path / "out.csv", images_root="memory://pictures")
     found = errors(read(tmp_path / "out.csv"))
     assert found[:2] == ["", ""]
-    assert all("leads out of its folder" in str(error) for error in found[2:7])
-    assert ABSENT.format("memory://pictures/absent.png") in str(found[7])
+    assert all("leads out of its folder" in str(error) for error in found[2:8])
+    assert ABSENT.format("memory://pictures/absent.png") in str(found[8])
     # Without a named folder, and on the page, an address is never followed.
     score_file(FakePredictor(), source, tmp_path / "out.csv")
     assert "nothing is fetched" in str(errors(read(tmp_path / "out.csv"))[1])
