@@ -1,4 +1,4 @@
-"""Small pictures as data URLs: thumbnails, and the blurred preview that a ThumbHash holds."""
+"""Pictures as data URLs, made and read: thumbnails, and the blurred preview that a ThumbHash holds."""
 
 import base64
 import io
@@ -6,6 +6,9 @@ from functools import lru_cache
 from typing import Any
 
 from PIL import Image
+
+from engine.errors import ImageError
+from engine.images import MAX_BYTES, TOO_LARGE
 
 # The longest hash that ThumbHash makes is 25 bytes.
 MOST_BYTES = 64
@@ -16,6 +19,17 @@ def data_url(image: Image.Image, kind: str, **options: Any) -> str:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def file_of(url: object) -> bytes:
+    """The file in a data URL, whatever it is. Raises ValueError for what is none, ImageError where it is too large."""
+    head, found, text = url.partition(";base64,") if isinstance(url, str) else ("", "", "")
+    if not found or not head.startswith("data:"):
+        raise ValueError("no data URL in base64")
+    # Before it is decoded: four characters hold three bytes.
+    if len(text) > 4 * MAX_BYTES // 3 + 4:
+        raise ImageError(TOO_LARGE)
+    return base64.b64decode(text, validate=True)
 
 
 @lru_cache(maxsize=4096)

@@ -4,16 +4,15 @@ The server hands over what is to be kept with each answer and forgets it. A draf
 browser like any upload.
 """
 
-import base64
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
-from engine.images import MAX_BYTES
+from engine.errors import ImageError
 from engine.posts import MAX_DESCRIPTION, MAX_TITLE, Post
 from engine.prediction import Prediction
-from engine.previews import data_url
+from engine.previews import data_url, file_of
 from ui.arrivals import place
 from ui.ranking import thumbnail
 from ui.scale import Scale
@@ -139,11 +138,8 @@ async def bring_back(event: gr.EventData, request: gr.Request) -> tuple[Any, str
     return await _picture(str(event.picture), request), *words
 
 
-async def _picture(address: str, request: gr.Request) -> str | None:
-    kind, _, text = address.partition(";base64,")
-    if not kind.startswith("data:image/") or len(text) > MAX_BYTES:
-        return None
+async def _picture(url: str, request: gr.Request) -> str | None:
     try:
-        return await place(base64.b64decode(text, validate=True), request)
-    except ValueError:
+        return await place(file_of(url), request) if url.startswith("data:image/") else None
+    except (ValueError, ImageError):
         return None

@@ -3,17 +3,17 @@
 For lists that a person has, the page takes a table and a zip (`ui.batch`).
 """
 
-import base64
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from engine.errors import ImageError, PostError
-from engine.images import MAX_BYTES, TOO_LARGE, load_image
+from engine.images import load_image
 from engine.memory import released
 from engine.posts import Post
 from engine.prediction import Prediction
+from engine.previews import file_of
 from ui import details
 from ui.model import on_gpu, sentence
 from ui.scale import scale_of
@@ -105,7 +105,11 @@ class Several:
         post = read_draft(path, *(given.get(name) for name in FIELDS[:3]))
         if not picture or path is not None:
             return post
-        return Post(post.title, load_image(_bytes(picture)), post.tags, post.description)
+        try:
+            data = file_of(picture)
+        except ValueError as error:
+            raise ImageError(NO_PICTURE) from error
+        return Post(post.title, load_image(data), post.tags, post.description)
 
     def _predict_here(self, posts: list[Post], model: str) -> list[Prediction]:
         return self._page.models.get(model).predict(posts)
@@ -116,16 +120,3 @@ def _path(given: Any) -> str | None:
     picture = given.get("picture") if isinstance(given, dict) else None
     path = picture.get("path") if isinstance(picture, Mapping) else None
     return path if isinstance(path, str) else None
-
-
-def _bytes(picture: Any) -> bytes:
-    """The file in a data URL. Raises PostError for what is none."""
-    kind, _, text = picture.partition(";base64,") if isinstance(picture, str) else ("", "", "")
-    if not kind.startswith("data:"):
-        raise ImageError(NO_PICTURE)
-    if len(text) > 4 * MAX_BYTES // 3 + 4:
-        raise ImageError(TOO_LARGE)
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError as error:
-        raise ImageError(NO_PICTURE) from error

@@ -4,7 +4,6 @@ Gradio's own server would write pictures that come inside a call to the disk as 
 Python's notation, and call back whatever host its first request names.
 """
 
-import base64
 import json
 import logging
 import os
@@ -16,7 +15,8 @@ from urllib.parse import unquote
 import gradio.mcp
 from gradio.route_utils import API_PREFIX
 
-from engine.images import MAX_BYTES, TOO_LARGE
+from engine.errors import ImageError
+from engine.previews import file_of
 from ui.arrivals import admit
 from ui.uploads import UPLOADS
 
@@ -86,16 +86,12 @@ def picture_of(given: str | None) -> Mapping[str, str] | None:
     _, found, path = given.partition(f"{API_PREFIX}/file=")
     if found and UPLOADS.holds(unquote(path)):
         return {"path": unquote(path)}
-    kind, found, text = given.partition(";base64,")
-    if not found or not kind.startswith("data:"):
-        raise ValueError(NO_PICTURE)
     try:
-        data = base64.b64decode(text, validate=True)
+        return {"path": admit(file_of(given))[0]}
     except ValueError as error:
         raise ValueError(NO_PICTURE) from error
-    if len(data) > MAX_BYTES:
-        raise ValueError(TOO_LARGE)
-    return {"path": admit(data)[0]}
+    except ImageError as error:
+        raise ValueError(str(error)) from error
 
 
 def tools_wanted() -> bool:
