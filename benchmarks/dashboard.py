@@ -13,7 +13,7 @@ processor, which say more than the clock's where others work on the same machine
 
 import argparse
 import json
-import resource
+import os
 import subprocess
 import sys
 import time
@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import hardware
+from benchmarks.steady import megabytes
 from engine.files import write_json
 from training.tables import write_table
 
@@ -137,7 +138,7 @@ def measure(page: str, folder: Path, warm: Path) -> dict[str, Any]:
         else:
             raise SystemExit(f"The page {page} has no choice {key}.")
         changes[f"{key}={value}"] = _shown(run)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = megabytes(os.getpid(), "VmHWM") * 1e6 / 2**30
     return {"open": opened, "first": first, "changes": changes, "memory": peak}
 
 

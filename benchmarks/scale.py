@@ -12,7 +12,7 @@ stands that of the peak memory of score, which streams. `--whole` adds a million
 
 import argparse
 import json
-import resource
+import os
 import subprocess
 import sys
 import time
@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import hardware
+from benchmarks.steady import megabytes
 from engine.batch.score import score_file
 from engine.features.base import Features, Values
 from engine.features.extractor import Extractor
@@ -168,7 +169,7 @@ def measure(step: str, count: int) -> dict[str, float]:
         before, began = time.process_time(), time.perf_counter()
         run()
         seconds, clock = time.process_time() - before, time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = megabytes(os.getpid(), "VmHWM") * 1e6 / 2**30
     return {"seconds": seconds, "clock": clock, "memory": peak}
 
 

@@ -68,10 +68,12 @@ def quantiles(report: Report, signal: str, cleaned: bool) -> pd.DataFrame:
         return pd.DataFrame(columns=["level", "bottom", "low", "middle", "high", "top", "n"])
     column = '"' + signal.replace('"', '""') + '"'
     shares = {"bottom": 0.05, "low": 0.25, "middle": 0.5, "high": 0.75, "top": 0.95}
-    parts = ", ".join(f"quantile_cont({column}, {share}) AS {name}" for name, share in shares.items())
+    parts = ", ".join(f"found[{place}] AS {name}" for place, name in enumerate(shares, start=1))
     sql = f"""
-        SELECT level, {parts}, count(*) AS n FROM signals JOIN posts USING (post_id)
-        WHERE isfinite({column}) AND (removed = '' OR NOT ?) GROUP BY level ORDER BY level"""
+        SELECT level, {parts}, n FROM (
+            SELECT level, quantile_cont({column}, {list(shares.values())}) AS found, count(*) AS n
+            FROM signals JOIN posts USING (post_id)
+            WHERE isfinite({column}) AND (removed = '' OR NOT ?) GROUP BY level) ORDER BY level"""
     return query(report, sql, (cleaned,))
 
 
