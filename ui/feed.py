@@ -51,7 +51,8 @@ def panel(post: Post, lines: Sequence[Line] | None) -> str:
         told += f'<p class="fi-small">{HOW}</p>' if lines else ""
     title = escape(post.title) or "<em>no title</em>"
     screens = "".join(
-        f'<figure class="fi-screen fi-on-{name}"><figcaption>{CAPTIONS[name]}, where it is {width} pixels wide</figcaption>'
+        f'<figure class="fi-screen fi-on-{name}">'
+        f"<figcaption>{CAPTIONS[name]}, where it is {width} pixels wide</figcaption>"
         f'<div class="fi-post"><div class="fi-crop" style="width:{width}px">{cover}<u aria-hidden="true">12:34</u>'
         f'</div><div class="fi-under"><b aria-hidden="true"></b><div><p>{title}</p>'
         '<span aria-hidden="true">Your channel</span></div></div></div></figure>'
