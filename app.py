@@ -32,7 +32,8 @@ from ui.folder import own_folder
 from ui.handlers import Page
 from ui.keep import Keeping, asks, from_link
 from ui.model import load_shipped, load_signals, zero_gpu
-from ui.theme import SESSIONS, launch_settings
+from ui.sessions import SESSIONS
+from ui.theme import launch_settings
 from ui.uploads import picture_field
 from ui.verdict import EMPTY
 

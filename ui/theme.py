@@ -10,10 +10,9 @@ from engine.images import MAX_BYTES
 from ui.arrivals import Arrivals
 from ui.card import Card
 from ui.examples import available
+from ui.sessions import SESSIONS
 from ui.tools import tools_wanted
 
-# Each may hold one picture of up to four megabytes.
-SESSIONS = 64
 STYLE = Path(__file__).with_name("style.css")
 # Names of fonts that the system has: nothing is fetched from a font server, which would learn of every visit.
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "Arial", "sans-serif")

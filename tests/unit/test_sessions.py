@@ -1,0 +1,25 @@
+"""What Gradio leaves out for every session and call."""
+
+import gradio as gr
+from gradio_client import Client
+
+from ui import sessions  # noqa: F401
+
+
+def test_a_call_copies_no_settings_and_sums_up_no_earlier_ones() -> None:
+    with gr.Blocks() as demo:
+        field, shown = gr.Textbox(), gr.Textbox()
+        shout = gr.Button().click(lambda text: gr.update(value=text.upper()), field, field, api_name="shout")
+        shout.then(lambda text: gr.update(visible=text == "B"), field, shown, api_name="show")
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    client = Client(address, verbose=False)
+    try:
+        assert [client.predict(text, api_name="/shout")["value"] for text in "ab"] == ["A", "B"]
+        assert client.predict("B", api_name="/show")["visible"] is True
+        (session,) = demo.state_holder.session_data.values()
+        # What was updated since is there, and the other two components are not.
+        assert {config["type"] for config in session.config_values.values()} == {"textbox"}
+        assert demo._queue.cached_event_analytics_summary == {"functions": {}}
+    finally:
+        client.close()
+        demo.close(verbose=False)

@@ -1,0 +1,26 @@
+"""What Gradio works out anew for every session and after every call, left out where this page has no use for it.
+
+A program's call is a session of its own: both together took longer than half a prediction.
+"""
+
+import os
+import sys
+from types import SimpleNamespace
+
+from gradio.blocks import Blocks
+from gradio.state_holder import SessionState
+
+# Each may hold one picture of up to four megabytes.
+SESSIONS = 64
+# How long all calls so far took, for a monitoring page that is not offered. Read when the queue is made.
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(sys.maxsize))
+
+_begin = SessionState.__init__
+
+
+def begin(self: SessionState, blocks: Blocks) -> None:
+    """A session without the settings of every component, of which links to a draft would be made: see `Arrivals`."""
+    _begin(self, SimpleNamespace(default_config=blocks.default_config, blocks=()))  # type: ignore[arg-type]
+
+
+SessionState.__init__ = begin  # type: ignore[method-assign]
