@@ -113,10 +113,12 @@ class CatBoostMember:
         return np.concatenate([np.asarray(features[name], dtype=np.float32) for name in self.reads[view]], axis=1)
 
     def predict(self, view: View, features: Mapping[str, Values]) -> MemberOutput:
+        from catboost import Pool
+
         levels, score = self.models[view]
-        table = self.table(view, features)
-        probabilities = np.zeros((len(table), len(LEVELS)))
         # One thread: batches are computed side by side (`engine.threads`), and pools would multiply.
+        table = Pool(self.table(view, features), thread_count=1)
+        probabilities = np.zeros((table.num_row(), len(LEVELS)))
         found = levels.predict(table, prediction_type="Probability", thread_count=1)
         probabilities[:, levels.classes_.astype(int)] = found
         return MemberOutput(probabilities, score.predict(table, thread_count=1))

@@ -1,13 +1,17 @@
 """From posts to features: one walk over what the members name and what that is computed from."""
 
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from engine import threads
 from engine.encoders.base import Encoder, Modality
 from engine.features.base import Feature, Features, Values
 from engine.features.encoder_vector import EncoderVector
 from engine.posts import Post
 from engine.prediction import View
 
+# So few posts an encoder computes at once: what is left to do side by side are the sides.
+FEW = 16
 SIDES: Mapping[View, tuple[Modality, ...]] = {"both": ("image", "text"), "text": ("text",), "image": ("image",)}
 
 
@@ -40,7 +44,8 @@ class Extractor:
     ) -> Features:
         """Features of n posts that have the sides of `view`.
 
-        Those in `known` are there already, and nobody asks for those named in `without`.
+        Those in `known` are there already, and nobody asks for those named in `without`. Of a few posts the two sides
+        are computed side by side.
         """
         modalities = set(SIDES[view])
         features: Features = dict(known or {})
@@ -51,7 +56,15 @@ class Extractor:
 
         for name in filter(is_missing, reversed(self.features)):
             wanted.update(above.name for above in self.features[name].upstream)
-        for name in filter(is_missing, self.features):
-            feature = self.features[name]
-            features[name] = feature.compute(posts, {above.name: features[above.name] for above in feature.upstream})
+
+        def walk(names: Iterable[str]) -> None:
+            for name in filter(is_missing, names):
+                feature = self.features[name]
+                above = {each.name: features[each.name] for each in feature.upstream}
+                features[name] = feature.compute(posts, above)
+
+        if len(posts) <= FEW:
+            sides = ([name for name, own in self.features.items() if own.modalities == (side,)] for side in SIDES[view])
+            deque(threads.in_order(walk, sides), maxlen=0)
+        walk(self.features)
         return {name: values for name, values in features.items() if name in self._kept}

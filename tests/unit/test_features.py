@@ -5,6 +5,7 @@ anew; bundles of the former version are then refused, instead of answering other
 """
 
 import inspect
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ import torch
 from PIL import Image
 from skimage import data
 
+from engine import threads
 from engine.captioners import load_captioner
 from engine.encoders import load_encoder
 from engine.errors import DataError, PostError
@@ -410,6 +412,27 @@ def test_what_is_known_is_not_computed_again_nor_what_it_came_from() -> None:
     assert calls == ["pair"]
     for name, values in whole.items():
         np.testing.assert_array_equal(both[name], values)
+
+
+def test_the_sides_of_a_few_posts_are_computed_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "workers", lambda: 2)
+    meeting = threading.Barrier(2)
+
+    class Words(TextStatistics):
+        def compute(self, posts: Sequence[Post], upstream: Mapping[str, Any]) -> Any:
+            meeting.wait(10)
+            return super().compute(posts, upstream)
+
+    class Picture(PictureStatistics):
+        def compute(self, posts: Sequence[Post], upstream: Mapping[str, Any]) -> Any:
+            meeting.wait(10)
+            return super().compute(posts, upstream)
+
+    features: dict[str, Feature] = {feature.name: feature for feature in (Words(), Picture())}
+    posts = probe_posts()
+    found = Extractor(features, features).compute(posts, "both")
+    for feature in (TextStatistics(), PictureStatistics()):
+        np.testing.assert_array_equal(found[feature.name], feature.compute(posts, {}))
 
 
 def test_out_of_fold_values_leave_a_group_out(monkeypatch: pytest.MonkeyPatch) -> None:
