@@ -34,8 +34,8 @@ NOTES = {
     "text": "The model saw no picture: this is what the words alone suggest.",
     "image": "The model read no title: this is what the picture alone suggests.",
 }
-# Characters shown of a name that a post came with.
-NAMED = 40
+# Of a context that is not read, how many names are shown, and how many characters of each.
+MOST_NAMED, NAMED = 3, 40
 UNANSWERED = "This model answers nothing to a {} alone; give the post a {} too."
 
 
@@ -230,7 +230,8 @@ class Predictor:
     def _note(self, post: Post, view: View) -> str:
         given = {"tags": bool(post.tags), "description": bool(post.description.strip())}
         unread = [name for name, there in given.items() if there and name not in self.bundle.text_fields]
-        unread += [name[:NAMED] for name in cells_of(post) if name not in self.extractor.context]
+        more = [name[:NAMED] for name in cells_of(post) if name not in self.extractor.context]
+        unread += more[:MOST_NAMED]
         ignored = f"This model was not trained on {' and '.join(unread)}, so it left them out." if unread else ""
         return " ".join(sentence for sentence in (NOTES[view], ignored) if sentence)
 

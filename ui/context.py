@@ -41,7 +41,7 @@ const read = () => {
   const given = fields().map((field) => [field.dataset.name, held(field)]).filter(([, value]) => value !== '');
   if (fields().length) props.value = Object.fromEntries(given);
   const count = element.querySelector('summary span');
-  if (count) count.textContent = given.length ? ` (${given.length} filled in)` : '';
+  if (count) count.textContent = given.length ? ` (${given.length})` : '';
 };
 const fill = () => {
   const given = props.value ?? {};

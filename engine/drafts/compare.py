@@ -53,7 +53,7 @@ class Draft:
     whole: Prediction
     words: Prediction | None = None
     look: Prediction | None = None
-    # When, where, by whom and as what, as each draft has it for itself.
+    # Each draft has its own.
     context: Cells = ()
 
     @property
@@ -99,8 +99,7 @@ def answer(predictor: "Predictor", posts: Sequence[Post]) -> list[Draft]:
 
 
 def different(posts: Sequence[Post]) -> list[Post]:
-    """The posts without those that say and show the same, under the same context. Raises PostError for more than
-    `MOST` of them."""
+    """The posts without those that are the same draft. Raises PostError for more than `MOST` of them."""
     first: dict[Key, Post] = {}
     for post in posts:
         first.setdefault(_key(post), post)

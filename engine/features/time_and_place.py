@@ -14,8 +14,7 @@ from engine.posts import Post
 PLACE = ("latitude", "longitude")
 COLUMNS = (
     *("hour_sine", "hour_cosine", "weekday_sine", "weekday_cosine", "month", "year"),
-    *PLACE,
-    "has_place",
+    *(*PLACE, "has_place"),
 )
 
 

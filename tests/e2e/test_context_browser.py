@@ -85,7 +85,7 @@ def test_what_else_the_model_reads_goes_along(browser: Browser, own_address: str
     page.get_by_role("button", name="Add this draft").click()
     expect(page.locator("#comparison li")).to_have_count(1, timeout=60_000)
     page.get_by_label("Category").select_option("")
-    expect(summary).to_have_text("What else the model reads (2 filled in)")
+    expect(summary).to_have_text("What else the model reads (2)")
     page.get_by_role("button", name="Add this draft").click()
     expect(page.locator("#comparison li")).to_have_count(2, timeout=60_000)
     expect(page.locator("#comparison")).to_contain_text("what else the model reads differs")

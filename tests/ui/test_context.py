@@ -186,4 +186,6 @@ def test_a_page_whose_model_reads_it_asks_for_it(predictor: Predictor) -> None:
 def test_a_name_that_the_model_does_not_read_is_told_of(client: Client) -> None:
     answer = client.predict(title=TITLE, context={"author.followers": 3}, api_name="/predict")
     assert "was not trained on author.followers, so it left them out" in answer["note"]
+    many = {f"author.{number}{'x' * 900}": 1 for number in range(900)}
+    assert len(client.predict(title=TITLE, context=many, api_name="/predict")["note"]) < 400
     assert "not trained" not in client.predict(title=TITLE, context=FULL, api_name="/predict")["note"]
