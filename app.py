@@ -21,7 +21,9 @@ from ui.account import OwnAccount
 from ui.api import publish
 from ui.arrivals import SECONDS_KEPT
 from ui.batch import batch_panel
+from ui.calls import lenient
 from ui.chooser import Choice, choice_field, models_offered
+from ui.context import context_field
 from ui.cut import SAY_CUT
 from ui.drafts import DraftTabs
 from ui.evidence import ON_CLICK as ON_COVER
@@ -124,6 +126,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
                     visible=False,
                     elem_id="description",
                 )
+                context = context_field()
                 with gr.Row(elem_classes="fi-actions"):
                     predict = gr.Button("Predict engagement", variant="primary", size="lg", scale=3, elem_id="predict")
                     clear = gr.Button("Start over", variant="secondary", size="lg", scale=1, min_width=110)
@@ -153,7 +156,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
                             record = gr.JSON(show_label=False)
                         facts = gr.HTML(elem_id="facts")
 
-        inputs = [picture, title, tags, description]
+        inputs = [picture, title, tags, description, context]
         outcome = [answer, votes, record, reasons, seen, draft, tried]
         # Declared before the page's own events, which would take these names.
         publish(page, drafts.comparing, ONE_A_CORE, ONE_AT_A_TIME, ONE_READS)
@@ -189,16 +192,16 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
             reading += [read, read.then(feed.read, draft, preview, **told, **ONE_READS)]
             reading.append(answered.then(evidence.show, [draft, model], similar, **told, **ONE_SEARCHES))
         account.wire(draft, model, asking, ONE_A_CORE)
-        keeping.wire(draft, record, inputs[1:], model, ONE_A_CORE)
+        keeping.wire(draft, record, [title, tags, description], model, ONE_A_CORE)
         asked = [predict.click, title.submit, cards.click, visit.click, clear.click, model.input, drafts.use]
         gr.on(asked, None, cancels=reading, **PRIVATE)
         clear.click(lambda: ("", ""), None, [similar, preview], queue=False, **PRIVATE)
         drafts.clear(clear.click)
         clear.click(page.start_over, None, [*inputs, *outcome], queue=False, cancels=[explaining, trying], **PRIVATE)
         picture.upload(page.uploads.remember, picture, None, queue=False, **PRIVATE)
-        for edited in (title.input, tags.input, description.input, picture.upload, picture.clear):
+        for edited in (title.input, tags.input, description.input, context.input, picture.upload, picture.clear):
             edited(None, js=STALE)
-        shown = [tags, description, method, facts, answer]
+        shown = [tags, description, method, facts, answer, context]
         demo.load(None, title, title, js=from_link("title")).then(None, js=asks(at_once=True))
         described = demo.load(page.describe, model, shown, show_progress="hidden", js=SPOKEN, **PRIVATE)
         more = [tags, description]
@@ -212,6 +215,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
             done_with(page.uploads.forget, None, None, queue=False, **PRIVATE)
         demo.unload(page.uploads.forget)
 
+    lenient(demo)
     # `launch` takes this as an argument, `mount_gradio_app` from here.
     demo.state_session_capacity = SESSIONS
     page.model.start()

@@ -15,6 +15,7 @@ from engine.abstention import Abstention
 from engine.addresses import Address, located
 from engine.blending import Calibration
 from engine.bundle import FEATURES, GUARDS, MEMBERS, Bundle, FeatureEntry, Side, fetch_bundle, fingerprint, read_bundle
+from engine.context import cells_of
 from engine.encoders.base import Encoder
 from engine.errors import BundleError, EncoderError, FirstImpressionsError, PostError
 from engine.features import find_kind
@@ -33,6 +34,8 @@ NOTES = {
     "text": "The model saw no picture: this is what the words alone suggest.",
     "image": "The model read no title: this is what the picture alone suggests.",
 }
+# Of a context that is not read, how many names are shown, and how many characters of each.
+MOST_NAMED, NAMED = 3, 40
 UNANSWERED = "This model answers nothing to a {} alone; give the post a {} too."
 
 
@@ -227,6 +230,8 @@ class Predictor:
     def _note(self, post: Post, view: View) -> str:
         given = {"tags": bool(post.tags), "description": bool(post.description.strip())}
         unread = [name for name, there in given.items() if there and name not in self.bundle.text_fields]
+        more = [name[:NAMED] for name in cells_of(post) if name not in self.extractor.context]
+        unread += more[:MOST_NAMED]
         ignored = f"This model was not trained on {' and '.join(unread)}, so it left them out." if unread else ""
         return " ".join(sentence for sentence in (NOTES[view], ignored) if sentence)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from engine.context import cells_of
 from engine.errors import PostError
 from engine.posts import Post
 from engine.prediction import MemberPrediction, Prediction, View
@@ -71,15 +72,23 @@ class PageOutcome:
 
 
 class PagePredictor:
-    """Answers from the brightness of a picture's halves and from a few words. It is its own extractor."""
+    """Answers from the brightness of a picture's halves, a few words, and how much of a context it knows.
+
+    It is its own extractor.
+    """
 
     has_gradients = False
     members: tuple = ()
     joint: tuple = ()
 
-    def __init__(self, text_fields: tuple[str, ...] = ("title",), score_formula: str = SCORE_FORMULA) -> None:
+    def __init__(
+        self,
+        text_fields: tuple[str, ...] = ("title",),
+        score_formula: str = SCORE_FORMULA,
+        context: dict[str, tuple[str, ...]] | None = None,
+    ) -> None:
         self.bundle = PageBundle(text_fields=text_fields, score_formula=score_formula)
-        self.extractor = self
+        self.extractor, self.context = self, context or {}
 
     def compute(self, posts: Sequence[Post], view: View, known: Features | None = None) -> Features:
         features = dict(known or {})
@@ -87,6 +96,9 @@ class PagePredictor:
             features["text"] = np.array([[_excitement(post.title)] for post in posts], dtype=np.float32)
         if view != "text" and "image" not in features:
             features["image"] = np.array([[_glow(post.image)] for post in posts if post.image], dtype=np.float32)
+        if self.context:
+            known_of = [self.context.keys() & cells_of(post).keys() for post in posts]
+            features["context"] = 0.3 * np.array([[len(names)] for names in known_of], dtype=np.float32)
         return features
 
     def predict_features(self, view: View, features: Features, known: object = None) -> PageOutcome:

@@ -3,11 +3,10 @@
 What "Use via API" shows runs as it is shown.
 """
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, NotRequired
 
 import gradio as gr
-from gradio import routes
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 TITLE = "My cat judges me every morning at 5 a.m."
 TITLES = [TITLE, "Quarterly results, part 2"]
+CONTEXT: dict[str, Any] = {"type": "object", "additionalProperties": True}
 
 Level = Literal["Very Low", "Low", "Average", "High", "Very High"]
 assert Level.__args__ == tuple(LEVELS)  # type: ignore[attr-defined]
@@ -57,6 +57,7 @@ class Answer(TypedDict):
     strange: Literal["image", "text"] | None
     note: str
     members: list[Vote]
+    context: NotRequired[dict[str, str | float]]
 
 
 class Scored(TypedDict):
@@ -188,31 +189,38 @@ def publish(
 ) -> None:
     """Declare the endpoints in fields that nobody sees, with these settings of their queues.
 
-    Where there are several models, the last field names one of them, or none for the first.
+    The last fields name a model, or none for the first, and give a context; calls may end before them.
     """
     with gr.Row(visible=False):
         inputs = [picture_field(label="Picture"), text("Title", TITLE), text("Tags"), text("Description")]
         method = gr.Radio(list(METHODS), value=OWEN, label="Method")
         # Gradio would log what was given instead; the handler has a sentence for it.
         method.preprocess = lambda payload: payload  # type: ignore[method-assign]
-        # Whoever calls without a client library must give every field: where there is one model, it is none of them.
-        model = [text("Model")] if len(page.models.offered) > 1 else []
+        model, context = text("Model"), context_field()
         gr.Button().click(
-            page.api_predict, [*inputs, *model], answer("Prediction", Answer), api_name="predict", **predict
+            page.api_predict, [*inputs, model, context], answer("Prediction", Answer), api_name="predict", **predict
         )
         gr.Button().click(
-            page.api_explain, [*inputs, method, *model], answer("Reasons", Reasons), api_name="explain", **explain
+            page.api_explain,
+            [*inputs, method, model, context],
+            answer("Reasons", Reasons),
+            api_name="explain",
+            **explain,
         )
         gr.Button().click(
-            page.api_signals, [*inputs, *model], answer("Signals", Readings), api_name="signals", **signals
+            page.api_signals, [*inputs, model], answer("Signals", Readings), api_name="signals", **signals
         )
         several = [texts("Titles", TITLES), pictures_field(gr.File, label="Pictures")]
         gr.Button().click(
-            comparing.api_compare, [*several, *model], answer("Comparison", Ranking), api_name="compare", **predict
+            comparing.api_compare,
+            [*several, model, context],
+            answer("Comparison", Ranking),
+            api_name="compare",
+            **predict,
         )
         gr.Button().click(
             Several(page).api_score_batch,
-            [drafts(), *model],
+            [drafts(), model, context],
             answer("Scores", Scores),
             api_name="score_batch",
             **predict,
@@ -234,13 +242,22 @@ def texts(label: str, example: list[str]) -> gr.JSON:
     return field
 
 
+def context_field() -> gr.JSON:
+    """When, where, by whom and as what, by the names of a file's columns; it may be left out."""
+    field = gr.JSON({}, label="Context")
+    field.api_info = lambda: CONTEXT  # type: ignore[method-assign]
+    field.example_payload = lambda: {}  # type: ignore[method-assign]
+    take_no_address(field)
+    return field
+
+
 def drafts() -> gr.JSON:
     """A list of drafts, each with a picture as text or as gradio_client's file."""
     field = gr.JSON([], label="Drafts")
     words: dict[str, Any] = {"type": "string"}
     file = {"type": "object", "additionalProperties": True}
     kinds = dict.fromkeys(FIELDS, words) | {"picture": {"anyOf": [words, file, {"type": "null"}]}}
-    draft = {"type": "object", "properties": kinds}
+    draft = {"type": "object", "properties": kinds | {"context": CONTEXT}}
     field.api_info = lambda: {"type": "array", "items": draft}  # type: ignore[method-assign]
     field.example_payload = lambda: [{"title": title} for title in TITLES]  # type: ignore[method-assign]
     take_no_address(field)
@@ -253,27 +270,3 @@ def answer(label: str, shape: type) -> gr.JSON:
     field = gr.JSON(label=label)
     field.api_info = lambda: schema  # type: ignore[method-assign]
     return field
-
-
-def runnable(generate: Callable[..., dict[str, str]]) -> Callable[..., dict[str, str]]:
-    """Gradio's snippets with examples in the place of defaults, which for a draft are all empty."""
-
-    def with_examples(api_name: str, endpoint_info: dict[str, Any], *rest: Any, **options: Any) -> dict[str, str]:
-        parameters = [
-            # No file is both here and with whoever reads this: the picture is none, and no upload either.
-            field | ({"parameter_default": field["example_input"]} if field["example_input"] else {"component": ""})
-            for field in endpoint_info["parameters"]
-        ]
-        snippets = generate(api_name, endpoint_info | {"parameters": parameters}, *rest, **options)
-        # In Bash a variable read at the end of a pipe is gone after it.
-        pipe = "| read EVENT_ID; curl -N "
-        if pipe in snippets["bash"]:
-            snippets["bash"] = snippets["bash"].replace(pipe, "| { read EVENT_ID; curl -N ") + "; }"
-        return snippets
-
-    return with_examples
-
-
-if not hasattr(routes.generate_code_snippets, "shows_examples"):
-    routes.generate_code_snippets = runnable(routes.generate_code_snippets)
-    routes.generate_code_snippets.shows_examples = True  # type: ignore[attr-defined]

@@ -34,13 +34,27 @@ class Comparing:
         self._answer = on_gpu(released()(self._answer_here))
 
     def add(
-        self, kept: Sequence[Kept], path: str | None, title: str, tags: str, description: str, model: str = ""
+        self,
+        kept: Sequence[Kept],
+        path: str | None,
+        title: str,
+        tags: str,
+        description: str,
+        context: Any = None,
+        model: str = "",
     ) -> tuple[Sequence[Kept], str]:
         """The comparison with the draft of the fields in it."""
-        return self._added(kept, lambda: [read_draft(path, title, tags, description)], model)
+        return self._added(kept, lambda: [read_draft(path, title, tags, description, context)], model)
 
     def add_titles(
-        self, kept: Sequence[Kept], titles: str, path: str | None, tags: str, description: str, model: str = ""
+        self,
+        kept: Sequence[Kept],
+        titles: str,
+        path: str | None,
+        tags: str,
+        description: str,
+        context: Any = None,
+        model: str = "",
     ) -> tuple[Sequence[Kept], str, str]:
         """The comparison with a draft for each line of `titles`, and what is left in their field."""
 
@@ -49,7 +63,7 @@ class Comparing:
             if not found:
                 raise PostError("Write at least one title, one a line.")
             check_count(len(set(found)))
-            return [read_draft(path, line, tags, description) for line in found]
+            return [read_draft(path, line, tags, description, context) for line in found]
 
         now, shown = self._added(kept, posts, model)
         return now, shown, titles if now is kept else ""
@@ -61,12 +75,13 @@ class Comparing:
         title: str,
         tags: str,
         description: str,
+        context: Any = None,
         model: str = "",
     ) -> tuple[Sequence[Kept], str]:
         """The comparison with a draft for each picture, whose file is then deleted."""
         try:
             return self._added(
-                kept, lambda: [read_draft(path, title, tags, description) for path in paths or ()], model
+                kept, lambda: [read_draft(path, title, tags, description, context) for path in paths or ()], model
             )
         finally:
             for path in paths or ():
@@ -78,14 +93,17 @@ class Comparing:
         left = () if gone == ALL else tuple(one for place, one in enumerate(kept) if place != gone)
         return left, self._panel(left, model)
 
-    def api_compare(self, titles: Any = None, pictures: Sequence[str] | None = None, model: str = "") -> dict[str, Any]:
+    def api_compare(
+        self, titles: Any = None, pictures: Sequence[str] | None = None, model: str = "", context: Any = None
+    ) -> dict[str, Any]:
         """Compare two to six drafts: which is likely to do better, how sure that is, what makes the difference.
 
         Takes titles and pictures: every title with every picture, titles alone, or pictures alone. Equal drafts are
-        one; model names another model where there are several. Returns the drafts, best first, each with its place
-        (null where the model does not answer it: its reason says why), its score with the 80 % interval, the chance to
-        do best of all and the answers to its sides alone; and for each two of them the chance that the first does
-        better, and whether that is too close to call. Pictures are deleted before the answer is sent.
+        one; model names another model where there are several; context is as in the prediction, and that of all drafts.
+        Returns the drafts, best first, each with its place (null where the model does not answer it: its reason says
+        why), its score with the 80 % interval, the chance to do best of all and the answers to its sides alone; and for
+        each two of them the chance that the first does better, and whether that is too close to call. Pictures are
+        deleted before the answer is sent.
         """
         try:
             if not isinstance(titles or [], list) or not all(isinstance(title, str) for title in titles or []):
@@ -93,7 +111,7 @@ class Comparing:
             with_titles = list(dict.fromkeys(titles or [""]))
             with_pictures: Sequence[str | None] = pictures or (None,)
             check_count(len(with_titles) * len(with_pictures))
-            posts = [read_draft(path, title) for path in with_pictures for title in with_titles]
+            posts = [read_draft(path, title, context=context) for path in with_pictures for title in with_titles]
             drafts = [one.draft for one in self._answer(posts, model)]
             if len(drafts) < FEWEST:
                 raise PostError(f"Give {FEWEST} to {MOST} different drafts: several titles, several pictures, or both.")

@@ -22,9 +22,14 @@ FIGURES = (
     ("within_one_accuracy", "at most one level off", True),
     ("conformal_coverage", "true level within the set shown", True),
 )
+OFTEN = "These often matter more than picture and title, so treat the answer as one opinion, not as a promise."
 BLIND = (
     "It sees the draft and nothing else: not who publishes it, how many follow them, when, or what is in the news. "
-    "These often matter more than picture and title, so treat the answer as one opinion, not as a promise."
+    f"{OFTEN}"
+)
+SEES_MORE = (
+    "It sees the draft and what you fill in under “What else the model reads”, and nothing else: not who follows "
+    f"you, or what is in the news. {OFTEN}"
 )
 
 SAW_TEST = (
@@ -32,8 +37,11 @@ SAW_TEST = (
 )
 
 
-def record(prediction: Prediction, scale: Scale) -> dict[str, Any]:
-    """The prediction as plain data, levels by name, with what its score is. It holds nothing of the draft itself."""
+def record(prediction: Prediction, scale: Scale, context: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """The prediction as plain data, levels by name, with what its score is, and the context that it was given.
+
+    It holds no words and no picture.
+    """
     data = asdict(prediction)
     data.pop("post_id")
     categories = dict(data.pop("categories"))
@@ -48,6 +56,7 @@ def record(prediction: Prediction, scale: Scale) -> dict[str, Any]:
         "members": [{**asdict(vote), "probabilities": _by_level(vote.probabilities)} for vote in prediction.members],
         "score_name": scale.name,
         "score_formula": scale.formula,
+        **({"context": dict(context)} if context else {}),
     }
 
 
@@ -71,13 +80,17 @@ def members_table(prediction: Prediction, scale: Scale) -> str:
     )
 
 
-def model_facts(bundle: "Bundle") -> str:
-    """HTML of what the model was trained on, how well it did on posts it had never seen, and what it cannot know."""
+def model_facts(bundle: "Bundle", *, sees_more: bool = False) -> str:
+    """HTML of what the model was trained on, how well it did on posts it had never seen, and what it cannot know.
+
+    One that `sees_more` reads a context too.
+    """
     notes = "".join(f"<li>{escape(str(note))}</li>" for note in bundle.notes)
     scale = scale_of(bundle)
     formula = scale.formula.removeprefix(scale.name).strip()
     return (
-        f'<section class="fi-card"><h3>About this model</h3>{_origin(bundle.data)}<p>{BLIND}</p>'
+        f'<section class="fi-card"><h3>About this model</h3>{_origin(bundle.data)}'
+        f"<p>{SEES_MORE if sees_more else BLIND}</p>"
         f"{_figures(bundle)}"
         f"{f'<ul>{notes}</ul>' if notes else ''}"
         f'<p class="fi-small">Bundle {escape(bundle.name)}, recipe {escape(bundle.recipe)}, '

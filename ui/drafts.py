@@ -77,7 +77,7 @@ class DraftTabs:
 
         Returns edits being tried, which another draft cancels, and an edit put into the `fields`, which asks.
         """
-        picture, title, tags, description = fields
+        picture, title, *more = fields
         self._draft = draft
         shown = [self._kept, self._comparison]
         private: dict[str, Any] = {"api_visibility": "private"}
@@ -86,13 +86,13 @@ class DraftTabs:
             self._add.click(self.comparing.add, [self._kept, *fields, model], shown, **adding),
             self._add_titles.click(
                 self.comparing.add_titles,
-                [self._kept, self._titles, picture, tags, description, model],
+                [self._kept, self._titles, picture, *more, model],
                 [*shown, self._titles],
                 **adding,
             ),
             self._pictures.upload(
                 self.comparing.add_pictures,
-                [self._kept, self._pictures, title, tags, description, model],
+                [self._kept, self._pictures, title, *more, model],
                 shown,
                 **adding,
             ),

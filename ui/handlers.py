@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from engine.context import cells_of
 from engine.errors import PostError
 from engine.explain.base import Explanation
 from engine.explain.render import heat_layer
@@ -15,6 +16,7 @@ from engine.posts import Post
 from engine.prediction import Prediction
 from ui import details, explanation, history, signals, verdict
 from ui.chooser import Choice, Models
+from ui.context import fields
 from ui.examples import available
 from ui.model import Model, load_shipped, load_signals, on_gpu, sentence, zero_gpu
 from ui.prepared import Prepared, load_prepared
@@ -51,31 +53,35 @@ class Page:
 
     def describe(self, model: str = "") -> tuple[Any, ...]:
         """When the page opens, or another model is chosen: tags and description if it reads them, methods if it has
-        gradients, its facts."""
+        gradients, its facts, and the fields of the context that it reads."""
         try:
             predictor = self.models.get(model)
             bundle = predictor.bundle
-            has_gradients = predictor.has_gradients
+            has_gradients, reads = predictor.has_gradients, predictor.extractor.context
         except Exception as error:
-            return *(gr.skip() for _ in range(3)), "", verdict.error_panel(sentence(error))
+            return *(gr.skip() for _ in range(3)), "", verdict.error_panel(sentence(error)), gr.skip()
         shown = (*(field in bundle.text_fields for field in ("tags", "description")), has_gradients)
-        return *(gr.update(visible=is_shown) for is_shown in shown), details.model_facts(bundle), gr.skip()
+        facts = details.model_facts(bundle, sees_more=bool(reads))
+        return *(gr.update(visible=is_shown) for is_shown in shown), facts, gr.skip(), gr.update(shown=fields(reads))
 
-    def predict(self, path: str | None, title: str, tags: str, description: str, model: str = "") -> tuple[Any, ...]:
+    def predict(
+        self, path: str | None, title: str, tags: str, description: str, given: Any = None, model: str = ""
+    ) -> tuple[Any, ...]:
         """Verdict, votes, record, explanation and signals reset, the draft that these will be of, and what the browser
-        remembers of it.
+        remembers of it. `given` is the draft's context.
 
         What is withheld has no explanation and no signals.
         """
         try:
-            post = read_draft(path, title, tags, description)
+            post = read_draft(path, title, tags, description, given)
             prediction, bundle = self.answer(post, model)
             scale = scale_of(bundle)
         except Exception as error:
             return verdict.error_panel(sentence(error)), "", None, "", "", None, None
         tried = history.entry(post, prediction, scale)
         panel = verdict.verdict_panel(prediction, bundle.cuts, scale, post.image)
-        votes, record = details.members_table(prediction, scale), details.record(prediction, scale)
+        votes = details.members_table(prediction, scale)
+        record = details.record(prediction, scale, cells_of(post))
         if prediction.strange is not None:
             return panel, votes, record, verdict.NOTHING.format("explain"), "", None, tried
         return panel, votes, record, explanation.HINT, signals.WORKING, post, tried
@@ -109,28 +115,38 @@ class Page:
         except Exception as error:
             yield verdict.error_panel(sentence(error), "No explanation")
 
-    def load_example(self, event: gr.EventData) -> tuple[str | None, str, str, str]:
-        """Picture, title, no tags and no description of the example that was clicked."""
+    def load_example(self, event: gr.EventData) -> tuple[str | None, str, str, str, dict[str, Any]]:
+        """Picture and title, and nothing else, of the example that was clicked."""
         example = self.examples[int(event.example) % len(self.examples)]
-        return str(example.path) if example.path else None, example.title, "", ""
+        return str(example.path) if example.path else None, example.title, "", "", {}
 
     def start_over(self) -> tuple[Any, ...]:
         """An empty draft and empty panels."""
-        return None, "", "", "", verdict.EMPTY, "", None, "", "", None, None
+        return None, "", "", "", {}, verdict.EMPTY, "", None, "", "", None, None
 
     def api_predict(
-        self, picture: str | None = None, title: str = "", tags: str = "", description: str = "", model: str = ""
+        self,
+        picture: str | None = None,
+        title: str = "",
+        tags: str = "",
+        description: str = "",
+        model: str = "",
+        context: Any = None,
     ) -> dict[str, Any]:
         """Predict the engagement level of an unpublished post.
 
         A title or a picture is enough. Tags (separated by commas) and description count only where the model reads
-        them; model names another one where there are several. Returns level, confidence, five probabilities, the
-        9-in-10 level set, the estimated score with its 80 % interval and formula, the members' votes and notes. The
-        picture is deleted before the answer is sent.
+        them; model names another one where there are several. context says when, where, by whom and as what it is
+        published, with the names that a file's columns have (published_at, latitude, longitude, category,
+        author.photo_count and the like), as far as known; it counts only where the model reads it. Returns level,
+        confidence, five probabilities, the 9-in-10 level set, the estimated score with its 80 % interval and formula,
+        the members' votes and notes, and the context where there is one. The picture is deleted before the answer is
+        sent.
         """
         with self._used_once(picture):
-            prediction, bundle = self.answer(read_draft(picture, title, tags, description), model)
-            return details.record(prediction, scale_of(bundle))
+            post = read_draft(picture, title, tags, description, context)
+            prediction, bundle = self.answer(post, model)
+            return details.record(prediction, scale_of(bundle), cells_of(post))
 
     def api_explain(
         self,
@@ -140,6 +156,7 @@ class Page:
         description: str = "",
         method: str = explanation.OWEN,
         model: str = "",
+        context: Any = None,
     ) -> dict[str, Any]:
         """Explain a prediction: what each word and each region of the picture added to the expected level (0-4).
 
@@ -150,7 +167,8 @@ class Page:
         with self._used_once(picture), released():
             if method not in explanation.METHODS:
                 raise PostError(f"There is no such method; take one of {', '.join(explanation.METHODS)}.")
-            *_, (_, reasons, _) = self._explanations(read_draft(picture, title, tags, description), method, model)
+            post = read_draft(picture, title, tags, description, context)
+            *_, (_, reasons, _) = self._explanations(post, method, model)
             return explanation.record(reasons)
 
     def api_signals(

@@ -4,12 +4,14 @@ The server hands over what is to be kept with each answer and forgets it. A draf
 browser like any upload.
 """
 
+import json
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
-from engine.errors import ImageError
+from engine.context import Context, cells_of, read_context
+from engine.errors import ImageError, PostError
 from engine.posts import MAX_DESCRIPTION, MAX_TITLE, Post
 from engine.prediction import Prediction
 from engine.previews import data_url, file_of
@@ -33,7 +35,7 @@ ON_LOAD = (
     f"const KEY = '{KEY}', MOST = {MOST};"
     """
 const isPicture = (text) => text === '' || /^data:image\\/(webp|jpeg);base64,[A-Za-z0-9+\\/=]*$/.test(text);
-const isDraft = (one) => one && ['title', 'tags', 'description', 'headline', 'small', 'picture'].every(
+const isDraft = (one) => one && ['title', 'tags', 'description', 'context', 'headline', 'small', 'picture'].every(
   (name) => typeof one[name] === 'string') && isPicture(one.small) && isPicture(one.picture);
 const read = () => {
   try {
@@ -60,14 +62,16 @@ const button = (text, label, pressed) => {
   part.addEventListener('click', pressed);
   return part;
 };
-const same = (one, other) => ['title', 'tags', 'description', 'picture'].every((name) => one[name] === other[name]);
+const same = (one, other) => ['title', 'tags', 'description', 'context', 'picture'].every(
+  (name) => one[name] === other[name]);
 // What comes back is the same draft, although its picture was saved anew on the way.
 const back = (draft) => brought && draft.title === brought.title && !draft.picture === !brought.picture;
 let brought = null;
 const bring = (draft) => (event) => {
   event.stopPropagation();
   brought = draft;
-  trigger('click', {title: draft.title, tags: draft.tags, description: draft.description, picture: draft.picture});
+  const {title, tags, description, context, picture} = draft;
+  trigger('click', {title, tags, description, context, picture});
 };
 let drafts = read();
 const show = () => {
@@ -117,6 +121,7 @@ def entry(post: Post, prediction: Prediction, scale: Scale) -> dict[str, str]:
         "title": post.title,
         "tags": ", ".join(post.tags),
         "description": post.description,
+        "context": json.dumps(cells_of(post)),
         "headline": headline(prediction, scale),
         "small": thumbnail(post.image),
         "picture": copy_of(post.image),
@@ -132,10 +137,17 @@ def copy_of(picture: Image.Image | None) -> str:
     return data_url(small, "JPEG", quality=88)
 
 
-async def bring_back(event: gr.EventData, request: gr.Request) -> tuple[Any, str, str, str]:
-    """Picture, title, tags and description of a draft that the browser kept; what is no picture is left out."""
+async def bring_back(event: gr.EventData, request: gr.Request) -> tuple[Any, str, str, str, Context]:
+    """Picture, words and context of a draft that the browser kept; what is no picture or no context is left out."""
     words = (str(event.title)[: MAX_TITLE + 1], str(event.tags)[:MAX_DESCRIPTION], str(event.description))
-    return await _picture(str(event.picture), request), *words
+    return await _picture(str(event.picture), request), *words, _context(str(event.context))
+
+
+def _context(text: str) -> Context:
+    try:
+        return cells_of(Post(**read_context(json.loads(text))))
+    except (ValueError, PostError, RecursionError):
+        return {}
 
 
 async def _picture(url: str, request: gr.Request) -> str | None:

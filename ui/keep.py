@@ -33,7 +33,8 @@ JSON_DOWN = f"""(record) => {{
   const address = URL.createObjectURL(new Blob([JSON.stringify(record, null, 2)], {{type: 'application/json'}}));
   save('first-impression.json', address);
   setTimeout(() => URL.revokeObjectURL(address), 1000);
-  say('Saved as JSON; it holds the answer, and nothing of the draft.');
+  const more = record.context ? 'and what else the model reads, neither picture nor words' : 'and nothing of the draft';
+  say(`Saved as JSON; it holds the answer, ${{more}}.`);
 }}"""
 # Where a page may not write to the clipboard, the link stands there to be copied by hand.
 LINK = f"""async (...words) => {{

@@ -22,6 +22,7 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from engine.bundle import Bundle, fingerprint, read_bundle
+from engine.context import cells_of
 from engine.errors import BundleError, DataError
 from engine.explain.base import Explanation
 from engine.files import write_bytes
@@ -74,13 +75,13 @@ class Prepared:
 
 
 def identity(post: Post) -> str:
-    """Hash of all that the model may read of a draft: of its words, then of its pixels."""
+    """Hash of all that the model may read of a draft: of its words and context, then of its pixels."""
     pixels = pixel_hash(post.image) if post.image is not None else ""
     return _words(post) + pixels[:HALF]
 
 
 def _words(post: Post) -> str:
-    told = json.dumps([post.title, post.description, *post.tags])
+    told = json.dumps([post.title, post.description, *post.tags, *filter(None, [cells_of(post)])])
     return hashlib.sha256(told.encode()).hexdigest()[:HALF]
 
 

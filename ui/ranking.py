@@ -104,6 +104,9 @@ def difference(first: Draft, other: Draft, names: tuple[str, str], close: bool) 
     makes = {side: abs(gap) for side, gap in gaps.items() if gap * moved > 0}
     leader = max(makes, key=lambda side: makes[side]) if makes else ""
     sentence = f"Against {names[0]}: {', '.join(told)}."
+    if first.context != other.context:
+        # Then the answers to either side differ by that too.
+        return f"{sentence[:-1]}; what else the model reads differs."
     if close or not leader:
         return sentence
     return f"{sentence} {'Mostly' if len(gaps) > 1 else 'It is'} the {leader}."

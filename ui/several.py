@@ -4,10 +4,12 @@ For lists that a person has, the page takes a table and a zip (`ui.batch`).
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from engine.context import cells_of
 from engine.errors import ImageError, PostError
 from engine.images import load_image
 from engine.memory import released
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 MOST = 100
 # Drafts in memory, and answered, at a time.
 TOGETHER = 16
-FIELDS = ("title", "tags", "description", "picture")
+WORDS = ("title", "tags", "description")
+FIELDS = (*WORDS, "picture", "context")
 NO_LIST = 'Give the drafts as a list, as in [{"title": "One title"}, {"title": "Another"}].'
 NO_DRAFT = f"This is no draft: give an object with {', '.join(FIELDS)}, as far as there."
 NO_TEXT = "The {} is no text; write it in quotes."
@@ -39,14 +42,15 @@ class Several:
         self._page = page
         self._predict = on_gpu(released()(self._predict_here))
 
-    def api_score_batch(self, drafts: Any = None, model: str = "") -> dict[str, Any]:
+    def api_score_batch(self, drafts: Any = None, model: str = "", context: Any = None) -> dict[str, Any]:
         """Predict the engagement level of many unpublished posts in one call.
 
         Takes a list of at most 100 drafts, each an object with a title, a picture, or both; tags (separated by commas)
-        and description count only where the model reads them. A picture is a data URL (data:image/png;base64,...), or
-        a file as handle_file(path). model names another model where there are several. Returns for each draft, in
-        order, what the prediction of it alone returns, or null and an error that says in one sentence why: the others
-        are answered. Pictures are deleted before the answer is sent.
+        and description count only where the model reads them. A picture is a data URL (data:image/png;base64,...), or a
+        file as handle_file(path). model names another model where there are several; context is as in the prediction,
+        that of every draft without one of its own. Returns for each draft, in order, what the prediction of it alone
+        returns, or null and an error that says in one sentence why: the others are answered. Pictures are deleted
+        before the answer is sent.
         """
         try:
             if not isinstance(drafts, list) or not drafts:
@@ -59,7 +63,7 @@ class Several:
             scored = [
                 row
                 for start in range(0, len(drafts), TOGETHER)
-                for row in self._scored(drafts[start : start + TOGETHER], model)
+                for row in self._scored(drafts[start : start + TOGETHER], model, context)
             ]
             errors = sum(row["error"] is not None for row in scored)
             name = predictor.bundle.name
@@ -70,12 +74,12 @@ class Several:
             for given in drafts if isinstance(drafts, list) else ():
                 self._page.uploads.drop(_path(given))
 
-    def _scored(self, drafts: list[Any], model: str) -> Iterator[dict[str, Any]]:
+    def _scored(self, drafts: list[Any], model: str, context: Any) -> Iterator[dict[str, Any]]:
         predictor = self._page.models.get(model)
         posts: list[Post | str] = []
         for given in drafts:
             try:
-                post = self._read(given)
+                post = self._read(given, context)
                 predictor.view_of(post)
                 posts.append(post)
             except Exception as error:
@@ -87,29 +91,30 @@ class Several:
             if isinstance(one, str):
                 yield {"answer": None, "error": one}
             else:
-                yield {"answer": details.record(next(found), scale), "error": None}
+                yield {"answer": details.record(next(found), scale, cells_of(one)), "error": None}
 
-    def _read(self, given: Any) -> Post:
-        """The draft in an object. Raises PostError for what is none."""
+    def _read(self, given: Any, context: Any) -> Post:
+        """The draft in an object, under that context where it has none. Raises PostError for what is none."""
         if not isinstance(given, dict):
             raise PostError(NO_DRAFT)
         if odd := sorted(set(map(str, given)) - {*FIELDS}):
             raise PostError(f"A draft has no field {odd[0][:40]}; it has {', '.join(FIELDS)}.")
-        for name in FIELDS[:3]:
+        for name in WORDS:
             if not isinstance(given.get(name) or "", str):
                 raise PostError(NO_TEXT.format(name))
         picture = given.get("picture")
         path = _path(given)
         if path is not None and not self._page.uploads.holds(path):
             raise ImageError(GONE)
-        post = read_draft(path, *(given.get(name) for name in FIELDS[:3]))
+        words = {name: given.get(name) for name in WORDS}
+        post = read_draft(path, **words, context=given.get("context", context))
         if not picture or path is not None:
             return post
         try:
             data = file_of(picture)
         except ValueError as error:
             raise ImageError(NO_PICTURE) from error
-        return Post(post.title, load_image(data), post.tags, post.description)
+        return replace(post, image=load_image(data))
 
     def _predict_here(self, posts: list[Post], model: str) -> list[Prediction]:
         return self._page.models.get(model).predict(posts)

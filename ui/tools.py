@@ -34,8 +34,10 @@ FIELDS = {
     "title": "The post's title.",
     "tags": "The post's tags, separated by commas; they count only where the model reads them.",
     "description": "The post's description; it counts only where the model reads it.",
-    "drafts": "A list of drafts, each an object with title, tags, description and picture (a data URL), as far as "
-    "there.",
+    "drafts": "A list of drafts, each an object with title, tags, description, picture (a data URL) and context, as "
+    "far as there.",
+    "context": "When, where, by whom and as what the post is published, as far as known: an object with published_at, "
+    "latitude, longitude, category, author.photo_count and the like. It counts only where the model reads it.",
     "method": "owen asks the whole model, integrated_gradients those of its members that have gradients.",
 }
 

@@ -13,6 +13,7 @@ from gradio.data_classes import FileData, ImageData
 from gradio.route_utils import XSS_SAFE_MIMETYPES
 from gradio.utils import get_upload_folder
 
+from engine.context import read_context
 from engine.errors import ImageError
 from engine.images import load_image
 from engine.memory import released
@@ -80,7 +81,13 @@ def uploaded_path(payload: ImageData | FileData | None) -> str | None:
     return str(path)
 
 
-def read_draft(path: str | None, title: str | None, tags: str | None = "", description: str | None = "") -> Post:
+def read_draft(
+    path: str | None,
+    title: str | None,
+    tags: str | None = "",
+    description: str | None = "",
+    context: object = None,
+) -> Post:
     """The post a visitor typed and dropped. Tags are separated by commas. Raises PostError."""
     image = None
     if path:
@@ -89,7 +96,8 @@ def read_draft(path: str | None, title: str | None, tags: str | None = "", descr
             raise ImageError(GONE)
         image = load_image(path)
     words = tuple(tag.strip() for tag in (tags or "").split(",") if tag.strip())
-    return Post(title=(title or "").strip(), image=image, tags=words, description=(description or "").strip())
+    told = (description or "").strip()
+    return Post((title or "").strip(), image, words, told, **read_context(context))
 
 
 class Upload(NamedTuple):

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.addresses import Address
-from engine.batch.context import context_of, is_context
 from engine.batch.text import LONG_LINE, CsvRecords, open_text, read_header, read_lines
+from engine.context import context_of, is_context
 from engine.errors import DataError, PostError
 
 COLUMNS = ("post_id", "title", "tags", "description", "image")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from engine.context import cells_of
 from engine.errors import PostError
 from engine.images import pixel_hash
 from engine.posts import Post
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from engine.predictor import Predictor
 
 Array = npt.NDArray[np.float64]
+Cells = tuple[tuple[str, str | float], ...]
+Key = tuple[str, str, tuple[str, ...], Cells]
 
 FEWEST, MOST = 2, 6
 # Below this the likelier draft does better in little more than half of the cases. From here on it does in about as many
@@ -50,11 +53,13 @@ class Draft:
     whole: Prediction
     words: Prediction | None = None
     look: Prediction | None = None
+    # Each draft has its own.
+    context: Cells = ()
 
     @property
-    def key(self) -> tuple[str, str, tuple[str, ...]]:
+    def key(self) -> Key:
         """What two equal drafts have in common."""
-        return self.title, self.picture, self.more_words
+        return self.title, self.picture, self.more_words, self.context
 
 
 @dataclass(frozen=True)
@@ -88,19 +93,14 @@ def answer(predictor: "Predictor", posts: Sequence[Post]) -> list[Draft]:
     found = predictor.predict([*wholes, *sides.values()])
     alone = dict(zip(sides, found[len(wholes) :], strict=True))
     return [
-        Draft(
-            *_key(post),
-            whole=whole,
-            words=alone.get((row, "words")),
-            look=alone.get((row, "look")),
-        )
-        for row, (post, whole) in enumerate(zip(wholes, found, strict=False))
+        Draft(*key[:3], whole, alone.get((row, "words")), alone.get((row, "look")), key[3])
+        for row, (key, whole) in enumerate(zip(map(_key, wholes), found, strict=False))
     ]
 
 
 def different(posts: Sequence[Post]) -> list[Post]:
-    """The posts without those that say and show the same. Raises PostError for more than `MOST` of them."""
-    first: dict[tuple[str, str, tuple[str, ...]], Post] = {}
+    """The posts without those that are the same draft. Raises PostError for more than `MOST` of them."""
+    first: dict[Key, Post] = {}
     for post in posts:
         first.setdefault(_key(post), post)
     check_count(len(first))
@@ -109,7 +109,7 @@ def different(posts: Sequence[Post]) -> list[Post]:
 
 def merge(drafts: Sequence[Draft]) -> list[Draft]:
     """The drafts without those that were there before. Raises PostError for more than `MOST` different ones."""
-    first: dict[tuple[str, str, tuple[str, ...]], Draft] = {}
+    first: dict[Key, Draft] = {}
     for draft in drafts:
         first.setdefault(draft.key, draft)
     check_count(len(first))
@@ -175,10 +175,10 @@ def _widths(spans: Array) -> tuple[Array, Array]:
     return np.maximum(middle - low, _NARROWEST) / REACH, np.maximum(high - middle, _NARROWEST) / REACH
 
 
-def _key(post: Post) -> tuple[str, str, tuple[str, ...]]:
-    """Title, hash of the picture and further words of a post."""
+def _key(post: Post) -> Key:
+    """Title, hash of the picture, further words and context of a post."""
     picture = pixel_hash(post.image) if post.image is not None else ""
-    return post.title.strip(), picture, (*post.tags, post.description.strip())
+    return post.title.strip(), picture, (*post.tags, post.description.strip()), tuple(cells_of(post).items())
 
 
 def check_count(count: int) -> None:

@@ -2,7 +2,8 @@
 
 `EfficientNetLite` and `MiniLM` with a projection each; `python -m training align` trains both with the last blocks of
 the towers and writes the folder that these read: what it changed, not the towers. `SHIPPED` is the one that comes with
-the project. Not CLIP: it has seen a few thousand pairs; how well it matches stands in the report.
+the project. Not CLIP: it has seen a few thousand pairs; how well it matches stands in the report. Among them are the
+training posts' own, so it is there for signals and no recipe learns from what it says.
 """
 
 import json
@@ -68,7 +69,7 @@ class AlignedImage(EfficientNetLite):
         self.name, self.dim = "aligned-image", config["width"]
         self.settings |= {"class": type(self).__name__, **config}
         if folder:
-            self.aligned = str(folder)
+            self.aligned, self.saw_posts = str(folder), True
             self.load_weights(folder / IMAGE)
 
     @property
@@ -120,7 +121,7 @@ class AlignedText(MiniLM):
         self.name, self.dim = "aligned-text", width
         self.settings |= {"class": type(self).__name__, "width": width}
         if folder:
-            self.aligned = str(folder)
+            self.aligned, self.saw_posts = str(folder), True
             self.load_weights(folder / TEXT)
 
     @property

@@ -49,6 +49,9 @@ class Encoder(ABC):
 
     modality: Modality
     aligned: str | None = None
+    # Whether pictures and words of posts were shown to it side by side. Of these it says what it will not of new ones:
+    # no model may learn from that.
+    saw_posts = False
     # Whether dtype="auto" may mean bfloat16 on a CPU that has it.
     bfloat16_on_cpu = False
     # Items a forward pass takes on a CPU, where activations that stay in the cache are faster than larger batches.

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from engine.context import AUTHOR
 from engine.encoders.base import Modality
 from engine.features.base import Feature, Values
 from engine.posts import Post
@@ -20,6 +21,10 @@ class Author(Feature):
     by_default: ClassVar[bool] = False
     modalities: tuple[Modality, ...] = ()
     columns = COLUMNS
+
+    @property
+    def context(self) -> dict[str, tuple[str, ...]]:
+        return {f"{AUTHOR}{name}": () for name in COLUMNS}
 
     def compute(self, posts: Sequence[Post], upstream: Mapping[str, Values]) -> Values:
         known = [dict(post.author) for post in posts]

@@ -87,6 +87,14 @@ class Feature(ABC):
         """Values of n posts that have its modalities; `upstream` holds those of the features it is computed from."""
 
     @property
+    def context(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of a post's context (`engine.context`) that the values hang on, each with the values that it knows.
+
+        None are named where any value will do.
+        """
+        return {name: known for feature in self.upstream for name, known in feature.context.items()}
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one post's values."""
         return (len(self.columns),)

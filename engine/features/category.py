@@ -31,6 +31,10 @@ class Category(FittedFeature):
         super().__init__(name)
         self.columns = tuple(categories)
 
+    @property
+    def context(self) -> dict[str, tuple[str, ...]]:
+        return {"category": self.columns}
+
     def fitted(self, posts: Sequence[Post], upstream: Mapping[str, Values], target: npt.NDArray[np.float64]) -> Self:
         counts = Counter(sorted(post.category for post in posts if post.category))
         return type(self)(self.name, [category for category, _ in counts.most_common(MOST)])

@@ -35,6 +35,12 @@ class Extractor:
         found = (feature for feature in self.features.values() if isinstance(feature, EncoderVector))
         return {feature.role: feature.encoder for feature in found}
 
+    @property
+    def context(self) -> dict[str, tuple[str, ...]]:
+        """Names of a post's context that what is kept hangs on, each with the values that it knows, () for any."""
+        kept = (feature for name, feature in self.features.items() if name in self._kept)
+        return {name: known for feature in kept for name, known in feature.context.items()}
+
     def compute(
         self,
         posts: Sequence[Post],

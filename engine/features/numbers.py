@@ -11,8 +11,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from engine.context import AUTHOR
 from engine.encoders.base import Modality
 from engine.features.base import Feature, FeatureSettings, FittedFeature, Values
+from engine.features.time_and_place import PLACE
 from engine.posts import Post
 
 TIME = "time_and_place"
@@ -51,6 +53,15 @@ class Numbers(FittedFeature):
     @classmethod
     def make(cls, name: str, settings: FeatureSettings, need: Callable[[str], Feature]) -> Self:
         return cls(name, **settings.options.get(name, {}), upstream=(need(TIME),))
+
+    @property
+    def context(self) -> dict[str, tuple[str, ...]]:
+        time = self.upstream[0].columns
+        names: dict[str, tuple[str, ...]] = {}
+        for name in self.columns:
+            place = PLACE if name in (*PLACE, "has_place") else ("published_at",)
+            names |= dict.fromkeys(place if name in time else (f"{AUTHOR}{name}",), ())
+        return names
 
     def fitted(self, posts: Sequence[Post], upstream: Mapping[str, Values], target: npt.NDArray[np.float64]) -> Self:
         time = self.upstream[0].columns

@@ -11,9 +11,10 @@ from engine.encoders.base import Modality
 from engine.features.base import Feature, Values
 from engine.posts import Post
 
+PLACE = ("latitude", "longitude")
 COLUMNS = (
     *("hour_sine", "hour_cosine", "weekday_sine", "weekday_cosine", "month", "year"),
-    *("latitude", "longitude", "has_place"),
+    *(*PLACE, "has_place"),
 )
 
 
@@ -43,6 +44,10 @@ class TimeAndPlace(Feature):
     by_default: ClassVar[bool] = False
     modalities: tuple[Modality, ...] = ()
     columns = COLUMNS
+
+    @property
+    def context(self) -> dict[str, tuple[str, ...]]:
+        return dict.fromkeys(("published_at", *PLACE), ())
 
     def compute(self, posts: Sequence[Post], upstream: Mapping[str, Values]) -> Values:
         return np.array([_row(post) for post in posts], dtype=np.float32).reshape(-1, len(COLUMNS))

@@ -1,5 +1,6 @@
 """A draft leaves no trace: the shipped page as its own process, told things that must be found nowhere afterwards."""
 
+import json
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 from PIL import ExifTags, Image
 
 ROOT = Path(__file__).parents[2]
@@ -91,16 +93,21 @@ def test_a_draft_leaves_no_trace(server: tuple[subprocess.Popen, str], home: Pat
     wait_for(address)
     [uploads] = home.glob("first-impressions-*")
     client = Client(address, verbose=False)
-    draft = {"picture": handle_file(picture), "title": f"My cat {MARKER}"}
+    context = {"category": MARKER, "published_at": "2021-05-03T18:30+02:00"}
+    draft = {"picture": handle_file(picture), "title": f"My cat {MARKER}", "context": context}
     assert client.predict(**draft, api_name="/predict")["view"] == "both"
     assert client.predict(**draft, api_name="/explain")["regions"]
-    several = {"titles": [draft["title"], "My dog"], "pictures": [draft["picture"]]}
+    for wrong in ({MARKER: 1}, {"published_at": MARKER}):
+        with pytest.raises(AppError):
+            client.predict(title="My cat", context=wrong, api_name="/predict")
+    several = {"titles": [draft["title"], "My dog"], "pictures": [draft["picture"]], "context": context}
     assert len(client.predict(**several, api_name="/compare")["drafts"]) == 2
     client.close()
     told = press(address, "own-compare", None, f"1234567, 76543\n{MARKER}, 5", "")
     assert f"“{MARKER}”" in told
-    kept = {"title": MARKER, "tags": MARKER, "description": MARKER, "picture": ""}
-    assert MARKER in press(address, "visit", event_data=kept)
+    words = {"title": MARKER, "tags": MARKER, "description": MARKER}
+    kept = {**words, "picture": "", "context": json.dumps(context)}
+    assert f'"category":"{MARKER}"' in press(address, "visit", event_data=kept)
     assert httpx.get(address, params={"title": MARKER}).status_code == 200
     drafts = [{"title": MARKER, "picture": draft["picture"]}, {"title": MARKER * 99}, {MARKER: 1}]
     scored = Client(address, verbose=False).predict(drafts=drafts, api_name="/score_batch")

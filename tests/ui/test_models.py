@@ -43,5 +43,5 @@ def test_a_program_names_the_model_it_means(client: Client) -> None:
 
 def test_the_parameter_may_be_left_out(client: Client) -> None:
     for endpoint in client.view_api(return_format="dict")["named_endpoints"].values():
-        field = endpoint["parameters"][-1]
-        assert field["parameter_name"] == "model" and field["parameter_has_default"]
+        fields = {field["parameter_name"]: field for field in endpoint["parameters"]}
+        assert fields["model"]["parameter_has_default"]

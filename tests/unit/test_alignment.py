@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,14 +16,21 @@ from engine.encoders.aligned import CONFIG, AlignedImage, AlignedText
 from engine.errors import DataError, EncoderError
 from engine.features import make_features
 from engine.features.base import FeatureSettings
+from engine.features.picture_statistics import PictureStatistics
+from engine.features.similarity import Similarity
+from engine.features.text_statistics import TextStatistics
 from engine.images import load_image
+from engine.posts import Post
 from tests.made_up import make_work, picture
 from training.data.pairs import Pairs, plain_caption, read_covers, read_photos
 from training.evaluation.matching import measure
 from training.metrics.retrieval import area, matching, mismatched_rows, ranks, recalls
 from training.modeling import alignment
 from training.modeling.alignment import align
+from training.modeling.run import Run
 from training.modeling.towers import AlignmentConfig, read_maps
+from training.recipes import chosen, recipe_names
+from training.recipes.base import CatBoost, Recipe
 
 COLOURS = ("red", "green", "blue", "white", "black", "yellow")
 TINY = AlignmentConfig(width=16, hidden=32, frozen=2, epochs=3, photos=8, covers=8, text_layers=1)
@@ -189,3 +197,47 @@ def test_a_folder_without_an_alignment_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(EncoderError, match="holds no alignment"):
             load_encoder(f"aligned-image:{folder}")
+
+
+# --- what models may learn from it ---
+
+
+def test_no_recipe_learns_from_an_encoder_that_saw_its_posts(work: Path) -> None:
+    trees = CatBoost(features=("similarity",))
+    recipe = Recipe(name="seen", summary="Sees.", encoders={"picture": "lite0", "words": "minilm"}, members=(trees,))
+    assert Run(work, recipe).made_from
+    for encoders in (
+        {"picture": "aligned-image", "words": "aligned-text"},
+        {"picture": "lite0", "words": "aligned-text"},
+    ):
+        with pytest.raises(DataError, match="has learned from posts' own pairs"):
+            Run(work, replace(recipe, name="leaks", encoders=encoders))
+    assert not AlignedImage(None).saw_posts and not AlignedText(None).saw_posts
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_no_recipe_here_would_be_refused(name: str) -> None:
+    assert not any(spec.startswith("aligned") for spec in chosen(name, "embedded").encoders.values())
+
+
+def test_a_training_post_is_compared_in_a_space_that_its_pair_had_no_part_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors that have nothing to do with one another agree only where the space was fitted to them."""
+    generator = np.random.default_rng(0)
+    upstream = {name: generator.normal(size=(200, 24)).astype(np.float32) for name in ("picture", "words")}
+    posts, groups = [Post(f"post {row}") for row in range(200)], np.arange(200) // 2
+    seen: list[set[int]] = []
+    fitted = Similarity.fitted
+
+    def noted(self: Similarity, some: list[Post], above: Any, target: Any) -> Similarity:
+        seen.append({int(post.title.split()[1]) // 2 for post in some})
+        return fitted(self, some, above, target)
+
+    monkeypatch.setattr(Similarity, "fitted", noted)
+    feature = Similarity(None, PictureStatistics("picture"), TextStatistics("words"))
+    own = feature.fit(posts, upstream, np.zeros(200)).compute(posts, upstream)
+    assert own.mean() > 0.3 and len(seen) == 1
+    held = feature.out_of_fold(posts, upstream, np.zeros(200), groups)
+    assert abs(held.mean()) < 0.1
+    # Each group is left out, whole, by just one of the fits.
+    left_out = [set(range(100)) - fit for fit in seen[1:]]
+    assert sorted(number for part in left_out for number in part) == list(range(100))

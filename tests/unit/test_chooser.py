@@ -104,7 +104,7 @@ def test_an_unknown_model_gets_a_sentence(loads: Loads) -> None:
 def test_a_choice_reaches_every_answer(loads: Loads) -> None:
     page = handlers.Page(PagePredictor, PageSignals, offered())  # type: ignore[arg-type]
     page.models = models(loads)
-    shown = [page.predict(None, "My cat", "", "", name)[0] for name in ("first", "second", "")]
+    shown = [page.predict(None, "My cat", "", "", model=name)[0] for name in ("first", "second", "")]
     assert ["opularity" in html for html in shown] == [False, True, False]
     assert "opularity" in page.describe("second")[3] and "opularity" not in page.describe("first")[3]
     assert page.api_predict(title="My cat", model="second")["score_name"] == "popularity"

@@ -100,6 +100,7 @@ def test_equal_drafts_are_one_and_there_are_at_most_six() -> None:
     assert merge([first, again, other, darker, first]) == [first, other, darker]
     posts = [Post("My cat", LIGHT), Post("My cat ", LIGHT.copy()), Post("My cat", DARK), Post("My cat", LIGHT, ("x",))]
     assert different(posts) == [posts[0], posts[2], posts[3]]
+    assert len(merge(drafts(Post("My cat"), Post("My cat", category="Music"), Post("My cat", category="Music")))) == 2
     many = drafts(*(Post(f"Title {number}") for number in range(MOST + 1)))
     assert len(merge(many[:MOST])) == MOST
     with pytest.raises(PostError, match="7 drafts, and at most 6 can be compared"):

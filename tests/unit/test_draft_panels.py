@@ -114,6 +114,18 @@ def test_drafts_are_added_once_and_taken_away() -> None:
     assert none == () and html == ranking.empty()
 
 
+def test_each_draft_is_compared_with_what_stood_there_when_it_was_added() -> None:
+    reads: dict[str, Any] = {"category": ("Music",)}
+    comparing = Comparing(Page(lambda: PagePredictor(context=reads), list))  # type: ignore[arg-type, return-value]
+    kept, html = comparing.add((), None, "My cat", "", "", {})
+    kept, html, _ = comparing.add_titles(kept, "My cat\nMy dog", None, "", "", {"category": "Music"})
+    assert [dict(one.draft.context) for one in kept] == [{}, {"category": "Music"}, {"category": "Music"}]
+    assert len({one.draft.whole.score for one in kept[:2]}) == 2
+    assert "the same title; what else the model reads differs." in html and "Mostly" not in html
+    now, html = comparing.add(kept, None, "My cat", "", "", {"published_at": "soon"})
+    assert now is kept and "is no time" in told(html)
+
+
 @pytest.mark.parametrize(
     ("titles", "sentence"),
     [

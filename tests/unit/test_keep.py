@@ -11,6 +11,7 @@ import gradio as gr
 import pytest
 from PIL import Image
 
+from engine.context import cells_of
 from engine.images import load_image
 from engine.posts import Post
 from tests.page_predictor import STRANGE, PageBundle, PagePredictor
@@ -87,13 +88,19 @@ def test_the_browser_keeps_words_headline_and_a_small_copy() -> None:
 
 
 def brought(**given: str) -> Any:
-    event: Any = SimpleNamespace(**({"title": "My cat", "tags": "", "description": "", "picture": ""} | given))
+    empty = dict.fromkeys(("tags", "description", "picture", "context"), "")
+    event: Any = SimpleNamespace(**({"title": "My cat"} | empty | given))
     return asyncio.run(history.bring_back(event, gr.Request(session_hash="back")))
 
 
 def test_a_draft_comes_back_like_an_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    assert brought(tags="a, b") == (None, "My cat", "a, b", "")
+    assert brought(tags="a, b") == (None, "My cat", "a, b", "", {})
+    post = Post("My cat", category="Music", place=(1.0, 2.0), author=(("photo_count", 3.0),))
+    kept = history.entry(post, PagePredictor().predict([post])[0], SCALE)
+    assert brought(context=kept["context"])[-1] == cells_of(post)
+    for wrong in ("[1]", "{", '{"views": 3}', '{"published_at": "soon"}', "[" * 100_000):
+        assert brought(context=wrong)[-1] == {}
     path, *_ = brought(picture=history.copy_of(PICTURE))
     assert UPLOADS.holds(path) and load_image(path).size == (history.SIDE, 480)
     # It takes the place of what the session had, and goes with it.

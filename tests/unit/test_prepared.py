@@ -69,7 +69,8 @@ def test_other_drafts_and_other_models_are_answered_live(known: list[Known]) -> 
     found = load_prepared()
     words = next(example for example in EXAMPLES if not example.picture).title
     assert found.find(Post(title=words)) is not None
-    for other in (Post(title=f"{words}!"), Post(title=words, tags=("a",)), Post(title=words, description="b")):
+    others = (Post(words, tags=("a",)), Post(words, description="b"), Post(words, category="c"))
+    for other in (Post(f"{words}!"), *others):
         assert found.find(other) is None
     page = Page(PagePredictor)  # type: ignore[arg-type]
     assert len(page.prepared) == 0 and page.api_predict(title=words)["score_name"]

@@ -121,7 +121,7 @@ def test_points_leave_out_counts_that_the_data_lack(prediction: Prediction) -> N
 
 def test_a_popularity_bundle_speaks_of_no_rate() -> None:
     page = handlers.Page(lambda: PagePredictor(score_formula=POPULARITY_FORMULA))  # type: ignore[arg-type, return-value]
-    *_, facts, _ = page.describe()
+    *_, facts, _, _ = page.describe()
     panel, votes, record, *_ = page.predict(None, "My cat never sleeps!", "", "")
     for html in (facts, panel, votes):
         assert "opularity" in html

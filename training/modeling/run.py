@@ -21,6 +21,7 @@ from engine.bundle import fingerprint, read_bundle
 from engine.errors import DataError
 from engine.features import default_names, make_features
 from engine.features.encoder_tokens import TOKENS
+from engine.features.encoder_vector import EncoderVector
 from training.data.workspace import Protocol, Workspace
 from training.features.matrix import FeatureMatrix
 from training.modeling.further import Further
@@ -29,6 +30,10 @@ from training.tables import claim
 
 LEDGER = "test_reads.jsonl"
 OUTSIDE_OF_TEST = ("train", "validation")
+SAW_POSTS = (
+    "The encoder {} has learned from posts' own pairs of picture and title, and says of these what it will not say of "
+    "new ones; take encoders that have not, such as lite2 and minilm."
+)
 
 
 class Run:
@@ -50,6 +55,9 @@ class Run:
         """All that decides what the run comes to, hashed or whole."""
         further = Further.of(self.workspace) if self.recipe.pictures else None
         features = make_features([*self.feature_names, *self.recipe.encoders], self.recipe.features)
+        for feature in features.values():
+            if isinstance(feature, EncoderVector) and feature.encoder.saw_posts:
+                raise DataError(SAW_POSTS.format(feature.spec))
         return {
             "dataset": self.workspace.dataset["fingerprint"],
             "split": self.workspace.split_digest,

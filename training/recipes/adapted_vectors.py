@@ -3,7 +3,9 @@
 The reference adapts CLIP's picture and text features (CLIP-Adapter), adds their similarity and GPT-2's perplexity of
 the text, where and when a post was published and by whom, and reports SRC .729 and MAE 1.227 on SMPD, whose label is a
 log2 and whose users decide. Posts without time, place or account leave those columns empty. On the embedded encoders
-the aligned pair stands in for CLIP, SmolLM2 for GPT-2.
+the frozen towers stand in for CLIP, SmolLM2 for GPT-2. They share no space, so that of the similarity is fitted, on
+training posts out of fold: each is compared in one that its own pair had no part in. The aligned pair has one, but has
+learned from these very pairs.
 """
 
 from training.recipes.base import CatBoost, Recipe
@@ -16,7 +18,7 @@ RECIPE = Recipe(
         "picture": "clip-image:openai/clip-vit-base-patch32",
         "words": "clip-text:openai/clip-vit-base-patch32",
     },
-    embedded={"picture": "aligned-image", "words": "aligned-text"},
+    embedded={"picture": "lite2", "words": "minilm"},
     options={"adapted": {"ratio": 0.8}},
     members=(
         CatBoost(
