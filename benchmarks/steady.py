@@ -7,7 +7,7 @@ Measured, first form: the resident memory of the page's own process while progra
 explanations of either kind, mixed, with pictures of many sizes. Reference: the same after its first prediction. The
 ratio is that of the peak. Second form: a prediction over HTTP, upload and all, against `Predictor.predict` of the same
 files in this process, in turns, and the ratio is that of the medians; then so many clients at once, each with one
-prediction after the other, and how long they wait.
+prediction after the other, how long they wait, and how much memory the page takes at most.
 """
 
 import argparse
@@ -143,7 +143,7 @@ def serve_crowd(options: argparse.Namespace, pictures: list[Path]) -> None:
     from engine.predictor import Predictor
 
     predictor = Predictor.load(options.bundle)
-    with page(options.bundle) as (_, address):
+    with page(options.bundle) as (pid, address):
         client = connect(address)
         source = drafts(pictures)
         over_http, engine = [], []
@@ -159,6 +159,7 @@ def serve_crowd(options: argparse.Namespace, pictures: list[Path]) -> None:
         end = time.monotonic() + options.seconds
         with ThreadPoolExecutor(options.clients) as crowd:
             visits = [crowd.submit(visit, address, pictures, seed, end) for seed in range(options.clients)]
+        peak = megabytes(pid, "VmHWM")
         waits = sorted(wait for found in visits for wait in found.result()[0])
         errors = sum(found.result()[1] for found in visits)
     whole, part = statistics.median(over_http), statistics.median(engine)
@@ -166,11 +167,17 @@ def serve_crowd(options: argparse.Namespace, pictures: list[Path]) -> None:
     print(f"one client: over HTTP {1000 * whole:.0f} ms, the engine alone {1000 * part:.0f} ms")
     print(
         f"{options.clients} clients for {options.seconds} s: {len(waits)} predictions, {errors} errors, "
-        f"median {middle:.2f} s, 95 % within {slow:.2f} s, {len(waits) / options.seconds:.1f} a second"
+        f"median {middle:.2f} s, 95 % within {slow:.2f} s, {len(waits) / options.seconds:.1f} a second, "
+        f"memory of the page at most {peak:.0f} MB"
     )
     print(f"ratio {whole / part:.3f} (target ≤ {HTTP_TARGET})")
     figures: dict[str, tuple[float, str]] = {"over HTTP": (1000 * whole, "ms"), "engine alone": (1000 * part, "ms")}
-    crowded = {"median": (middle, "s"), "95th percentile": (slow, "s"), "errors": (float(errors), "")}
+    crowded = {
+        "median": (middle, "s"),
+        "95th percentile": (slow, "s"),
+        "errors": (float(errors), ""),
+        "memory at most": (peak, "MB"),
+    }
     figures |= {f"{options.clients} clients, {name}": value for name, value in crowded.items()}
     what = "one prediction over HTTP, upload and all, against the engine's alone"
     keep(options.json, "steady_crowd", hardware.entry(what, whole / part, HTTP_TARGET, figures, ROUNDS))
