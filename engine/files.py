@@ -34,8 +34,7 @@ def replacing(path: Path, scratch: Path | None = None) -> Iterator[Path]:
     try:
         yield temporary
         _to_disk(temporary)
-        # mkstemp gives the owner alone access; a result is as readable as any other file of the user.
-        temporary.chmod(0o666 & ~_umask())
+        _open_up(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -68,9 +67,9 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=".tmp", dir=target.parent))
     try:
         yield staging
-        for path in staging.rglob("*"):
+        for path in (*staging.rglob("*"), staging):
             _to_disk(path)
-        staging.chmod(0o777 & ~_umask())
+            _open_up(path)
         if target.exists():
             _exchange(staging, target)
         else:
@@ -110,8 +109,9 @@ def _to_disk(path: Path) -> None:
         os.close(handle)
 
 
-def _umask() -> int:
+def _open_up(path: Path) -> None:
+    """Make a file or folder as readable as any other of the user: tempfile and safetensors leave it to the owner."""
     # Python can only read the mask by setting it.
     mask = os.umask(0o022)
     os.umask(mask)
-    return mask
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)

@@ -122,6 +122,4 @@ def _convert(gguf: Path, folder: Path) -> None:
         save_model(module, str(folder / "model.safetensors"), metadata={"format": "pt"})
     except SafetensorError as error:
         raise OSError(str(error)) from error
-    # Written for its owner alone, where an image's other files can be read by whoever runs it.
-    (folder / "model.safetensors").chmod(0o644)
     write_json(folder / MANIFEST, {path.name: file_digest(path) for path in sorted(folder.iterdir())})

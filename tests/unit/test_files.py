@@ -51,6 +51,18 @@ def test_a_folder_is_exchanged_with_the_new_one(tmp_path: Path, exchange: str, m
     assert os.listdir(tmp_path) == ["bundle"]
 
 
+def test_what_is_in_a_folder_is_as_readable_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    target = tmp_path / "bundle"
+    with files.replacing_folder(target) as staging:
+        (staging / "members").mkdir(mode=0o700)
+        # As safetensors writes it.
+        (staging / "members" / "weights").touch(mode=0o600)
+    modes = [path.stat().st_mode for path in (target, target / "members", target / "members" / "weights")]
+    assert modes == [(tmp_path / name).stat().st_mode for name in ("folder", "folder", "file")]
+
+
 def test_there_is_always_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "bundle"
     target.mkdir()
