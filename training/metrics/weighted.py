@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.scoring import LEVELS
+from training.metrics.pairs import Pairs
 
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 ECE_BINS = 15
 _TOP_SHARE = 0.2
-_PAIR_BLOCK = 2_048
 _POSITIONS = np.arange(len(LEVELS))
 
 
@@ -76,9 +76,15 @@ class Evaluated:
         return Ranking(self.log_truth)
 
     @cached_property
-    def shared_cluster(self) -> Integers | None:
-        """`cluster`, or None where no group has two posts to compare."""
-        return None if len(np.unique(self.cluster)) == len(self.cluster) else self.cluster
+    def pairs(self) -> Pairs:
+        return Pairs(self.log_truth, self.order, np.zeros_like(self.cluster))
+
+    @cached_property
+    def pairs_within_group(self) -> Pairs | None:
+        """None where no group has two posts to compare."""
+        if len(np.unique(self.cluster)) == len(self.cluster):
+            return None
+        return Pairs(self.log_truth, self.order, self.cluster)
 
     @cached_property
     def in_set(self) -> npt.NDArray[np.bool_]:
@@ -190,21 +196,9 @@ def _conformal_set_size(posts: Evaluated, weights: Array) -> Array:
     return _mean(posts.sets[:, 1] - posts.sets[:, 0] + 1, weights)
 
 
-def _pairwise(posts: Evaluated, weights: Array, cluster: Integers | None) -> Array:
-    """Share of pairs of different true score that are ordered right, a tied prediction counting half. Exact."""
-    drawn = weights.astype(np.float32)
-    right, pairs = np.zeros(len(weights)), np.zeros(len(weights))
-    for start in range(0, len(posts.level), _PAIR_BLOCK):
-        rows = slice(start, start + _PAIR_BLOCK)
-        valid = posts.log_truth[rows, None] > posts.log_truth
-        if cluster is not None:
-            valid &= cluster[rows, None] == cluster
-        gap = np.sign(posts.order[rows, None] - posts.order)
-        points = (valid * (gap + 1.0) / 2.0).astype(np.float32)
-        block = drawn[:, rows].astype(np.float64)
-        right += (block * (drawn @ points.T)).sum(axis=1)
-        pairs += (block * (drawn @ valid.astype(np.float32).T)).sum(axis=1)
-    return _ratio(right, pairs, np.nan)
+def _pairwise_within_group(posts: Evaluated, weights: Array) -> Array:
+    assert posts.pairs_within_group is not None
+    return posts.pairs_within_group.right(weights)
 
 
 Metric = Callable[[Evaluated, Array], Array]
@@ -231,8 +225,8 @@ METRICS: dict[str, Metric] = {
     "conformal_coverage": lambda posts, weights: _mean(posts.in_set, weights),
     "conformal_set_size": _conformal_set_size,
     "interval_coverage": lambda posts, weights: _mean(posts.in_interval, weights),
-    "pairwise_accuracy": lambda posts, weights: _pairwise(posts, weights, None),
-    "pairwise_accuracy_within_group": lambda posts, weights: _pairwise(posts, weights, posts.shared_cluster),
+    "pairwise_accuracy": lambda posts, weights: posts.pairs.right(weights),
+    "pairwise_accuracy_within_group": _pairwise_within_group,
 }
 
 # The field of `Evaluated` without which a metric has no meaning.
@@ -244,7 +238,7 @@ NEEDS = {
     "conformal_coverage": "sets",
     "conformal_set_size": "sets",
     "interval_coverage": "intervals",
-    "pairwise_accuracy_within_group": "shared_cluster",
+    "pairwise_accuracy_within_group": "pairs_within_group",
 }
 
 
