@@ -7,7 +7,9 @@ machine does not change: score is `engine.batch.score.score_file` with the shipp
 recur, with the features of these read off beforehand; split is grouping by channel, names, titles and pictures, and
 both splits; report is the tables that `evaluate` makes of one model's answers, with so many resamples, and writes.
 Reference: the same step on the smallest size. The ratio is that of the most seconds a post to those there; beside it
-stands that of the peak memory of score, which streams. `--whole` adds a million posts, which takes hours.
+stands that of the peak memory of score, which streams. What grows of split is that the more posts there are, the
+likelier one is tied alike to two communities, which then are sought twice (`training.data.communities`). `--whole` adds
+a million posts, which takes hours.
 """
 
 import argparse

@@ -63,7 +63,11 @@ def open_once(folder: Path) -> Report:
 
 def choose_report() -> Report | None:
     """The report named in the URL or the only one there is; None, with a sentence on the page, when none opens."""
-    reports = find_reports(Settings())
+    try:
+        reports = find_reports(Settings())
+    except DataError as error:
+        st.error(text.markdown(error), icon=":material/cloud_off:")
+        return None
     if not reports:
         st.info(
             "There is no report yet. Train one with `python -m training`, or point the environment variable "

@@ -1,19 +1,23 @@
 """Which reports there are, what is in one, and the settings that name them.
 
-`FIRST_IMPRESSIONS_REPORT` is a report's folder (or a folder of such folders); without it the reports shipped under
-`models/` are offered. `FIRST_IMPRESSIONS_DATA` is a folder whose `posts.parquet` holds titles and pictures.
+`FIRST_IMPRESSIONS_REPORT` is a report's folder (or a folder of such folders), here or at an address such as
+s3://bucket/report, which is fetched into the cache once; without it the reports shipped under `models/` are offered.
+`FIRST_IMPRESSIONS_DATA` is a folder whose `posts.parquet` holds titles and pictures.
 """
 
 import json
 import os
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import duckdb
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+import engine.settings
 from dashboard.checks import faults
+from engine.addresses import Address, located
 from engine.errors import DataError
 from engine.scoring import LEVELS
 
@@ -70,7 +74,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FIRST_IMPRESSIONS_", extra="ignore")
 
-    report: Path | None = None
+    report: str | None = None
     data: Path | None = None
 
 
@@ -106,17 +110,25 @@ class Report:
 
 
 def find_reports(settings: Settings) -> dict[str, Path]:
-    """Reports to choose from, name → folder, in alphabetical order."""
-    if settings.report is not None:
-        below = sorted(path.parent for path in settings.report.glob("*/report.json"))
-        below += sorted(path.parent for path in settings.report.glob("*/report/report.json"))
-        if (settings.report / "report.json").exists() or not below:
-            return {_name(settings.report): settings.report}
-        return {_name(folder): folder for folder in below}
-    return {_name(path.parent): path.parent for path in sorted((ROOT / "models").glob("*/report/report.json"))}
+    """Reports to choose from, name → folder, in alphabetical order. Raises DataError where one cannot be fetched."""
+    if settings.report is None:
+        return {_name(path.parent): path.parent for path in sorted((ROOT / "models").glob("*/report/report.json"))}
+    named = located(settings.report)
+    root = named if isinstance(named, Path) else _fetched(named)
+    below = sorted(path.parent for path in root.glob("*/report.json"))
+    below += sorted(path.parent for path in root.glob("*/report/report.json"))
+    if (root / "report.json").exists() or not below:
+        return {_name(named): root}
+    return {_name(folder): folder for folder in below}
 
 
-def _name(folder: Path) -> str:
+@cache
+def _fetched(address: Address) -> Path:
+    """The folder at an address, whole; another one when it has changed before the dashboard is started again."""
+    return address.download(engine.settings.Settings().cache / "reports")
+
+
+def _name(folder: Path | Address) -> str:
     return folder.parent.name if folder.name == "report" else folder.name
 
 

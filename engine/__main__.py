@@ -109,15 +109,10 @@ def _features(options: argparse.Namespace) -> None:
 def _engine(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """How a file is worked through, and where; a cluster is there within the block."""
     how = {"batch_size": options.batch_size, "images_root": options.images_root, "progress": True}
-    if options.engine == "local":
-        if options.ray_address is not None:
-            raise FirstImpressionsError("--ray-address needs --engine ray; give both, or neither.")
-        yield how
-        return
-    from engine.batch.ray_data import cluster
+    from engine.batch.ray_data import chosen
 
-    with cluster(options.ray_address) as engine:
-        yield how | {"engine": engine}
+    with chosen(options.engine, options.ray_address) as engine:
+        yield how | engine
 
 
 def _batch_size(text: str) -> int:

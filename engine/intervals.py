@@ -14,8 +14,8 @@ Array = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
-# Resamples × posts held at once: keeps a chunk's arrays within some tens of MB.
-_CHUNK = 1_000_000
+# Resamples × posts held at once: keeps each of a chunk's arrays within a few MB, near to the processor.
+_CHUNK = 300_000
 
 
 def cluster_numbers(groups: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -37,7 +37,7 @@ def cluster_weights(groups: npt.ArrayLike, resamples: int = RESAMPLES, seed: int
     at_once = max(1, _CHUNK // max(len(codes), 1))
     for start in range(0, resamples, at_once):
         rows = min(at_once, resamples - start)
-        yield generator.multinomial(size, share, size=rows)[:, codes].astype(np.float64)
+        yield generator.multinomial(size, share, size=rows).astype(np.float64).take(codes, axis=1)
 
 
 def gathered(count: int, most: int, seed: int = 0) -> npt.NDArray[np.int64]:
@@ -68,8 +68,10 @@ def mean_interval(
     array = np.asarray(values, dtype=np.float64)
     if not len(array):
         return float("nan"), float("nan")
+    codes = cluster_numbers(groups)
+    sums, sizes = np.bincount(codes, array), np.bincount(codes).astype(np.float64)
     means = []
-    for weights in cluster_weights(groups, resamples, seed):
-        total = weights.sum(axis=1)
-        means.append(np.divide(weights @ array, total, out=np.full(len(total), np.nan), where=total > 0))
+    for weights in cluster_weights(np.arange(len(sizes)), resamples, seed):
+        total = weights @ sizes
+        means.append(np.divide(weights @ sums, total, out=np.full(len(total), np.nan), where=total > 0))
     return bounds(np.concatenate(means))

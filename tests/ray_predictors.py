@@ -1,11 +1,15 @@
-"""Predictors without a model whose workers die or fail, for the tests of Ray; workers import them from here."""
+"""What takes the place of a model, and whose workers die or fail, for the tests of Ray; these import it from here."""
 
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
+import numpy as np
+
+from engine.features.base import Feature, Values, pictures_of
 from engine.posts import Post
 from engine.prediction import Prediction
 from tests.fake_predictor import FakePredictor
@@ -21,13 +25,36 @@ class FragilePredictor(FakePredictor):
         self.folder = folder
 
     def predict(self, posts: Sequence[Post]) -> list[Prediction]:
-        titles = {post.title for post in posts}
-        (self.folder / f"worker-{os.getpid()}").touch()
-        killed = self.folder / "killed"
-        if KILLS in titles or (KILLS_ONCE in titles and not killed.exists()):
-            killed.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        if FAILS in titles:
-            raise KeyError("model on fire")
-        time.sleep(0.05)
+        fall(self.folder, posts)
         return super().predict(posts)
+
+
+class FragileFeature(Feature):
+    """The red of a picture and the first number above; in another process than its own it falls as the other does."""
+
+    kind: ClassVar[str] = "fragile"
+    columns = ("red", "above")
+    modalities = ("image",)
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder, self.home = folder, os.getpid()
+
+    def compute(self, posts: Sequence[Post], upstream: Mapping[str, Values]) -> Values:
+        if os.getpid() != self.home:
+            fall(self.folder, posts)
+        reds = [np.asarray(picture)[0, 0, 0] for picture in pictures_of(posts)]
+        return np.column_stack([reds, upstream["above"][:, 0]]).astype(np.float32)
+
+
+def fall(folder: Path, posts: Sequence[Post]) -> None:
+    """End this process, or raise, where a title says so; leave a file for each process."""
+    titles = {post.title for post in posts}
+    (folder / f"worker-{os.getpid()}").touch()
+    killed = folder / "killed"
+    if KILLS in titles or (KILLS_ONCE in titles and not killed.exists()):
+        killed.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if FAILS in titles:
+        raise KeyError("model on fire")
+    time.sleep(0.05)

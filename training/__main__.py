@@ -19,14 +19,19 @@ STEPS = {
     )
 }
 # As they are typed.
-SWITCHES = {"--as-published": "--as_published=true", "--demonstrate-leak": "--leak=true"}
+SWITCHES = {
+    "--as-published": "--as_published=true",
+    "--demonstrate-leak": "--leak=true",
+    "--ray-address": "--ray_address",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one step; 0 when done, 2 for a mistake that one sentence explains, 130 when interrupted."""
     from jsonargparse import auto_cli
 
-    given = [SWITCHES.get(word, word) for word in (sys.argv[1:] if arguments is None else arguments)]
+    words = (word.partition("=") for word in (sys.argv[1:] if arguments is None else arguments))
+    given = [f"{SWITCHES.get(name, name)}{equals}{value}" for name, equals, value in words]
     began = time.monotonic()
     try:
         auto_cli(STEPS, args=given, as_positional=False)  # type: ignore[arg-type]

@@ -36,14 +36,30 @@ OBJECT_STORE = 1_000_000_000
 END = -1
 
 MISSING = "Ray is not installed; run `pip install -r requirements-ray.txt`, or leave out --engine ray."
+ALONE = "--ray-address needs --engine ray; give both, or neither."
 UNREACHED = "There is no Ray cluster at {} ({}); start one with `ray start --head`, or check the address."
-LOST = "The Ray cluster gave up ({}); nothing was kept: run the command again."
+LOST = "The Ray cluster gave up ({}); run the command again."
 UNLOADED = "A worker of the Ray cluster cannot load the model ({}); install the same versions on every machine."
 FAILED = "The batch of this post failed {} times on the cluster ({}); try it again without --engine ray."
 DIED = "its worker died each time"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@contextmanager
+def chosen(engine: str, address: str | None) -> Iterator[dict[str, Callable[..., Generator[Any, None, None]]]]:
+    """Within the block, the keyword `engine` of what computes batches: none for local, that of a `cluster` for ray.
+
+    Raises DataError as that does, and for an address without ray.
+    """
+    if engine == "local":
+        if address is not None:
+            raise DataError(ALONE)
+        yield {}
+        return
+    with cluster(address) as there:
+        yield {"engine": there}
 
 
 @contextmanager
@@ -109,10 +125,10 @@ def in_order(
     context.target_max_block_size = context.target_min_block_size = 1
     cores, actors = _shares([node["Resources"] for node in ray.nodes() if node["Alive"]])
     attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts).remote()
-    # In a list it is fetched where its errors can be told.
-    parts = [ray.put((function, failed))]
+    # In a list it is fetched where its errors can be told, and may be of any size.
+    parts, reads = [ray.put((function, failed))], [ray.put(read)]
     frames = (
-        ray.data.read_datasource(_source(read), num_cpus=0, override_num_blocks=1)
+        ray.data.read_datasource(_source(reads), num_cpus=0, override_num_blocks=1)
         .map_batches(
             _Worker,
             fn_constructor_args=(parts, attempts),
@@ -155,17 +171,19 @@ def _frame(number: int, content: object) -> "pd.DataFrame":
     return pd.DataFrame({"number": [number], "content": [content]}, dtype=object)
 
 
-def _read(read: Callable[[], Iterable[Any]]) -> Iterator["pd.DataFrame"]:
+def _read(reads: list[Any]) -> Iterator["pd.DataFrame"]:
     """A frame for each item, and one for the end: without it nobody would know that some are missing."""
+    import ray
+
     try:
-        for number, item in enumerate(read()):
+        for number, item in enumerate(ray.get(reads[0])()):
             yield _frame(number, item)
         yield _frame(END, None)
     except FirstImpressionsError as error:
         yield _frame(END, error)
 
 
-def _source(read: Callable[[], Iterable[Any]]) -> Any:
+def _source(reads: list[Any]) -> Any:
     """A source of data for Ray that is read by one task."""
     from ray.data import Datasource, ReadTask
     from ray.data.block import BlockMetadata
@@ -176,7 +194,7 @@ def _source(read: Callable[[], Iterable[Any]]) -> Any:
 
         def get_read_tasks(self, parallelism: int, *_: Any, **__: Any) -> list[ReadTask]:
             unknown = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
-            return [ReadTask(partial(_read, read), unknown)]
+            return [ReadTask(partial(_read, reads), unknown)]
 
     return Source()
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import fsspec
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -173,6 +174,31 @@ def test_the_sidebar_names_recipe_and_data(tiny_report: Path, monkeypatch: pytes
     assert "tiny" in said and f"youtube {open_report(tiny_report).data['fingerprint'][:12]}" in said
 
 
+def test_a_report_elsewhere_is_fetched_once_and_what_fails_is_a_sentence(
+    tiny_report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = fsspec.filesystem("memory")
+    system.put(f"{tiny_report}/", "/bucket/elsewhere/report/", recursive=True)
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("FIRST_IMPRESSIONS_CACHE", str(cache))
+    monkeypatch.setenv("FIRST_IMPRESSIONS_REPORT", "memory://bucket/elsewhere/report")
+    try:
+        assert not app().run().exception
+        system.rm("/bucket", recursive=True)
+        assert not app().run().error
+        ((name, folder),) = find_reports(Settings()).items()
+    finally:
+        system.store.clear()
+    assert name == "elsewhere" and folder.parent == cache / "reports"
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == {
+        file.name: file.read_bytes() for file in tiny_report.iterdir()
+    }
+    monkeypatch.setenv("FIRST_IMPRESSIONS_REPORT", "memory://bucket/nowhere/report")
+    page = app().run()
+    assert not page.exception and "nowhere/report does not exist" in page.error[0].value
+    assert list(cache.glob("reports/*")) == [folder]
+
+
 @pytest.fixture
 def two(tiny_report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("one", "two"):
@@ -217,8 +243,8 @@ def _missing(folder: str) -> None:
 
 
 def test_reports_are_found_by_setting(tiny_report: Path, two: Path) -> None:
-    assert list(find_reports(Settings(report=two / "one" / "report"))) == ["one"]
-    assert list(find_reports(Settings(report=two))) == ["one", "two"]
+    assert list(find_reports(Settings(report=str(two / "one" / "report")))) == ["one"]
+    assert list(find_reports(Settings(report=str(two)))) == ["one", "two"]
     with pytest.raises(DataError, match="no report"):
         open_report(two / "absent")
 

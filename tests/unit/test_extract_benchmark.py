@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import extract
 from engine.predictor import Predictor
-from training.features.extract import stored_pictures
+from training.features.batches import stored_pictures
 
 
 @pytest.mark.slow

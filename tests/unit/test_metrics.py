@@ -15,6 +15,7 @@ from sklearn import metrics as reference
 from engine.errors import DataError
 from engine.scoring import fit_cuts, to_level
 from training.metrics.bootstrap import evaluate_metrics, paired_bootstrap, with_intervals
+from training.metrics.pairs import Pairs
 from training.metrics.predictions import PROBABILITIES, coverage, evaluated, reliability
 from training.metrics.weighted import METRICS, Evaluated, available
 
@@ -131,11 +132,33 @@ def test_pairwise_accuracy_counts_every_pair() -> None:
     assert values["pairwise_accuracy_within_group"] == pytest.approx(np.mean(pairs["group"]))
 
 
-def test_pairs_in_blocks_equal_pairs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    predictions, truth = tables(count=100, seed=4)
-    at_once = evaluate_metrics(predictions, truth)["pairwise_accuracy"]
-    monkeypatch.setattr("training.metrics.weighted._PAIR_BLOCK", 7)
-    assert evaluate_metrics(predictions, truth)["pairwise_accuracy"] == pytest.approx(at_once)
+def every_pair(truth: np.ndarray, predicted: np.ndarray, cluster: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Share of pairs ordered right, as it is defined."""
+    valid = (truth[:, None] > truth) & (cluster[:, None] == cluster)
+    points = valid * (np.sign(predicted[:, None] - predicted) + 1.0) / 2.0
+    right, pairs = (np.einsum("ri,ij,rj->r", weights, part, weights) for part in (points, valid.astype(float)))
+    return np.divide(right, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 70),
+    st.integers(1, 90),
+    st.integers(1, 90),
+    st.integers(1, 30),
+    st.integers(1, 20),
+    st.integers(0, 2**32 - 1),
+)
+def test_pairs_are_those_of_all_comparisons(
+    count: int, truths: int, guesses: int, clusters: int, resamples: int, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    truth = generator.normal(size=truths)[generator.integers(0, truths, count)]
+    predicted = generator.normal(size=guesses)[generator.integers(0, guesses, count)]
+    cluster = generator.integers(0, clusters, count)
+    weights = generator.poisson(0.7, (resamples, count)).astype(float)
+    found = Pairs(truth, predicted, cluster).right(weights)
+    np.testing.assert_allclose(found, every_pair(truth, predicted, cluster, weights), rtol=0, atol=1e-9)
 
 
 def test_hand_worked_scores() -> None:

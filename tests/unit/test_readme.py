@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import fsspec
 import pandas as pd
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from PIL import Image
 
 from engine.errors import DataError
 from tests.tiny_report import altered
+from training.__main__ import main
 from training.evaluation.readme import BEGIN, END, figures, update_readme
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,6 +94,19 @@ def test_the_tour_moves_and_is_not_too_large() -> None:
 
 def test_the_figures_are_those_of_the_shipped_report() -> None:
     assert README.split(BEGIN)[1].split(END)[0].strip() == figures(REPORT)
+
+
+def test_the_figures_of_a_report_elsewhere_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST_IMPRESSIONS_CACHE", str(tmp_path / "cache"))
+    system = fsspec.filesystem("memory")
+    system.put(f"{REPORT}/", "/bucket/report/", recursive=True)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}\nformer figures\n{END}\n", encoding="utf-8")
+    try:
+        assert main(["figures", "--report", "memory://bucket/report", "--readme", str(readme)]) == 0
+    finally:
+        system.store.clear()
+    assert readme.read_text(encoding="utf-8").strip().removesuffix(END) in README
 
 
 def tables(text: str) -> list[list[list[str]]]:

@@ -12,7 +12,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import combinations, pairwise
 
-import networkx as nx
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -20,6 +19,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from training.data.alike import near_pictures, near_titles
+from training.data.communities import communities
 
 # A word or name found in more bound sets than this says little about who made the post.
 RARE_WORD_SETS = 30
@@ -114,10 +114,7 @@ def group_posts(posts: pd.DataFrame) -> npt.NDArray[np.int64]:
         if 2 <= len(sets) <= most:
             for pair in combinations(sorted(sets), 2):
                 ties[pair] += 1 / (len(sets) - 1)
-    graph = nx.Graph()
-    graph.add_nodes_from(range(int(bound.max()) + 1))
-    graph.add_weighted_edges_from((left, right, weight) for (left, right), weight in ties.items())
-    community = np.zeros(graph.number_of_nodes(), dtype=np.int64)
-    for number, members in enumerate(nx.community.louvain_communities(graph, resolution=RESOLUTION, seed=0)):
+    community = np.zeros(int(bound.max()) + 1, dtype=np.int64)
+    for number, members in enumerate(communities(len(community), ties, RESOLUTION)):
         community[list(members)] = number
     return community[bound]

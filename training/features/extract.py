@@ -2,31 +2,41 @@
 
     python -m training extract --work work/youtube --recipe youtube_blend
 
-Pictures are decoded ahead in threads while the feature is computed; a run that was stopped goes on where it stood.
+Pictures are decoded ahead in threads while the feature is computed, or with `--engine ray` on a cluster; a run that was
+stopped goes on where it stood.
 """
 
 import hashlib
 import json
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import structlog
 from PIL import Image
 from tqdm import tqdm
 
 from engine import threads
-from engine.errors import DataError, ImageError
 from engine.features.base import Feature, Values
-from engine.images import load_image
 from engine.posts import Post
+from training.features.batches import (
+    Computed,
+    Computing,
+    compute,
+    decode,
+    given_up,
+    here,
+    read_batches,
+    stored_pictures,
+)
 from training.features.store import FeatureTable
+
+Engine = Callable[..., Generator[Computed, None, None]]
 
 log = structlog.get_logger()
 BATCH = 64
@@ -53,31 +63,6 @@ class Extraction:
         kept = self.wanted - self.computed - len(self.unreadable)
         lines = [f"{self.feature}: {self.computed:,} computed{rate}, {kept:,} kept → {self.folder}"]
         return "\n".join([*lines, *(f"  left out {post_id}: {reason}" for post_id, reason in self.unreadable)])
-
-
-def stored_pictures(work: Path, batch: int = 256, table: str = "posts.parquet") -> Iterator[tuple[str, bytes | None]]:
-    """(post_id, the picture's file) of every row of a table in file order, a few at a time; None where it is missing.
-
-    Raises DataError when there is no such table that can be read.
-    """
-    path = work / table
-    try:
-        for rows in pq.ParquetFile(path).iter_batches(batch, columns=["post_id", "image"]):
-            for post_id, image in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-                yield post_id, _file(work, image)
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing; run `python -m training prepare --work {work}` first.") from error
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read; run `python -m training prepare` again.") from error
-
-
-def _file(work: Path, image: bytes | str | None) -> bytes | None:
-    if not isinstance(image, str):
-        return image
-    try:
-        return (work / image).read_bytes()
-    except OSError:
-        return None
 
 
 def file_hashes(work: Path) -> list[str]:
@@ -118,12 +103,6 @@ def with_pictures(work: Path, posts: Sequence[Post], rows: Sequence[int]) -> Ite
     wanted = set(rows)
     waiting: deque[tuple[int, Future[Image.Image | str]]] = deque()
 
-    def decode(data: bytes | None) -> Image.Image | str:
-        try:
-            return "The picture's file is missing." if data is None else load_image(data)
-        except ImageError as error:
-            return str(error)
-
     def finished() -> tuple[int, Post | str]:
         row, future = waiting.popleft()
         picture = future.result()
@@ -140,12 +119,20 @@ def with_pictures(work: Path, posts: Sequence[Post], rows: Sequence[int]) -> Ite
 
 
 def extract(
-    work: Path, feature: Feature, posts: Sequence[Post], files: Sequence[str], upstream: Mapping[str, Values]
+    work: Path,
+    feature: Feature,
+    posts: Sequence[Post],
+    files: Sequence[str],
+    upstream: Mapping[str, Values],
+    engine: Engine = here,
+    sent: Computing | None = None,
 ) -> Extraction:
     """Compute and store what the store lacks of a feature, for n posts of a work folder in file order.
 
-    `files` (n) are the hashes of their pictures, `upstream` the values of the features it is computed from. A post
-    whose picture cannot be read is reported and left out. Raises DataError when another process extracts the same.
+    `files` (n) are the hashes of their pictures, `upstream` the values of the features it is computed from. `engine`
+    says where, and `sent` is what workers elsewhere get in the place of the feature. A post whose picture cannot be
+    read, or whose batch fails on a cluster, is reported and left out. Raises DataError when another process extracts
+    the same, or the cluster is lost.
     """
     started = time.perf_counter()
     table = FeatureTable(work / "features", feature)
@@ -155,19 +142,17 @@ def extract(
     with table.writing():
         row_of = {post_hash: row for row, post_hash in reversed(list(enumerate(hashes)))}
         rows = [row_of[post_hash] for post_hash in table.missing(hashes)]
-        reads = (
-            with_pictures(work, posts, rows) if "image" in feature.modalities else ((row, posts[row]) for row in rows)
-        )
+        wanted, above = [posts[row] for row in rows], {name: values[rows] for name, values in upstream.items()}
+        read = partial(read_batches, work.absolute(), BATCH, rows, wanted, above, "image" in feature.modalities)
         pending = _Pending(table)
         with tqdm(total=len(rows), desc=feature.name, unit=" posts", disable=not rows, mininterval=5) as progress:
             try:
-                for batch in _batches(reads, unreadable, posts):
-                    places = [row for row, _ in batch]
-                    above = {name: values[places] for name, values in upstream.items()}
-                    values = feature.compute([post for _, post in batch], above)
-                    pending.add([hashes[row] for row in places], values)
-                    computed += len(batch)
-                    progress.update(len(batch))
+                for batch in engine(partial(compute, sent or feature), read, given_up) if rows else ():
+                    unreadable += [(posts[row].post_id, reason) for row, reason in batch.failed]
+                    if batch.values is not None:
+                        pending.add([hashes[row] for row in batch.rows], batch.values)
+                    computed += len(batch.rows)
+                    progress.update(len(batch.rows) + len(batch.failed))
             finally:
                 # Also when the user stops the run: what is computed is not computed again.
                 pending.flush()
@@ -175,23 +160,6 @@ def extract(
         log.warning("post left out", feature=feature.name, post_id=post_id, reason=reason)
     seconds = time.perf_counter() - started
     return Extraction(feature.name, table.folder, len(row_of), computed, seconds, tuple(unreadable))
-
-
-def _batches(
-    reads: Iterator[tuple[int, Post | str]], unreadable: list[tuple[str, str]], posts: Sequence[Post]
-) -> Iterator[list[tuple[int, Post]]]:
-    """Readable posts, BATCH at a time; the others go to `unreadable`."""
-    batch: list[tuple[int, Post]] = []
-    for row, post in reads:
-        if isinstance(post, str):
-            unreadable.append((posts[row].post_id, post))
-            continue
-        batch.append((row, post))
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 class _Pending:

@@ -16,7 +16,8 @@ from engine.posts import Post
 from engine.prediction import View
 from training.data.junk import LEARNED, NEUTRAL, junk_titles
 from training.data.workspace import Workspace
-from training.features.extract import Extraction, extract, file_hashes, post_hashes
+from training.features.batches import Sent, here
+from training.features.extract import Engine, Extraction, extract, file_hashes, post_hashes
 from training.features.pictures import decoded_pictures
 from training.features.store import FeatureTable
 
@@ -137,19 +138,23 @@ class FeatureMatrix:
         """All pictures at one size, (n, height, width, 3)."""
         return decoded_pictures(self.workspace.folder, self.files, size)
 
-    def extract(self, names: Iterable[str]) -> list[Extraction]:
-        """Compute and store what is missing of the named features and of those behind them; fitted ones are left."""
+    def extract(self, names: Iterable[str], engine: Engine = here) -> list[Extraction]:
+        """Compute and store what is missing of the named features and of those behind them; fitted ones are left.
+
+        `engine` says where.
+        """
         # Two features are read off the same lettering; here nobody's drafts would pile up.
         readers.KEPT = max(readers.KEPT, len(self.posts))
         return [
-            self._extract(feature)
+            self._extract(feature, engine)
             for feature in make_features(names, self.settings).values()
             if not isinstance(feature, FittedFeature)
         ]
 
-    def _extract(self, feature: Feature) -> Extraction:
+    def _extract(self, feature: Feature, engine: Engine = here) -> Extraction:
         upstream = {above.name: self[above.name] for above in feature.upstream}
-        return extract(self.workspace.folder, feature, self.posts, self.files, upstream)
+        sent = Sent(feature, self.settings)
+        return extract(self.workspace.folder, feature, self.posts, self.files, upstream, engine, sent)
 
     def _add(self, feature: Feature) -> None:
         """Make one feature whose upstream is there."""

@@ -13,7 +13,7 @@ from engine.errors import DataError, ImageError
 from engine.features.base import digest
 from engine.files import replacing
 from engine.images import load_image
-from training.features.extract import stored_pictures
+from training.features.batches import stored_pictures
 
 VERSION = 1
 

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.scoring import LEVELS
+from training.metrics.pairs import Pairs
 
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 ECE_BINS = 15
 _TOP_SHARE = 0.2
-_PAIR_BLOCK = 2_048
 _POSITIONS = np.arange(len(LEVELS))
 
 
@@ -35,9 +35,18 @@ class Ranking:
 
     def ranks(self, weights: Array) -> Array:
         """Rank of each post in its resample, from 1, shape (resamples, n)."""
-        upto = weights[:, self.order].cumsum(axis=1)[:, self.ends]
-        before = np.concatenate([np.zeros((len(weights), 1)), upto[:, :-1]], axis=1)
-        return ((before + upto + 1.0) / 2.0)[:, self.tie]
+        upto = weights.take(self.order, axis=1).cumsum(axis=1).take(self.ends, axis=1)
+        middle = upto + 1.0
+        middle[:, 1:] += upto[:, :-1]
+        return (middle / 2.0).take(self.tie, axis=1)
+
+
+class Stated:
+    """How probable n posts were said to have some property, and whether they had it, 0 or 1."""
+
+    def __init__(self, confidence: Array, hit: Array) -> None:
+        self.ranking = Ranking(confidence)
+        self.excess = confidence - hit
 
 
 @dataclass(frozen=True)
@@ -76,9 +85,30 @@ class Evaluated:
         return Ranking(self.log_truth)
 
     @cached_property
-    def shared_cluster(self) -> Integers | None:
-        """`cluster`, or None where no group has two posts to compare."""
-        return None if len(np.unique(self.cluster)) == len(self.cluster) else self.cluster
+    def likes_ranking(self) -> Ranking:
+        assert self.likes_per_view is not None
+        return Ranking(self.likes_per_view)
+
+    @cached_property
+    def likeliest(self) -> Stated:
+        """What is said of the likeliest level, whichever that is."""
+        hit = self.probabilities.argmax(axis=1) == self.level
+        return Stated(self.probabilities.max(axis=1), hit.astype(np.float64))
+
+    @cached_property
+    def each_level(self) -> list[Stated]:
+        return [Stated(*columns) for columns in zip(self.probabilities.T, self.hits.T, strict=True)]
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        return Pairs(self.log_truth, self.order, np.zeros_like(self.cluster))
+
+    @cached_property
+    def pairs_within_group(self) -> Pairs | None:
+        """None where no group has two posts to compare."""
+        if len(np.unique(self.cluster)) == len(self.cluster):
+            return None
+        return Pairs(self.log_truth, self.order, self.cluster)
 
     @cached_property
     def in_set(self) -> npt.NDArray[np.bool_]:
@@ -168,21 +198,15 @@ def equal_mass_bins(ranking: Ranking, weights: Array, bins: int = ECE_BINS) -> I
     return np.clip((place * bins).astype(np.int64), 0, bins - 1)
 
 
-def _calibration_error(confidence: Array, hit: Array, weights: Array) -> Array:
-    bins = equal_mass_bins(Ranking(confidence), weights)
+def _calibration_error(stated: Stated, weights: Array) -> Array:
+    bins = equal_mass_bins(stated.ranking, weights)
     cells = bins + ECE_BINS * np.arange(len(weights))[:, None]
-    gaps = np.bincount(cells.ravel(), (weights * (confidence - hit)).ravel(), minlength=ECE_BINS * len(weights))
+    gaps = np.bincount(cells.ravel(), (weights * stated.excess).ravel(), minlength=ECE_BINS * len(weights))
     return np.abs(gaps.reshape(len(weights), ECE_BINS)).sum(axis=1) / weights.sum(axis=1)
 
 
 def _classwise_ece(posts: Evaluated, weights: Array) -> Array:
-    columns = zip(posts.probabilities.T, posts.hits.T, strict=True)
-    return np.mean([_calibration_error(confidence, hit, weights) for confidence, hit in columns], axis=0)
-
-
-def _top_label_ece(posts: Evaluated, weights: Array) -> Array:
-    right = posts.probabilities.argmax(axis=1) == posts.level
-    return _calibration_error(posts.probabilities.max(axis=1), right.astype(np.float64), weights)
+    return np.mean([_calibration_error(stated, weights) for stated in posts.each_level], axis=0)
 
 
 def _conformal_set_size(posts: Evaluated, weights: Array) -> Array:
@@ -190,21 +214,9 @@ def _conformal_set_size(posts: Evaluated, weights: Array) -> Array:
     return _mean(posts.sets[:, 1] - posts.sets[:, 0] + 1, weights)
 
 
-def _pairwise(posts: Evaluated, weights: Array, cluster: Integers | None) -> Array:
-    """Share of pairs of different true score that are ordered right, a tied prediction counting half. Exact."""
-    drawn = weights.astype(np.float32)
-    right, pairs = np.zeros(len(weights)), np.zeros(len(weights))
-    for start in range(0, len(posts.level), _PAIR_BLOCK):
-        rows = slice(start, start + _PAIR_BLOCK)
-        valid = posts.log_truth[rows, None] > posts.log_truth
-        if cluster is not None:
-            valid &= cluster[rows, None] == cluster
-        gap = np.sign(posts.order[rows, None] - posts.order)
-        points = (valid * (gap + 1.0) / 2.0).astype(np.float32)
-        block = drawn[:, rows].astype(np.float64)
-        right += (block * (drawn @ points.T)).sum(axis=1)
-        pairs += (block * (drawn @ valid.astype(np.float32).T)).sum(axis=1)
-    return _ratio(right, pairs, np.nan)
+def _pairwise_within_group(posts: Evaluated, weights: Array) -> Array:
+    assert posts.pairs_within_group is not None
+    return posts.pairs_within_group.right(weights)
 
 
 Metric = Callable[[Evaluated, Array], Array]
@@ -217,9 +229,7 @@ METRICS: dict[str, Metric] = {
     "class_mae": lambda posts, weights: _mean(np.abs(posts.level - posts.predicted), weights),
     "ranked_probability_score": _ranked_probability_score,
     "src": lambda posts, weights: spearman(posts.predicted_ranking, posts.true_ranking, weights),
-    "src_likes_per_view": lambda posts, weights: spearman(
-        posts.predicted_ranking, Ranking(np.asarray(posts.likes_per_view)), weights
-    ),
+    "src_likes_per_view": lambda posts, weights: spearman(posts.predicted_ranking, posts.likes_ranking, weights),
     "r2": _r2,
     "mae_log10": _mae_log10,
     "mae_log2": _mae_log2,
@@ -227,12 +237,12 @@ METRICS: dict[str, Metric] = {
     "log_loss": _log_loss,
     "brier": lambda posts, weights: _mean(((posts.probabilities - posts.hits) ** 2).sum(axis=1), weights),
     "classwise_ece": _classwise_ece,
-    "ece": _top_label_ece,
+    "ece": lambda posts, weights: _calibration_error(posts.likeliest, weights),
     "conformal_coverage": lambda posts, weights: _mean(posts.in_set, weights),
     "conformal_set_size": _conformal_set_size,
     "interval_coverage": lambda posts, weights: _mean(posts.in_interval, weights),
-    "pairwise_accuracy": lambda posts, weights: _pairwise(posts, weights, None),
-    "pairwise_accuracy_within_group": lambda posts, weights: _pairwise(posts, weights, posts.shared_cluster),
+    "pairwise_accuracy": lambda posts, weights: posts.pairs.right(weights),
+    "pairwise_accuracy_within_group": _pairwise_within_group,
 }
 
 # The field of `Evaluated` without which a metric has no meaning.
@@ -244,7 +254,7 @@ NEEDS = {
     "conformal_coverage": "sets",
     "conformal_set_size": "sets",
     "interval_coverage": "intervals",
-    "pairwise_accuracy_within_group": "shared_cluster",
+    "pairwise_accuracy_within_group": "pairs_within_group",
 }
 
 

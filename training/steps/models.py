@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from engine.addresses import located
 from training.steps import WORK
 
 
@@ -143,14 +144,16 @@ def evidence(work: Path = WORK, model: Path = Path("models/youtube")) -> None:
     print(f"evidence: {run(work, model)}")
 
 
-def figures(report: Path = Path("models/youtube/report"), readme: Path = Path("README.md")) -> None:
+def figures(report: str = "models/youtube/report", readme: Path = Path("README.md")) -> None:
     """Write the figures of a report into the README, between its markers.
 
     Args:
-        report: Folder of a report.
+        report: Folder of a report, or its address such as s3://bucket/report, which is fetched into the cache.
         readme: File with the markers.
     """
+    from engine.settings import Settings
     from training.evaluation.readme import update_readme
 
-    update_readme(report, readme)
+    place = located(report)
+    update_readme(place if isinstance(place, Path) else place.download(Settings().cache / "reports"), readme)
     print(f"figures: {readme}")

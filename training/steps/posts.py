@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from engine.addresses import located
 from engine.errors import DataError
@@ -46,7 +47,14 @@ def split(work: Path = WORK, seed: int = 0) -> None:
     print(f"{found.posts:,} posts in {found.groups:,} groups (largest {found.largest_group}): {parts}")
 
 
-def extract(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", device: str = "auto") -> None:
+def extract(
+    recipe: str = "youtube_blend",
+    work: Path = WORK,
+    encoders: str = "recipe",
+    device: str = "auto",
+    engine: Literal["local", "ray"] = "local",
+    ray_address: str | None = None,
+) -> None:
     """Compute every feature that a recipe reads, once; stopped at any moment, it goes on where it stood.
 
     Args:
@@ -55,10 +63,17 @@ def extract(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "r
         encoders: recipe, or embedded to use encoders whose weights come with the installation; a way to treat
             encoders may follow, as in embedded:frozen.
         device: auto, cpu, cuda or cuda:N.
+        engine: ray to compute on a cluster, see requirements-ray.txt; the work folder must be where every machine finds
+            it.
+        ray_address: Head of the cluster, host:port, or auto (--ray-address); one on this machine alone by default.
     """
+    from engine import threads
+    from engine.batch import ray_data
     from training.modeling.run import Run
     from training.recipes import chosen
 
-    run = Run(work, chosen(recipe, encoders), device=device)
-    for extraction in run.matrix.extract(run.feature_names):
-        print(extraction)
+    threads.configure()
+    with ray_data.chosen(engine, ray_address) as where:
+        run = Run(work, chosen(recipe, encoders), device=device)
+        for extraction in run.matrix.extract(run.feature_names, **where):
+            print(extraction)

@@ -1,0 +1,164 @@
+"""Batches of posts whose features are computed, here or on a cluster: what is read, what is sent, what comes back."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from engine import threads
+from engine.errors import DataError, ImageError
+from engine.features import make_features
+from engine.features.base import Feature, FeatureSettings, Values
+from engine.images import load_image
+from engine.posts import Post
+
+MISSING = "The picture's file is missing."
+# Batches whose pictures are decoded here before they are asked for.
+AHEAD = 2
+
+
+class Computing(Protocol):
+    """What is asked of a feature."""
+
+    def compute(self, posts: Sequence[Post], upstream: Mapping[str, Values]) -> Values: ...
+
+
+@dataclass(frozen=True)
+class Computed:
+    """Values (n, *shape) of the posts in n rows, and why there are none of others; None where there are of none."""
+
+    rows: list[int]
+    values: Values | None
+    failed: list[tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Posts in some rows of a work folder, without pictures; the files of these, where a feature reads them."""
+
+    rows: list[int]
+    posts: list[Post]
+    files: list[bytes | None] | None
+    upstream: Mapping[str, Values]
+    decoding: list[Future[Image.Image | str]] = field(default_factory=list)
+
+    def decoded(self, pool: Executor) -> "Batch":
+        """The same, whose pictures are decoded meanwhile. It cannot be sent."""
+        return replace(self, decoding=[pool.submit(decode, file) for file in self.files or ()])
+
+    def pictures(self) -> list[Image.Image | str | None]:
+        """The picture of each post or why there is none; None where no pictures are read."""
+        if self.files is None:
+            return [None] * len(self.posts)
+        return [future.result() for future in self.decoding] or [decode(file) for file in self.files]
+
+
+def stored_pictures(work: Path, batch: int = 256, table: str = "posts.parquet") -> Iterator[tuple[str, bytes | None]]:
+    """(post_id, the picture's file) of every row of a table in file order, a few at a time; None where it is missing.
+
+    Raises DataError when there is no such table that can be read.
+    """
+    path = work / table
+    try:
+        for rows in pq.ParquetFile(path).iter_batches(batch, columns=["post_id", "image"]):
+            for post_id, image in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+                yield post_id, _file(work, image)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing; run `python -m training prepare --work {work}` first.") from error
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read; run `python -m training prepare` again.") from error
+
+
+def _file(work: Path, image: bytes | str | None) -> bytes | None:
+    if not isinstance(image, str):
+        return image
+    try:
+        return (work / image).read_bytes()
+    except OSError:
+        return None
+
+
+def decode(file: bytes | None) -> Image.Image | str:
+    """The picture in a file, or why there is none."""
+    try:
+        return MISSING if file is None else load_image(file)
+    except ImageError as error:
+        return str(error)
+
+
+def read_batches(
+    work: Path, size: int, rows: Sequence[int], posts: Sequence[Post], upstream: Mapping[str, Values], pictured: bool
+) -> Iterator[Batch]:
+    """The posts in n ascending rows of a work folder, `size` at a time, with their pictures' files where `pictured`.
+
+    `posts` and the values `upstream` are n too.
+    """
+    wanted = set(rows)
+    files = (file for row, (_, file) in enumerate(stored_pictures(work)) if row in wanted) if pictured else None
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
+        above = {name: values[part] for name, values in upstream.items()}
+        yield Batch([*rows[part]], [*posts[part]], None if files is None else list(islice(files, size)), above)
+
+
+def compute(feature: Computing, batch: Batch) -> Computed:
+    """The feature of the posts of a batch whose pictures can be read."""
+    places, posts, failed = [], [], []
+    for place, picture in enumerate(batch.pictures()):
+        if isinstance(picture, str):
+            failed.append((batch.rows[place], picture))
+        else:
+            places.append(place)
+            posts.append(replace(batch.posts[place], image=picture))
+    upstream = {name: values[places] for name, values in batch.upstream.items()}
+    values = feature.compute(posts, upstream) if posts else None
+    return Computed([batch.rows[place] for place in places], values, failed)
+
+
+def given_up(batch: Batch, sentence: str) -> Computed:
+    """What becomes of a batch that cannot be computed."""
+    return Computed([], None, [(row, sentence) for row in batch.rows])
+
+
+def here(
+    function: Callable[[Batch], Computed], read: Callable[[], Iterable[Batch]], failed: Any
+) -> Generator[Computed, None, None]:
+    """`function` of every batch in this process, while the pictures of the next are decoded.
+
+    `engine.batch.ray_data` does it on a cluster. What fails is a fault of the code, and ends the work.
+    """
+    ahead: deque[Batch] = deque()
+    with ThreadPoolExecutor(threads.workers()) as pool:
+        for batch in read():
+            ahead.append(batch.decoded(pool))
+            if len(ahead) > AHEAD:
+                yield function(ahead.popleft())
+        while ahead:
+            yield function(ahead.popleft())
+
+
+class Sent:
+    """A feature that other processes make anew from its settings; they refuse to, where it would be another."""
+
+    def __init__(self, feature: Feature, settings: FeatureSettings) -> None:
+        self.feature, self.settings = feature, settings
+
+    def compute(self, posts: Sequence[Post], upstream: Mapping[str, Values]) -> Values:
+        return self.feature.compute(posts, upstream)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, (self.feature.name, self.settings, self.feature.cache_key)
+
+
+def _made(name: str, settings: FeatureSettings, cache_key: str) -> Feature:
+    feature = make_features([name], settings)[name]
+    if feature.cache_key != cache_key:
+        raise DataError(f"{name} would be computed in another way there")
+    return feature
