@@ -48,6 +48,11 @@ class Scale:
             return f"{value:.0f}"
         return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
+    def mark(self, score: float) -> str:
+        """The same as short as an axis has room for: "6.1", "12k"."""
+        value = float(f"{self.factor * score:.2g}")
+        return f"{value / 1000:,.0f}k" if value >= 10_000 else self.number(score)
+
 
 def scale_of(bundle: "Bundle") -> Scale:
     """The scale that the bundle's score formula asks for; counts that its data lack are left out of the key."""

@@ -119,7 +119,7 @@ def _ruler(prediction: Prediction, cuts: Sequence[float], scale: Scale) -> str:
         f'<i class="fi-level-{level}" style="left:{start:.1f}%;width:{end - start:.1f}%" title="{LEVELS[level]}"></i>'
         for level, (start, end) in enumerate(pairwise(edges))
     )
-    marks = "".join(f'<span style="left:{place(cut):.1f}%">{scale.number(cut)}</span>' for cut in cuts)
+    marks = "".join(f'<span style="left:{place(cut):.1f}%">{scale.mark(cut)}</span>' for cut in cuts)
     start, end = place(prediction.score_low), place(prediction.score_high)
     ends = f"{scale.number(prediction.score_low)} to {scale.number(prediction.score_high)}"
     spoken = f"{ends}{NO_BREAK}{scale.unit}"

@@ -98,10 +98,19 @@ def test_points_per_hundred_views(score: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("score", "text"), [(1.0, "1.0"), (37.4, "37"), (99.6, "100"), (12345.6, "12,000"), (2.96e6, "3,000,000")]
+    ("score", "text", "mark"),
+    [
+        (1.0, "1.0", "1.0"),
+        (37.4, "37", "37"),
+        (99.6, "100", "100"),
+        (9949.0, "9,900", "9,900"),
+        (9951.0, "10,000", "10k"),
+        (12345.6, "12,000", "12k"),
+        (2.96e6, "3,000,000", "3,000k"),
+    ],
 )
-def test_popularity_is_not_per_view(score: float, text: str) -> None:
-    assert popularity().number(score) == text
+def test_popularity_is_not_per_view(score: float, text: str, mark: str) -> None:
+    assert (popularity().number(score), popularity().mark(score)) == (text, mark)
 
 
 def test_estimate_gives_its_interval(prediction: Prediction) -> None:
