@@ -49,6 +49,16 @@ def test_one_run_under_two_names_is_one_row_that_says_so(folder: Path, tmp_path:
     assert set(page("recipes", copy).run().dataframe[0].value["same_as"]) == {"another"}
 
 
+def test_what_a_recipe_ranks_better_than_the_shipped_one_is_shown(folder: Path, tmp_path: Path) -> None:
+    app = page("recipes", folder).run()
+    told = dict(app.dataframe[0].value[["recipe", "gain"]].to_numpy())
+    table = pd.read_parquet(folder / "recipes.parquet").query("metric == 'src' and view == 'both'").set_index("recipe")
+    gain = table.loc["tiny_trees", "value"] - table.loc["tiny", "value"]
+    assert told["tiny (shipped)"] == "" and told["tiny_trees"].startswith(f"{gain:+.3f} [")
+    before = altered(folder, tmp_path / "report", recipes=lambda rows: rows.drop(columns="gain"))
+    assert "gain" not in page("recipes", before).run().dataframe[0].value
+
+
 def test_folds_are_means_with_their_spread_and_each_on_demand(folder: Path, tmp_path: Path) -> None:
     app = page("recipes", folder).run()
     means, folds = (element.value for element in app.dataframe[1:3])

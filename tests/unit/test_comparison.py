@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,6 +11,8 @@ from engine.errors import DataError
 from tests import made_up
 from training.data.workspace import Workspace
 from training.evaluation.runs import compare
+from training.metrics.bootstrap import evaluate_metrics
+from training.metrics.predictions import PROBABILITIES, truth_of
 from training.recipes.base import Ngrams, Recipe
 
 RECIPE = Recipe(name="one", summary="Of n-grams.", members=(Ngrams(),))
@@ -37,10 +40,38 @@ def write_run(work: Path, name: str, src: float, *, folds: bool = False, trees: 
     metrics.assign(
         model=name, protocol="grouped", view="both", metric="src", low=src, high=src, n=9, seed=None
     ).to_parquet(report / "metrics.parquet")
+    guesses(workspace, name).to_parquet(report / "predictions.parquet")
     if folds:
         pd.DataFrame({"recipe": [name], "fold": [0], "value": [src]}).to_parquet(report / "crossvalidation.parquet")
         pd.DataFrame({"candidate": ["big"], "value": [src]}).to_parquet(report / "grid.parquet")
     return report
+
+
+def guesses(workspace: Workspace, name: str) -> pd.DataFrame:
+    """What the model of a run says, half right, of the test posts."""
+    truth = truth_of(workspace, "test")
+    generator = np.random.default_rng(len(name))
+    score = truth["score"] * np.exp(generator.normal(size=len(truth)) * truth["score"].std())
+    told = truth[["post_id"]].assign(model=name, view="both", split="test", score=score)
+    return told.assign(**dict.fromkeys(PROBABILITIES, 0.2))
+
+
+def test_what_another_run_ranks_better_is_paired_on_the_same_posts(work: Path) -> None:
+    report = write_run(work, "one", 0.6)
+    write_run(work, "other", 0.5)
+    write_run(work, "popular", 0.5, config={"target": "popularity"})
+    lacking = write_run(work, "lacking", 0.5) / "predictions.parquet"
+    pd.read_parquet(lacking).iloc[1:].to_parquet(lacking)
+    compare(work, RECIPE)
+    table = pd.read_parquet(report / "recipes.parquet").set_index("recipe")
+    workspace = Workspace(work)
+    one, other = (
+        evaluate_metrics(guesses(workspace, name), truth_of(workspace, "test"))["src"] for name in ("one", "other")
+    )
+    found = table.loc["other"]
+    assert found["gain"] == pytest.approx(other - one) and found["gain_low"] <= found["gain"] <= found["gain_high"]
+    assert found["gain_low"] < found["gain_high"]
+    assert table.loc[["one", "popular", "lacking"], "gain"].isna().all()
 
 
 def test_test_figures_of_all_runs_stand_in_one_table(work: Path) -> None:

@@ -3,7 +3,8 @@
     python -m training compare --recipe youtube_blend
 
 Runs share the work folder's posts and split, so their figures may stand in one table, those of one target at least. On
-the same encoders two recipes may be one and the same experiment: those stand in one row.
+the same encoders two recipes may be one and the same experiment: those stand in one row. What one ranks better than the
+run that they are put beside is paired on the same test posts; levels may be cut elsewhere, so of these nothing is said.
 """
 
 import json
@@ -11,9 +12,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import structlog
 
+from training.metrics.bootstrap import paired_bootstrap
+from training.metrics.predictions import truth_of
 from training.modeling.run import Run
 from training.recipes.base import Recipe, experiment
 from training.tables import write_table
@@ -21,6 +25,7 @@ from training.tables import write_table
 log = structlog.get_logger()
 TABLE = "recipes.parquet"
 FIGURES = ["protocol", "split", "view", "metric", "value", "low", "high", "n"]
+GAIN, PREDICTIONS = ["gain", "gain_low", "gain_high"], "predictions.parquet"
 # Tables that one run has and all reports may show.
 SHARED = ("crossvalidation.parquet", "grid.parquet", "networks.parquet", "classification.parquet", "confusion.parquet")
 # Learning curves of networks with heads, beside one another; those of others stay with their own report.
@@ -49,15 +54,23 @@ def _merged(runs: Iterable[Found], own: str) -> Iterator[tuple[Path, dict[str, A
         yield folder, report, [other["recipe"] for _, other in others]
 
 
+def _answers(folder: Path, model: str) -> pd.DataFrame:
+    """What a run's model says of the test posts, seeing both sides."""
+    table = pd.read_parquet(folder / PREDICTIONS)
+    return table[(table["model"] == model) & (table["view"] == "both") & (table["split"] == "test")]
+
+
 def compare(work: Path, recipe: Recipe) -> Path:
     """Gather the test figures, nested folds and grids of all runs into a recipe's report; returns its folder.
 
     Runs whose recipes differ in words alone are one experiment and stand there once, `same_as` the others. Writes
-    recipes.parquet, and crossvalidation.parquet and grid.parquet where a run has them. Raises DataError when
-    the recipe has no report.
+    recipes.parquet, and crossvalidation.parquet and grid.parquet where a run has them. In the first, `gain` is the SRC
+    of another run of the same target less that of the recipe's own, both sides seen, with its paired 95 % interval.
+    Raises DataError when the recipe has no report.
     """
     run = Run(work, recipe)
     target = run.need_report()
+    truth, own_answers = truth_of(run.workspace, "test"), _answers(target, recipe.name)
     figures: list[pd.DataFrame] = []
     shared: dict[str, list[pd.DataFrame]] = {}
     for folder, report, others in _merged(_reports(run), recipe.name):
@@ -67,7 +80,12 @@ def compare(work: Path, recipe: Recipe) -> Path:
         summary = f"{report['summary']} On these encoders {same} is the same run." if same else report["summary"]
         predicts = "published" if run.workspace.is_published else report["config"]["target"]
         named = {"recipe": report["recipe"], "summary": summary, "target": predicts, "same_as": same}
-        figures.append(own.assign(**named)[[*named, *FIGURES]])
+        own = own.assign(**named, **dict.fromkeys(GAIN, np.nan))
+        answers = _answers(folder, report["recipe"])
+        if folder != target and report["config"]["target"] == recipe.target and len(answers) == len(own_answers) > 0:
+            found = paired_bootstrap("src", answers, own_answers, truth)
+            own.loc[own["metric"].eq("src") & own["view"].eq("both"), GAIN] = found
+        figures.append(own[[*named, *FIGURES, *GAIN]])
         for name in SHARED:
             if (folder / name).exists():
                 table = pd.read_parquet(folder / name)

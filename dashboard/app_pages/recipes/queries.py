@@ -8,10 +8,11 @@ from dashboard.store import query
 
 def recipes(report: Report) -> pd.DataFrame:
     """Figures of recipes on grouped test, both sides seen: recipe, summary, target, same_as (other names of the same
-    run, "" for none), metric, value, low, high, n."""
+    run, "" for none), metric, value, low, high, n, and what it has over the shipped one: gain, gain_low, gain_high."""
     same = "coalesce(same_as, '')" if report.has_column("recipes", "same_as") else "''"
+    gain = "gain, gain_low, gain_high" if report.has_column("recipes", "gain") else "NULL AS gain"
     sql = f"""
-        SELECT recipe, summary, target, {same} AS same_as, metric, value, low, high, n FROM recipes
+        SELECT recipe, summary, target, {same} AS same_as, metric, value, low, high, n, {gain} FROM recipes
         WHERE protocol = 'grouped' AND split = 'test' AND "view" = 'both' AND value IS NOT NULL
         ORDER BY target, recipe, metric"""
     return query(report, sql)
