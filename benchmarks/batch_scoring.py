@@ -10,7 +10,6 @@ side, which is why the same passes side by side are printed as well.
 """
 
 import argparse
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +19,7 @@ import torch
 
 from benchmarks import hardware
 from benchmarks.made_up import write_posts
-from benchmarks.single_post import forward, seconds
+from benchmarks.single_post import forward, in_turns
 from engine import threads
 from engine.batch.rows import read_rows
 from engine.batch.score import score_file
@@ -52,12 +51,12 @@ def prepared(predictor: Predictor, posts: list[Post]) -> list[Any]:
     return inputs
 
 
-def with_threads(count: int, function: Callable[[], object]) -> float:
-    """Seconds of a call in which each operator uses `count` threads."""
+def with_threads(count: int, function: Callable[[], object]) -> None:
+    """Call, with `count` threads for each operator."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        return seconds(function)
+        function()
     finally:
         torch.set_num_threads(before)
 
@@ -74,18 +73,12 @@ def main() -> None:
         source, target = Path(folder, "posts.parquet"), Path(folder, "predictions.parquet")
         write_posts(source, options.posts)
         inputs = [prepared(predictor, posts) for posts in batches(source)]
-        runs: dict[str, Callable[[], float]] = {
-            "scoring": lambda: seconds(lambda: score_file(predictor, source, target, batch_size=BATCH)),
+        runs: dict[str, Callable[[], object]] = {
+            "scoring": lambda: score_file(predictor, source, target, batch_size=BATCH),
             "forward passes": lambda: with_threads(threads.cores(), lambda: [forward(batch) for batch in inputs]),
-            "forward passes side by side": lambda: seconds(lambda: list(threads.in_order(forward, inputs))),
+            "forward passes side by side": lambda: list(threads.in_order(forward, inputs)),
         }
-        rates: dict[str, list[float]] = {name: [] for name in runs}
-        for number in range(options.rounds + 1):
-            for name, run in runs.items():
-                rate = options.posts / run()
-                if number:
-                    rates[name].append(rate)
-    medians = {name: statistics.median(values) for name, values in rates.items()}
+        medians = {name: options.posts / taken for name, taken in in_turns(runs, options.rounds).items()}
     ratio = medians["scoring"] / medians["forward passes"]
     print(", ".join(f"{name} {rate:.1f} posts/s" for name, rate in medians.items()))
     print(f"ratio {ratio:.3f} (target ≥ {TARGET})")

@@ -11,7 +11,6 @@ bfloat16, where an encoder takes it on this processor, and that batches are comp
 """
 
 import argparse
-import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +22,7 @@ import torch
 from benchmarks import hardware
 from benchmarks.batch_scoring import BATCH, prepared, with_threads
 from benchmarks.made_up import write_posts
-from benchmarks.single_post import forward, seconds
+from benchmarks.single_post import forward, in_turns
 from engine import threads
 from engine.features.encoder_vector import EncoderVector
 from engine.images import load_image
@@ -82,18 +81,12 @@ def main() -> None:
         images = pq.read_table(work / "posts.parquet", columns=["image"])["image"].to_pylist()
         shown = [Post(post.title, load_image(data)) for post, data in zip(posts, images, strict=True)]
         inputs = [prepared(predictor, shown[start : start + BATCH]) for start in range(0, len(shown), BATCH)]
-        runs: dict[str, Callable[[], float]] = {
-            "extraction": lambda: seconds(lambda: extracted(work, predictor, posts)),
+        runs: dict[str, Callable[[], object]] = {
+            "extraction": lambda: extracted(work, predictor, posts),
             "forward passes": lambda: with_threads(threads.cores(), lambda: [forward(batch) for batch in inputs]),
             "plain loop": lambda: with_threads(threads.cores(), lambda: one_by_one(predictor, posts, images)),
         }
-        rates: dict[str, list[float]] = {name: [] for name in runs}
-        for number in range(options.rounds + 1):
-            for name, run in runs.items():
-                rate = options.posts / run()
-                if number:
-                    rates[name].append(rate)
-    medians = {name: statistics.median(values) for name, values in rates.items()}
+        medians = {name: options.posts / taken for name, taken in in_turns(runs, options.rounds).items()}
     ratio, times = (medians["extraction"] / medians[name] for name in ("forward passes", "plain loop"))
     precisions = ", ".join(f"{role} {encoder.name} in {encoder.dtype}" for role, encoder in predictor.encoders.items())
     print(", ".join(f"{name} {rate:.1f} posts/s" for name, rate in medians.items()), f"({precisions})")

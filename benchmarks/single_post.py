@@ -11,7 +11,7 @@ The sides of a post are computed side by side where there is more than one core;
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -56,6 +56,17 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+def in_turns(runs: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> dict[str, float]:
+    """Median seconds of each run over so many rounds, in which they take turns; those that warm up do not count."""
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(warm_up + rounds):
+        for name, run in runs.items():
+            found = seconds(run)
+            if number >= warm_up:
+                taken[name].append(found)
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
@@ -73,13 +84,7 @@ def main() -> None:
         "forward passes": lambda: forward(inputs),
         "forward passes side by side": lambda: list(threads.in_order(forward, ([pair] for pair in inputs))),
     }
-    found: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(WARM_UP + options.rounds):
-        for name, run in runs.items():
-            taken = 1000 * seconds(run)
-            if number >= WARM_UP:
-                found[name].append(taken)
-    medians = {name: statistics.median(values) for name, values in found.items()}
+    medians = {name: 1000 * value for name, value in in_turns(runs, options.rounds, WARM_UP).items()}
     ratio = medians["prediction"] / medians["forward passes"]
     print(", ".join(f"{name} {value:.1f} ms" for name, value in medians.items()))
     print(f"ratio {ratio:.3f} (target ≤ {TARGET}), of {' and '.join(encoder.name for encoder, _ in inputs)}")

@@ -1,7 +1,11 @@
 """What tests do with the creators' page in a browser."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
@@ -12,6 +16,27 @@ SETTLED = """() => {
     if (getComputedStyle(part).opacity !== '1') return false;
   return true;
 }"""
+
+
+@contextmanager
+def served(folder: Path, names: tuple[str, str], other: Callable[[], Any], *evidence: Any) -> Iterator[str]:
+    """The address of the page of two models made for tests, the second of which `other` makes; uploads lie in `folder`.
+
+    `evidence` is what loads the posts nearest to a draft, if there are any.
+    """
+    import app
+    from tests.page_predictor import PagePredictor
+    from tests.page_signals import PageSignals
+    from ui import chooser
+    from ui.theme import launch_settings
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        patch.setattr(chooser, "load_from", lambda bundle: other)
+        offered = [chooser.Choice(name, f"{name} model", Path(name)) for name in names]
+        demo = app.build(PagePredictor, PageSignals, offered, *evidence)  # type: ignore[arg-type]
+        yield demo.launch(**{**launch_settings(), "quiet": True, "prevent_thread_lock": True})[1]
+        demo.close(verbose=False)
 
 
 def visit(browser: Browser, address: str, *, width: int = 1280, theme: str = "light") -> Page:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.app_page import served
+
 CHROMIUM = shutil.which("chromium")
 
 
@@ -30,21 +32,14 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The creators' page, with models, signals and evidence made for tests."""
-    import app
     from tests.page_evidence import PageEvidence
     from tests.page_predictor import POPULARITY_FORMULA, PagePredictor
-    from tests.page_signals import PageSignals
-    from ui import chooser
-    from ui.chooser import Choice
-    from ui.theme import launch_settings
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        patch.setattr(chooser, "load_from", lambda bundle: lambda: PagePredictor(score_formula=POPULARITY_FORMULA))
-        offered = [Choice(name, f"{name} model", Path(name)) for name in ("first", "second")]
-        demo = app.build(PagePredictor, PageSignals, offered, PageEvidence.load)  # type: ignore[arg-type]
-        yield demo.launch(**{**launch_settings(), "quiet": True, "prevent_thread_lock": True})[1]
-        demo.close(verbose=False)
+    def second() -> PagePredictor:
+        return PagePredictor(score_formula=POPULARITY_FORMULA)
+
+    with served(tmp_path_factory.mktemp("uploads"), ("first", "second"), second, PageEvidence.load) as address:
+        yield address
 
 
 @pytest.fixture

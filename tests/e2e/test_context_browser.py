@@ -4,12 +4,11 @@ import json
 import shutil
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.app_page import HOSTILE, clean, press_predict, visit
+from tests.app_page import HOSTILE, clean, press_predict, served, visit
 from ui.history import KEY
 
 pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
@@ -25,20 +24,12 @@ READS = {
 @pytest.fixture(scope="module")
 def own_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page of two models, of which the second reads a context."""
-    import app
     from tests.page_predictor import PagePredictor
-    from tests.page_signals import PageSignals
-    from ui import chooser
-    from ui.chooser import Choice
-    from ui.theme import launch_settings
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        patch.setattr(chooser, "load_from", lambda bundle: lambda: PagePredictor(context=READS))
-        offered = [Choice(name, f"{name} model", Path(name)) for name in ("plain", "other")]
-        demo = app.build(PagePredictor, PageSignals, offered)  # type: ignore[arg-type]
-        yield demo.launch(**{**launch_settings(), "quiet": True, "prevent_thread_lock": True})[1]
-        demo.close(verbose=False)
+    with served(
+        tmp_path_factory.mktemp("uploads"), ("plain", "other"), lambda: PagePredictor(context=READS)
+    ) as address:
+        yield address
 
 
 VERDICT = "document.querySelector('#verdict section').innerHTML"
