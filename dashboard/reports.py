@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import engine.settings
 from dashboard.checks import faults
-from engine.addresses import Address, located
+from engine.addresses import Address, here, located
 from engine.errors import DataError
 from engine.scoring import LEVELS
 
@@ -113,8 +113,7 @@ def find_reports(settings: Settings) -> dict[str, Path]:
     """Reports to choose from, name → folder, in alphabetical order. Raises DataError where one cannot be fetched."""
     if settings.report is None:
         return {_name(path.parent): path.parent for path in sorted((ROOT / "models").glob("*/report/report.json"))}
-    named = located(settings.report)
-    root = named if isinstance(named, Path) else _fetched(named)
+    named, root = located(settings.report), _fetched(settings.report)
     below = sorted(path.parent for path in root.glob("*/report.json"))
     below += sorted(path.parent for path in root.glob("*/report/report.json"))
     if (root / "report.json").exists() or not below:
@@ -123,9 +122,9 @@ def find_reports(settings: Settings) -> dict[str, Path]:
 
 
 @cache
-def _fetched(address: Address) -> Path:
-    """The folder at an address, whole; another one when it has changed before the dashboard is started again."""
-    return address.download(engine.settings.Settings().cache / "reports")
+def _fetched(named: str) -> Path:
+    """The folder, of an address whole in the cache; what changes there is seen when the dashboard is started again."""
+    return here(named, engine.settings.Settings().cache / "reports")
 
 
 def _name(folder: Path | Address) -> str:

@@ -37,6 +37,12 @@ def located(name: "str | Path | Address") -> "Path | Address":
     return name if isinstance(name, Address) else Path(name)
 
 
+def here(name: "str | Path | Address", kept: Path) -> Path:
+    """The file or folder on this machine: a path as it is, of an address what `Address.download` puts below `kept`."""
+    place = located(name)
+    return place if isinstance(place, Path) else place.download(kept)
+
+
 @dataclass(frozen=True)
 class Address:
     """A file or folder elsewhere, with those methods of a `Path` that are asked of it. Each raises DataError."""

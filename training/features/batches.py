@@ -53,11 +53,15 @@ class Batch:
         """The same, whose pictures are decoded meanwhile. It cannot be sent."""
         return replace(self, decoding=[pool.submit(decode, file) for file in self.files or ()])
 
-    def pictures(self) -> list[Image.Image | str | None]:
-        """The picture of each post or why there is none; None where no pictures are read."""
+    def read(self) -> list[Post | str]:
+        """Each post with its picture, where pictures are read, or why that cannot be."""
         if self.files is None:
-            return [None] * len(self.posts)
-        return [future.result() for future in self.decoding] or [decode(file) for file in self.files]
+            return [*self.posts]
+        pictures = [future.result() for future in self.decoding] or [decode(file) for file in self.files]
+        return [
+            picture if isinstance(picture, str) else replace(post, image=picture)
+            for post, picture in zip(self.posts, pictures, strict=True)
+        ]
 
 
 def stored_pictures(work: Path, batch: int = 256, table: str = "posts.parquet") -> Iterator[tuple[str, bytes | None]]:
@@ -111,12 +115,12 @@ def read_batches(
 def compute(feature: Computing, batch: Batch) -> Computed:
     """The feature of the posts of a batch whose pictures can be read."""
     places, posts, failed = [], [], []
-    for place, picture in enumerate(batch.pictures()):
-        if isinstance(picture, str):
-            failed.append((batch.rows[place], picture))
+    for place, post in enumerate(batch.read()):
+        if isinstance(post, str):
+            failed.append((batch.rows[place], post))
         else:
             places.append(place)
-            posts.append(replace(batch.posts[place], image=picture))
+            posts.append(post)
     upstream = {name: values[places] for name, values in batch.upstream.items()}
     values = feature.compute(posts, upstream) if posts else None
     return Computed([batch.rows[place] for place in places], values, failed)
@@ -127,6 +131,18 @@ def given_up(batch: Batch, sentence: str) -> Computed:
     return Computed([], None, [(row, sentence) for row in batch.rows])
 
 
+def decoded_ahead(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches, each handed on while threads decode the pictures of the next."""
+    ahead: deque[Batch] = deque()
+    with ThreadPoolExecutor(threads.workers()) as pool:
+        for batch in batches:
+            ahead.append(batch.decoded(pool))
+            if len(ahead) > AHEAD:
+                yield ahead.popleft()
+        while ahead:
+            yield ahead.popleft()
+
+
 def here(
     function: Callable[[Batch], Computed], read: Callable[[], Iterable[Batch]], failed: Any
 ) -> Generator[Computed, None, None]:
@@ -134,14 +150,7 @@ def here(
 
     `engine.batch.ray_data` does it on a cluster. What fails is a fault of the code, and ends the work.
     """
-    ahead: deque[Batch] = deque()
-    with ThreadPoolExecutor(threads.workers()) as pool:
-        for batch in read():
-            ahead.append(batch.decoded(pool))
-            if len(ahead) > AHEAD:
-                yield function(ahead.popleft())
-        while ahead:
-            yield function(ahead.popleft())
+    yield from map(function, decoded_ahead(read()))
 
 
 class Sent:

@@ -9,26 +9,22 @@ stopped goes on where it stood.
 import hashlib
 import json
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import structlog
-from PIL import Image
 from tqdm import tqdm
 
-from engine import threads
 from engine.features.base import Feature, Values
 from engine.posts import Post
 from training.features.batches import (
     Computed,
     Computing,
     compute,
-    decode,
+    decoded_ahead,
     given_up,
     here,
     read_batches,
@@ -100,22 +96,9 @@ def with_pictures(work: Path, posts: Sequence[Post], rows: Sequence[int]) -> Ite
 
     `posts` are those of the work folder, in file order. A few threads decode ahead of what is asked for.
     """
-    wanted = set(rows)
-    waiting: deque[tuple[int, Future[Image.Image | str]]] = deque()
-
-    def finished() -> tuple[int, Post | str]:
-        row, future = waiting.popleft()
-        picture = future.result()
-        return row, picture if isinstance(picture, str) else replace(posts[row], image=picture)
-
-    with ThreadPoolExecutor(threads.workers()) as pool:
-        for row, (_, data) in enumerate(stored_pictures(work)):
-            if row in wanted:
-                waiting.append((row, pool.submit(decode, data)))
-                if len(waiting) > 2 * BATCH:
-                    yield finished()
-        while waiting:
-            yield finished()
+    ordered = sorted(set(rows))
+    for batch in decoded_ahead(read_batches(work, BATCH, ordered, [posts[row] for row in ordered], {}, pictured=True)):
+        yield from zip(batch.rows, batch.read(), strict=True)
 
 
 def extract(

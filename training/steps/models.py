@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from engine.addresses import located
+from engine.addresses import here
 from training.steps import WORK
 
 
@@ -154,6 +154,5 @@ def figures(report: str = "models/youtube/report", readme: Path = Path("README.m
     from engine.settings import Settings
     from training.evaluation.readme import update_readme
 
-    place = located(report)
-    update_readme(place if isinstance(place, Path) else place.download(Settings().cache / "reports"), readme)
+    update_readme(here(report, Settings().cache / "reports"), readme)
     print(f"figures: {readme}")

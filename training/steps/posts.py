@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from engine.addresses import located
+from engine.addresses import here
 from engine.errors import DataError
 from training.steps import WORK
 
@@ -27,9 +27,7 @@ def prepare(
     named = data or os.environ.get("FIRST_IMPRESSIONS_DATA")
     if not named:
         raise DataError("Say where the dataset is: --data FOLDER, or the variable FIRST_IMPRESSIONS_DATA.")
-    place = located(named)
-    source = place if isinstance(place, Path) else place.download(work / "fetched")
-    run(dataset, source, work, limit=limit, workers=workers)
+    run(dataset, here(named, work / "fetched"), work, limit=limit, workers=workers)
 
 
 def split(work: Path = WORK, seed: int = 0) -> None:
