@@ -96,8 +96,7 @@ def test_a_cell_selects_its_posts_and_a_reload_keeps_them(page, address: str) ->
     # Of the middle row, so that no edge of the chart is near; a cell says its posts and, behind them, their share.
     place = next(place for place in range(10, 15) if texts[place] and not texts[place].startswith("0"))
     true, predicted = divmod(place, 5)
-    points.nth(place).evaluate("point => point.scrollIntoView({block: 'center'})")
-    page.wait_for_timeout(500)
+    _centred(page, points.nth(place))
     _click(page, points.nth(place), off=8)
     chosen = page.get_by_role("button", name=f"Predicted: {LEVELS[predicted]}")
     chosen.wait_for()
@@ -138,8 +137,7 @@ def test_posts_that_are_drawn_around_are_selected_on_every_page(page, address: s
     plot = page.locator(f".st-key-{chart}-0 .nsewdrag").first
     plot.wait_for()
     _settled(page)
-    plot.evaluate("plot => plot.scrollIntoView({block: 'center'})")
-    page.wait_for_timeout(500)
+    _centred(page, plot)
     box = plot.bounding_box()
     corners = [(0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9), (0.1, 0.1)]
     places = [(box["x"] + across * box["width"], box["y"] + down * box["height"]) for across, down in corners]
@@ -250,8 +248,7 @@ def test_a_tap_reads_a_bar_from_its_top_to_its_foot(browser, address: str) -> No
     page.locator(".st-key-risks .main-svg").first.wait_for()
     bar = max(bars.all(), key=lambda found: found.bounding_box()["height"])
     for share in (0.08, 0.92):
-        bar.evaluate("bar => bar.scrollIntoView({block: 'center'})")
-        page.wait_for_timeout(500)
+        _centred(page, bar)
         box = bar.bounding_box()
         page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + share * box["height"])
         page.locator(".st-key-sizes .hoverlayer").get_by_text("Truth inside").wait_for()
@@ -286,8 +283,7 @@ def test_the_first_tap_selects_the_cell_under_it(phone, address: str, corner: fl
     left, right = (points.nth(2 * 5 + place) for place in (0, 2))
     above, below = (points.nth(level * 5 + 1) for level in (1, 3))
     _settled(phone)
-    points.nth(11).evaluate("point => point.scrollIntoView({block: 'center'})")
-    phone.wait_for_timeout(500)
+    _centred(phone, points.nth(11))
     (x0, _), (x1, _), (_, y0), (_, y1) = (_middle(mark) for mark in (left, right, above, below))
     phone.touchscreen.tap(x0 + (x1 - x0) * (1 + 2 * corner) / 4, y0 + (y1 - y0) * (1 + 2 * corner) / 4)
     expected = re.compile(r"selection=true%3A2%2Cpred%3A1")
@@ -300,8 +296,7 @@ def test_the_first_tap_selects_a_bar_from_its_top_to_its_foot(phone, address: st
     phone.locator(".fi-card").first.wait_for()
     _settled(phone)
     bar = phone.locator(".st-key-distance-0 .shapelayer path").nth(4)
-    bar.evaluate("bar => bar.scrollIntoView({block: 'center'})")
-    phone.wait_for_timeout(500)
+    _centred(phone, bar)
     box = bar.bounding_box()
     phone.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + share * box["height"])
     playwright.expect(phone).to_have_url(re.compile(r"selection=off%3A0"), timeout=PATIENCE)
@@ -344,6 +339,18 @@ def _click(page, mark, off: int = 0) -> None:
     x, y = (place + off for place in _middle(mark))
     page.mouse.move(x, y, steps=3)
     page.mouse.click(x, y)
+
+
+def _centred(page, mark) -> None:
+    """Scroll a mark to the middle and wait until it stays there: charts and fonts that come late move it."""
+    page.wait_for_function("() => document.fonts.status === 'loaded'")
+    deadline = time.monotonic() + PATIENCE / 1000
+    places: list[dict[str, float]] = []
+    while len(places) < 4 or any(place != places[-1] for place in places[-4:]):
+        assert time.monotonic() < deadline, f"it never stands still: {places[-4:]}"
+        mark.evaluate("mark => mark.scrollIntoView({block: 'center'})")
+        page.wait_for_timeout(200)
+        places.append(mark.bounding_box())
 
 
 def _settled(page) -> None:
