@@ -18,9 +18,12 @@ SIDES: Mapping[View, tuple[Modality, ...]] = {"both": ("image", "text"), "text":
 class Extractor:
     """Features by name in an order in which each stands behind those that it is computed from."""
 
-    def __init__(self, features: Mapping[str, Feature], read: Iterable[str]) -> None:
+    def __init__(self, features: Mapping[str, Feature], read: Collection[str]) -> None:
         self.features = dict(features)
-        both = {above.name for feature in self.joint for above in feature.upstream}
+        needed = {*read}
+        for name in reversed(self.features):
+            needed.update(above.name for above in self.features[name].upstream if name in needed)
+        both = {above.name for feature in self.joint if feature.name in needed for above in feature.upstream}
         # What nobody reads once it has served as a step is not kept: tokens of many pictures are large.
         self._kept = {*read, *both}
 

@@ -414,6 +414,21 @@ def test_what_is_known_is_not_computed_again_nor_what_it_came_from() -> None:
         np.testing.assert_array_equal(both[name], values)
 
 
+def test_what_a_pair_is_made_of_is_computed_only_where_the_pair_is_read() -> None:
+    class Untouched(PictureStatistics):
+        def compute(self, posts: Sequence[Post], upstream: Mapping[str, Any]) -> Any:
+            raise AssertionError("nobody reads it")
+
+    class Pair(TextStatistics):
+        kind = "pair"
+        modalities = ("image", "text")
+
+    words, picture, pair = TextStatistics(), Untouched(), Pair()
+    pair.upstream = (picture, words)
+    features: dict[str, Feature] = {feature.name: feature for feature in (words, picture, pair)}
+    assert set(Extractor(features, [words.name]).compute(probe_posts(), "both")) == {words.name}
+
+
 def test_the_sides_of_a_few_posts_are_computed_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "workers", lambda: 2)
     meeting = threading.Barrier(2)
