@@ -81,7 +81,7 @@ def _cell(row: dict[str, Any]) -> str:
 
 
 def _speed(report: Report, entries: dict[str, dict[str, Any]]) -> None:
-    st.subheader("How fast is an answer?", anchor=False)
+    st.subheader("How fast and how steady is an answer?", anchor=False)
     rows = pd.DataFrame([_row(name, entry) for name, entry in entries.items()])
     missed = rows.loc[rows["verdict"] == MISSED, "what"].tolist()
     if missed:
@@ -93,7 +93,7 @@ def _speed(report: Report, entries: dict[str, dict[str, Any]]) -> None:
         column_config={
             "what": st.column_config.TextColumn("Measured, against its reference", width="medium"),
             "verdict": "Verdict",
-            "ratio": st.column_config.NumberColumn("Ratio", format="%.2f"),
+            "ratio": st.column_config.NumberColumn("Ratio", format="%.3f"),
             "target": "Target",
             "figures": "Medians",
             "machine": "Machine",
