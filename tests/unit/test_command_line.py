@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[2]
 
 # The command line with the fake predictor in place of the real one; a number after "slow" is its pause per batch.
 COMMAND = """
-import sys, time, types
+import signal, sys, time, types
+# A job that a shell started in the background ignores it, and so do those that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.fake_predictor import FakePredictor
 class Predictor(FakePredictor):
     def predict(self, posts):
