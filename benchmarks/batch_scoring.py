@@ -86,7 +86,9 @@ def main() -> None:
     if options.json:
         figures = {name: (rate, "posts/s") for name, rate in medians.items()}
         what = "scoring a file, against bare forward passes of its encoders, a batch after the other"
-        found = hardware.entry(what, ratio, TARGET, figures, options.rounds, better="higher")
+        found = hardware.entry(
+            what, ratio, TARGET, figures, options.rounds, "higher", hardware.identity(options.bundle)
+        )
         hardware.merge(options.json, "batch_scoring", found)
 
 

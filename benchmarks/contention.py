@@ -75,7 +75,9 @@ def main() -> None:
             name: (value, "posts/s") for name, value in (("alone", quiet), ("beside", busy), ("fair share", share))
         }
         what = f"scoring a file beside {NEIGHBOURS} busy loops, against its fair share of the quiet rate"
-        found = hardware.entry(what, busy / share, TARGET, figures, options.rounds, better="higher")
+        found = hardware.entry(
+            what, busy / share, TARGET, figures, options.rounds, "higher", hardware.identity(options.bundle)
+        )
         hardware.merge(options.json, "contention", found)
 
 

@@ -90,7 +90,9 @@ def main() -> None:
     if options.json:
         figures = {"explanation": (whole, "s"), "forward passes": (part, "s")}
         what = "one explanation (Owen values), against the forward passes it cannot do without"
-        hardware.merge(options.json, "explanation", hardware.entry(what, whole / part, TARGET, figures, options.rounds))
+        bundle = hardware.identity(options.bundle)
+        found = hardware.entry(what, whole / part, TARGET, figures, options.rounds, bundle=bundle)
+        hardware.merge(options.json, "explanation", found)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,9 @@ def main() -> None:
         what = (
             f"95 % intervals of region values that hold the reference, {len(same)} test posts × {options.seeds} seeds"
         )
-        found_here = hardware.entry(what, coverage, TARGET, figures, len(same), better="higher")
+        found_here = hardware.entry(
+            what, coverage, TARGET, figures, len(same), "higher", hardware.identity(options.bundle)
+        )
         hardware.merge(options.json, "explanation_stability", found_here)
 
 

@@ -95,7 +95,9 @@ def main() -> None:
     if options.json:
         what = "extraction of pictures and titles, against bare forward passes of its encoders, a batch after the other"
         figures = {name: (rate, "posts/s") for name, rate in medians.items()}
-        found = hardware.entry(what, ratio, TARGET, figures, options.rounds, better="higher")
+        found = hardware.entry(
+            what, ratio, TARGET, figures, options.rounds, "higher", hardware.identity(options.bundle)
+        )
         hardware.merge(options.json, "extract", found)
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine import threads
+from engine.bundle import fingerprint, read_bundle
 from engine.errors import DataError
 from engine.files import write_json
+from engine.settings import Settings
 
 VERSIONS = ("torch", "transformers", "captum", "catboost", "gradio")
 PROCESSORS = Path("/proc/cpuinfo")
@@ -20,11 +22,12 @@ Better = Literal["higher", "lower"]
 
 
 def entry(
-    what: str, ratio: float, target: float, figures: Figures, rounds: int, better: Better = "lower"
+    what: str, ratio: float, target: float, figures: Figures, rounds: int, better: Better = "lower", bundle: str = ""
 ) -> dict[str, Any]:
     """What a benchmark found: `what` names the measured and its reference, `figures` maps names to (median, unit).
 
     `better` says on which side of the target a ratio is good: those of times are at most that, of rates at least.
+    `bundle` is the `identity` of the one that answered, where one did.
     """
     import torch
 
@@ -33,6 +36,7 @@ def entry(
         "ratio": round(ratio, 3),
         "target": target,
         "better": better,
+        **({"bundle": bundle} if bundle else {}),
         "figures": [
             {"name": name, "value": float(f"{value:.3g}"), "unit": unit} for name, (value, unit) in figures.items()
         ],
@@ -42,6 +46,11 @@ def entry(
         "versions": {"Python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def identity(bundle: str | Path | None) -> str:
+    """Which bundle a folder holds, the one that would be loaded where None: the start of its fingerprint."""
+    return fingerprint(read_bundle(Path(bundle or Settings().bundle)))[:16]
 
 
 def machine() -> str:

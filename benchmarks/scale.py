@@ -210,7 +210,7 @@ def main() -> None:
         print(told)
     if options.json:
         what = f"{', '.join(options.steps)} of {sizes[-1]:,} posts, seconds a post against those of {sizes[0]:,}"
-        found_of = hardware.entry(what, max(slower.values()), TARGET, figures, 1)
+        found_of = hardware.entry(what, max(slower.values()), TARGET, figures, 1, bundle=hardware.identity(None))
         hardware.merge(options.json, "scale", found_of)
 
 

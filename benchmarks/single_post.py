@@ -92,7 +92,9 @@ def main() -> None:
     if options.json:
         figures = {name: (value, "ms") for name, value in medians.items()}
         what = "one prediction, against bare forward passes of its encoders, one after the other"
-        hardware.merge(options.json, "single_post", hardware.entry(what, ratio, TARGET, figures, options.rounds))
+        bundle = hardware.identity(options.bundle)
+        found = hardware.entry(what, ratio, TARGET, figures, options.rounds, bundle=bundle)
+        hardware.merge(options.json, "single_post", found)
     if options.profile:
         profile(lambda: predictor.predict([post]), options.rounds)
 

@@ -86,7 +86,9 @@ def main() -> None:
     if options.json:
         figures = {"page": (page, "s"), "model behind it": (model, "s"), "imports": (bare, "s")}
         what = "until the page answers, against importing torch, transformers and gradio"
-        hardware.merge(options.json, "startup", hardware.entry(what, page / bare, TARGET, figures, options.rounds))
+        bundle = hardware.identity(options.bundle)
+        found = hardware.entry(what, page / bare, TARGET, figures, options.rounds, bundle=bundle)
+        hardware.merge(options.json, "startup", found)
 
 
 if __name__ == "__main__":

@@ -136,7 +136,9 @@ def watch_memory(options: argparse.Namespace, pictures: list[Path]) -> None:
         f"memory of the page at its peak in {options.predictions} predictions and {options.explanations} explanations "
         "of either kind, against that after its first prediction"
     )
-    keep(options.json, "steady_memory", hardware.entry(what, peak / start, PEAK_TARGET, figures, len(calls)))
+    bundle = hardware.identity(options.bundle)
+    found = hardware.entry(what, peak / start, PEAK_TARGET, figures, len(calls), bundle=bundle)
+    keep(options.json, "steady_memory", found)
 
 
 def serve_crowd(options: argparse.Namespace, pictures: list[Path]) -> None:
@@ -180,7 +182,9 @@ def serve_crowd(options: argparse.Namespace, pictures: list[Path]) -> None:
     }
     figures |= {f"{options.clients} clients, {name}": value for name, value in crowded.items()}
     what = "one prediction over HTTP, upload and all, against the engine's alone"
-    keep(options.json, "steady_crowd", hardware.entry(what, whole / part, HTTP_TARGET, figures, ROUNDS))
+    bundle = hardware.identity(options.bundle)
+    found = hardware.entry(what, whole / part, HTTP_TARGET, figures, ROUNDS, bundle=bundle)
+    keep(options.json, "steady_crowd", found)
 
 
 def visit(address: str, pictures: list[Path], seed: int, end: float) -> tuple[list[float], int]:

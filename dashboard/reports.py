@@ -51,7 +51,7 @@ COLUMNS: dict[str, frozenset[str]] = {
     "grid": frozenset("candidate iterations depth chosen metric value n".split()),
     "attribution": frozenset("method kind fraction value n".split()),
     "attribution_summary": frozenset("method metric value low high n".split()),
-    "signals": frozenset("post_id popularity interval removed".split()),
+    "signals": frozenset("post_id level popularity interval removed".split()),
     "consistency": frozenset("signal by bin bin_low bin_high cleaning control value low high n".split()),
     "trends": frozenset("signal against cleaning control value low high n".split()),
     "removal": frozenset("by bin bin_low bin_high reason value low high n".split()),
@@ -64,7 +64,7 @@ COLUMNS: dict[str, frozenset[str]] = {
     "confusion": frozenset("model view split category predicted_category count".split()),
     "networks": frozenset("network parameters largest_layer largest_share epochs kept_epoch".split()),
     "recipe_curves": frozenset("recipe model epoch step split metric value".split()),
-    "embedding": frozenset("post_id stage dimensions x y z".split()),
+    "embedding": frozenset("post_id split level stage dimensions x y z".split()),
 }
 EXPECTED = ("posts", "metrics", "predictions")
 

@@ -30,11 +30,11 @@ class Scope:
         """The predictions of the scope with the facts of their posts, as the table `answers`.
 
         Beside the columns of predictions: source, language, title_characters, image_width, image_height, group,
-        thumbhash, image_url and true_score; `level` and `split` are the same in both tables.
+        place and true_score; `level` and `split` are the same in both tables.
         """
         sql = """
             SELECT p.* EXCLUDE (model, "view"), q.source, q.language, q.title_characters, q.image_width, q.image_height,
-                   q."group", q.thumbhash, q.image_url, q.score AS true_score
+                   q."group", q.place, q.score AS true_score
             FROM predictions p JOIN posts q USING (post_id) WHERE p.model = ? AND p."view" = ? """
         if self.split == "all":
             return Prepared("answers", ("posts", "predictions"), sql, (self.model, self.view))

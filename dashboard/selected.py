@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import previews, text
 from dashboard.choosing import PAGE
 from dashboard.reports import Report, Settings
-from dashboard.scope import Scope
+from dashboard.scope import Scope, predicted_models
 from dashboard.selection import Selection
 from dashboard.store import query, records, scalar
 
@@ -32,8 +32,29 @@ FACTS = """post_id, level, predicted_level, p_very_low, p_low, p_average, p_high
 
 
 def selected_count(report: Report, scope: Scope, selection: Selection) -> int:
+    if not selection:
+        found = predicted_models(report)
+        own = found["model"].eq(scope.model) & found["view"].eq(scope.view)
+        return int(found.loc[own & (found["split"].eq(scope.split) | (scope.split == "all")), "n"].sum())
     where, parameters = selection.where()
     return scalar(report, f"SELECT count(*) FROM answers WHERE {where}", parameters, scope.answers)
+
+
+def chosen(report: Report, scope: Scope, selection: Selection, table: pd.DataFrame) -> pd.DataFrame:
+    """A table of posts with whether the selection allows each, as `chosen`."""
+    if not selection:
+        return table.assign(chosen=True)
+    where, parameters = selection.where()
+    sql = f"SELECT post_id FROM answers WHERE post_id IN (SELECT unnest(?::VARCHAR[])) AND {where}"
+    found = query(report, sql, (tuple(table["post_id"]), *parameters), scope.answers)
+    return table.assign(chosen=table["post_id"].isin(found["post_id"]))
+
+
+def pictured(report: Report, rows: pd.DataFrame) -> pd.DataFrame:
+    """A few posts by their `place` with what shows their pictures: thumbhash and image_url."""
+    places = rows["place"].tolist()
+    sql = f"SELECT place, thumbhash, image_url FROM posts WHERE place IN ({', '.join('?' for _ in places) or 'NULL'})"
+    return rows.merge(query(report, sql, places), on="place", how="left")
 
 
 def selected_posts(
@@ -42,9 +63,9 @@ def selected_posts(
     """One page of selected posts with everything a preview shows."""
     where, parameters = selection.where()
     sql = f"""
-        SELECT {FACTS}, thumbhash, image_url FROM answers WHERE {where}
+        SELECT {FACTS}, place FROM answers WHERE {where}
         ORDER BY {ORDERS[order]}, post_id LIMIT ? OFFSET ?"""
-    return query(report, sql, (*parameters, limit, offset), scope.answers)
+    return pictured(report, query(report, sql, (*parameters, limit, offset), scope.answers))
 
 
 def selected_table(report: Report, scope: Scope, selection: Selection, order: str) -> pd.DataFrame:

@@ -34,13 +34,17 @@ def quoted(text: str) -> str:
 
 
 def connect(folder: Path, tables: Sequence[str]) -> duckdb.DuckDBPyConnection:
-    """An in-memory database with a view per table, able to read `folder` and nothing else."""
+    """An in-memory database with a view per table, able to read `folder` and nothing else.
+
+    A post has its `place` among the rows of posts, by which a few are found without reading all.
+    """
     connection = duckdb.connect()
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET threads = 2")
     for table in tables:
         path = quoted(str(folder / f"{table}.parquet"))
-        connection.execute(f'CREATE VIEW "{table}" AS SELECT * FROM read_parquet({path})')
+        place = ", file_row_number AS place" if table == "posts" else ""
+        connection.execute(f'CREATE VIEW "{table}" AS SELECT *{place} FROM read_parquet({path})')
     connection.execute(f"SET allowed_directories = [{quoted(str(folder))}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")

@@ -28,8 +28,9 @@ HARDWARE = {
         "threads": 1,
         "versions": {"Python": "3.11.0", "torch": "2.0"},
         "measured": "2026-01-01T00:00:00+00:00",
+        "bundle": "of a former one",
     },
-    "startup": {"what": "until the page answers", "ratio": 0.65, "target": 1.5},
+    "startup": {"what": "until the page answers", "ratio": 0.65, "target": 1.5, "bundle": "the report's"},
     "contention": {"what": "score beside busy loops", "ratio": 0.7, "target": 0.8, "better": "higher"},
     "untested": {"what": "another", "ratio": 2.0},
 }
@@ -61,7 +62,7 @@ def completed(report: Path, folder: Path, **changes: Any) -> Path:
 
     `changes` are those of `tests.tiny_report.altered`.
     """
-    altered(report, folder, {"test_reads": READS})
+    altered(report, folder, {"test_reads": READS, "bundle": "the report's"})
     recipe = json.loads((folder / "report.json").read_text(encoding="utf-8"))["recipe"]
     found = {name: (-0.02, -0.03, -0.01) for name in TESTED} | {
         "src": (0.05, 0.02, 0.08),

@@ -189,7 +189,7 @@ def add_study(report: Path) -> Path:
         for name, verdict, survives in (("similarity", "grows", True), ("log_perplexity", "none", False))
         for against in ("score", "popularity")
     ]
-    facts = {"popularity": popularity, "interval": interval, "removed": removed}
+    facts = {"level": posts["level"], "popularity": popularity, "interval": interval, "removed": removed}
     tables = {
         "signals": pd.concat([posts["post_id"], signals], axis=1).assign(**facts),
         "consistency": pd.DataFrame(means),
@@ -197,7 +197,7 @@ def add_study(report: Path) -> Path:
         "removal": pd.DataFrame(shares),
         "verdicts": pd.DataFrame(verdicts, columns=["signal", "against", "verdict", "survives", "sentence"]),
         **_tools(),
-        **_adapter(posts.loc[posts["split"] != "train", "post_id"], generator),
+        **_adapter(posts.loc[posts["split"] != "train", ["post_id", "split", "level"]], generator),
     }
     for name, table in tables.items():
         table.to_parquet(report / f"{name}.parquet", index=False)
@@ -229,7 +229,7 @@ def _tools() -> dict[str, pd.DataFrame]:
     }
 
 
-def _adapter(outside: pd.Series, generator: np.random.Generator) -> dict[str, pd.DataFrame]:
+def _adapter(outside: pd.DataFrame, generator: np.random.Generator) -> dict[str, pd.DataFrame]:
     """What the adapters change, and maps of posts outside of training."""
     rows = [
         (stage, side, None, "linear_probe_r2", value, value - 0.01, value + 0.01, len(outside))
@@ -241,9 +241,9 @@ def _adapter(outside: pd.Series, generator: np.random.Generator) -> dict[str, pd
     rows += [("search", "both", ratio, "src", value, value - 0.1, value + 0.1, 42) for ratio, value in ratios.items()]
     columns = ["stage", "side", "ratio", "metric", "value", "low", "high", "n"]
     maps = [
-        pd.DataFrame(generator.normal(0, 20, (len(outside), 3)), columns=["x", "y", "z"]).assign(
-            post_id=outside.to_numpy(), stage=stage, dimensions=dimensions
-        )
+        pd.DataFrame(generator.normal(0, 20, (len(outside), 3)), columns=["x", "y", "z"], index=outside.index)
+        .join(outside)
+        .assign(stage=stage, dimensions=dimensions)
         for stage in ("before", "after")
         for dimensions in (2, 3)
     ]
@@ -251,7 +251,7 @@ def _adapter(outside: pd.Series, generator: np.random.Generator) -> dict[str, pd
     embedding["z"] = embedding["z"].where(embedding["dimensions"] == 3)
     return {
         "adapter": pd.DataFrame(rows, columns=columns),
-        "embedding": embedding[["post_id", "stage", "dimensions", "x", "y", "z"]],
+        "embedding": embedding,
     }
 
 

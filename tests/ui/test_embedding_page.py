@@ -100,7 +100,7 @@ def test_hostile_splits_are_letters(tiny_report: Path, tmp_path: Path) -> None:
     folder = altered(
         tiny_report,
         tmp_path / "report",
-        posts=lambda rows: rows.assign(split=rows["split"].replace({"validation": hostile})),
+        embedding=lambda rows: rows.assign(split=rows["split"].replace({"validation": hostile})),
     )
     app = page("embedding", folder).run()
     assert not app.exception

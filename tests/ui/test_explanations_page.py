@@ -42,6 +42,8 @@ def test_a_benchmark_that_misses_its_target_is_flagged(folder: Path) -> None:
     assert table["target"].tolist() == ["at most 1.3", "at most 1.5", "at least 0.8", ""]
     assert "one prediction" in app.warning[0].value and "until the page" not in app.warning[0].value
     assert table["figures"].iloc[0] == "prediction 41.0 ms" and "torch 2" in texts(app)
+    assert table["model"].tolist() == ["⚠ another", "this one", "", ""]
+    assert "another model" in app.warning[1].value and "one prediction" in app.warning[1].value
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,7 @@ def test_the_study_of_a_small_run_ends_in_its_report_and_bundle(
     report = {path.stem: pd.read_parquet(path) for path in small_run.report.glob("*.parquet")}
     posts = small_run.workspace.posts
     assert report["signals"]["post_id"].tolist() == posts["post_id"].tolist() and len(said) == 6
+    assert report["signals"]["level"].tolist() == posts["level"].tolist()
     means = report["consistency"]
     assert set(means["signal"]) == set(COLUMNS) and (means["low"] <= means["high"]).all()
     level = means.query("signal == 'similarity' and by == 'level' and cleaning == 'uncleaned' and control == 'raw'")
@@ -147,6 +148,8 @@ def test_the_study_of_a_small_run_ends_in_its_report_and_bundle(
     assert set(report["adapter"]["stage"]) == {"before", "after", "difference", "search"}
     outside = int((posts["split"] != "train").sum())
     assert report["embedding"].groupby(["stage", "dimensions"]).size().tolist() == [outside] * 4
+    known = posts.set_index("post_id").loc[report["embedding"]["post_id"]]
+    assert all(report["embedding"][name].tolist() == known[name].tolist() for name in ("split", "level"))
     typical = read_bundle(small_run.bundle).typical
     median = float(report["signals"]["similarity"][(posts["level"] == 4).to_numpy()].median())
     assert typical["similarity"][4][2] == pytest.approx(median)

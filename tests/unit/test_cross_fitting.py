@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import hardware
 from engine.bundle import read_bundle
 from engine.errors import DataError
 from engine.explain import gradients
@@ -166,6 +167,8 @@ def test_evaluated_and_refitted_it_ships(work: Path, recipe: Recipe, bundle: Pat
     assert whole.data["saw_test"] and not evaluated.data["saw_test"]
     assert "had not learned from yet" in model_facts(whole) and "it never saw" in model_facts(evaluated)
     assert whole.views == evaluated.views and whole.test_metrics == evaluated.test_metrics != {}
+    facts = json.loads((shipped / "report" / "report.json").read_text())
+    assert facts["bundle"] == hardware.identity(shipped / "bundle") != hardware.identity(bundle)
     assert "These weights have seen every post" in (shipped / "bundle" / "README.md").read_text()
     assert "seen every post" not in (bundle / "README.md").read_text()
     Predictor.load(shipped / "bundle")

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import hardware
 from engine.errors import DataError
+from engine.settings import SHIPPED_BUNDLE
 
 
 def test_entries_are_merged_and_replaced(tmp_path: Path) -> None:
@@ -31,7 +32,9 @@ def test_an_entry_says_where_it_was_measured(tmp_path: Path) -> None:
     found = hardware.entry("this, against that", 1.23456, 1.3, {"this": (12.3456, "ms"), "that": (10.0, "ms")}, 60)
     assert (found["ratio"], found["target"], found["rounds"]) == (1.235, 1.3, 60)
     assert found["figures"][0] == {"name": "this", "value": 12.3, "unit": "ms"}
-    assert found["better"] == "lower"
+    assert found["better"] == "lower" and "bundle" not in found
+    named = hardware.entry("this", 1.0, 1.0, {}, 1, bundle=hardware.identity(None))
+    assert named["bundle"] and named["bundle"] == hardware.identity(SHIPPED_BUNDLE)
     assert found["threads"] >= 1 and "core" in found["machine"]
     assert set(found["versions"]) == {"Python", *hardware.VERSIONS}
     hardware.merge(tmp_path / "hardware.json", "this", found)

@@ -41,16 +41,16 @@ def adapter(matrix: FeatureMatrix) -> dict[str, pd.DataFrame]:
     adapted = _fitted(matrix, best)
     sides = _sides(matrix, adapted, outside)
     target, groups = (posts[name].to_numpy()[outside] for name in ("target", "group_number"))
+    known = posts[["post_id", "split", "level"]].iloc[outside].reset_index(drop=True)
     rows += probes(sides, target, groups) + likeness(sides, groups)
     maps = [
-        _map(np.concatenate([sides[stage, "image"], sides[stage, "text"]], axis=1), dimensions).assign(
-            stage=stage, dimensions=dimensions, post_id=posts["post_id"].to_numpy()[outside]
+        known.assign(stage=stage, dimensions=dimensions).join(
+            _map(np.concatenate([sides[stage, "image"], sides[stage, "text"]], axis=1), dimensions)
         )
         for stage in STAGES
         for dimensions in (2, 3)
     ]
-    columns = ["post_id", "stage", "dimensions", "x", "y", "z"]
-    return {"adapter": pd.DataFrame(rows), "embedding": pd.concat(maps, ignore_index=True)[columns]}
+    return {"adapter": pd.DataFrame(rows), "embedding": pd.concat(maps, ignore_index=True)}
 
 
 def _fitted(matrix: FeatureMatrix, ratio: float) -> Adapted:

@@ -7,18 +7,14 @@ import pandas as pd
 from dashboard.charts import MOST_DOTS
 from dashboard.reports import Report
 from dashboard.scope import Scope
+from dashboard.selected import chosen
 from dashboard.selection import Selection
-from dashboard.store import Prepared, query, records, scalar
-
-# The posts of every map with their split and level.
-PLACED = Prepared(
-    "placed", ("embedding", "posts"), "SELECT e.*, q.split, q.level FROM embedding e JOIN posts q USING (post_id)"
-)
+from dashboard.store import query, records, scalar
 
 
 def splits(report: Report) -> list[str]:
     """Splits of the posts on the maps."""
-    return query(report, "SELECT DISTINCT split FROM placed ORDER BY split", (), PLACED)["split"].tolist()
+    return query(report, "SELECT DISTINCT split FROM embedding ORDER BY split")["split"].tolist()
 
 
 def stages(report: Report, dimensions: int) -> list[str]:
@@ -32,21 +28,16 @@ def places(report: Report, stage: str, dimensions: int, scope: Scope, selection:
     `MOST_DOTS` at most, drawn by chance, the same on every map.
     """
     sql = f"""
-        SELECT post_id, x, y, z, level, split FROM placed
+        SELECT post_id, x, y, z, level, split FROM embedding
         WHERE stage = ? AND dimensions = ? AND ? IN (split, 'all') ORDER BY hash(post_id) LIMIT {MOST_DOTS}"""
-    table = query(report, sql, (stage, dimensions, scope.split), PLACED)
-    if not selection:
-        return table.assign(chosen=True)
-    where, parameters = selection.where()
-    sql = f"SELECT post_id FROM answers WHERE post_id IN (SELECT unnest(?::VARCHAR[])) AND {where}"
-    chosen = query(report, sql, (tuple(table["post_id"]), *parameters), scope.answers)
-    return table.assign(chosen=table["post_id"].isin(chosen["post_id"]))
+    table = query(report, sql, (stage, dimensions, scope.split))
+    return chosen(report, scope, selection, table)
 
 
 def count(report: Report, stage: str, dimensions: int, split: str) -> int:
     """Posts on a map, drawn or not."""
-    sql = "SELECT count(*) FROM placed WHERE stage = ? AND dimensions = ? AND ? IN (split, 'all')"
-    return scalar(report, sql, (stage, dimensions, split), PLACED)
+    sql = "SELECT count(*) FROM embedding WHERE stage = ? AND dimensions = ? AND ? IN (split, 'all')"
+    return scalar(report, sql, (stage, dimensions, split))
 
 
 def probes(report: Report) -> pd.DataFrame:

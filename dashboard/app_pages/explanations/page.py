@@ -82,10 +82,15 @@ def _cell(row: dict[str, Any]) -> str:
 
 def _speed(report: Report, entries: dict[str, dict[str, Any]]) -> None:
     st.subheader("How fast and how steady is an answer?", anchor=False)
-    rows = pd.DataFrame([_row(name, entry) for name, entry in entries.items()])
-    missed = rows.loc[rows["verdict"] == MISSED, "what"].tolist()
-    if missed:
+    own = str(report.facts.get("bundle", ""))
+    rows = pd.DataFrame([_row(name, entry, own) for name, entry in entries.items()])
+    if missed := rows.loc[rows["verdict"] == MISSED, "what"].tolist():
         st.warning(f"Target missed: {text.markdown('; '.join(missed))}.", icon=":material/speed:")
+    if others := rows.loc[rows["model"] == ANOTHER, "what"].tolist():
+        st.warning(
+            f"Measured on another model than the report's: {text.markdown('; '.join(others))}.",
+            icon=":material/history:",
+        )
     st.dataframe(
         rows,
         hide_index=True,
@@ -99,6 +104,7 @@ def _speed(report: Report, entries: dict[str, dict[str, Any]]) -> None:
             "machine": "Machine",
             "threads": "Threads",
             "measured": "On",
+            "model": st.column_config.TextColumn("Model", help="Empty where no model answers, or none was noted."),
         },
     )
     versions = dict.fromkeys(_versions(entry.get("versions")) for entry in entries.values())
@@ -109,9 +115,11 @@ def _speed(report: Report, entries: dict[str, dict[str, Any]]) -> None:
 
 
 MISSED = "⚠ misses its target"
+ANOTHER = "⚠ another"
 
 
-def _row(name: str, entry: dict[str, Any]) -> dict[str, Any]:
+def _row(name: str, entry: dict[str, Any], own: str) -> dict[str, Any]:
+    """A benchmark's row; `own` is the identity of the report's bundle."""
     ratio, target = _number(entry["ratio"]), _number(entry.get("target"))
     least = entry.get("better") == "higher"
     verdict = "no target"
@@ -126,6 +134,7 @@ def _row(name: str, entry: dict[str, Any]) -> dict[str, Any]:
         "machine": str(entry.get("machine", "")),
         "threads": _number(entry.get("threads")),
         "measured": str(entry.get("measured", ""))[:10],
+        "model": "" if not (bundle := entry.get("bundle")) else "this one" if bundle == own else ANOTHER,
     }
 
 

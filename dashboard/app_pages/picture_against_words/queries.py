@@ -5,6 +5,7 @@ import pandas as pd
 from dashboard.charts import MOST_DOTS
 from dashboard.reports import Report
 from dashboard.scope import Scope
+from dashboard.selected import chosen
 from dashboard.selection import Selection
 from dashboard.store import query, records
 from engine.scoring import LEVELS
@@ -72,8 +73,7 @@ def quantiles(report: Report, signal: str, cleaned: bool) -> pd.DataFrame:
     sql = f"""
         SELECT level, {parts}, n FROM (
             SELECT level, quantile_cont({column}, {list(shares.values())}) AS found, count(*) AS n
-            FROM signals JOIN posts USING (post_id)
-            WHERE isfinite({column}) AND (removed = '' OR NOT ?) GROUP BY level) ORDER BY level"""
+            FROM signals WHERE isfinite({column}) AND (removed = '' OR NOT ?) GROUP BY level) ORDER BY level"""
     return query(report, sql, (cleaned,))
 
 
@@ -102,9 +102,10 @@ def sides(report: Report, scope: Scope, selection: Selection) -> pd.DataFrame:
 
     Of `MOST_DOTS` posts of the scope at most, drawn by chance.
     """
-    where, parameters = selection.where()
-    sql = f"SELECT post_id, level, split, ({where}) AS chosen FROM answers ORDER BY hash(post_id) LIMIT {MOST_DOTS}"
-    drawn = query(report, sql, parameters, scope.answers)
+    sql = f"""
+        SELECT post_id, level, split FROM predictions WHERE model = ? AND "view" = ? AND split = ?
+        ORDER BY hash(post_id) LIMIT {MOST_DOTS}"""
+    drawn = chosen(report, scope, selection, query(report, sql, scope.parameters))
     sql = """
         SELECT post_id, max(expected_level) FILTER ("view" = 'image') AS image,
                max(expected_level) FILTER ("view" = 'text') AS text

@@ -106,7 +106,7 @@ def _table(table: pd.DataFrame, keys: tuple[str, ...], name: str) -> None:
 def _spread(report: Report, name: str, cleaning: str) -> None:
     """How much the posts of a level differ, beside which the differences of means are to be read."""
     what = signal(name)
-    table = queries.quantiles(report, name, cleaning == "cleaned") if report.has("signals", "posts") else None
+    table = queries.quantiles(report, name, cleaning == "cleaned") if report.has("signals") else None
     if table is None or table.empty:
         st.caption("The report has no single values of this signal, so their spread is not shown.")
         return

@@ -4,6 +4,7 @@ import pandas as pd
 
 from dashboard.reports import Report
 from dashboard.scope import Scope
+from dashboard.selected import pictured
 from dashboard.store import query
 
 SPLIT, VIEW = "test", "both"
@@ -73,6 +74,6 @@ def answers(report: Report, model: str, order: str, limit: int) -> pd.DataFrame:
     """Single answers on test with what their cards show."""
     sql = f"""
         SELECT post_id, category, predicted_category, category_probability, true_score, score, score_low, score_high,
-               thumbhash, image_url
+               place
         FROM answers WHERE category IS NOT NULL ORDER BY {ORDERS[order]}, post_id LIMIT ?"""
-    return query(report, sql, (limit,), Scope(model, VIEW, SPLIT).answers)
+    return pictured(report, query(report, sql, (limit,), Scope(model, VIEW, SPLIT).answers))
