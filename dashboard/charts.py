@@ -4,14 +4,13 @@ The five levels run from blue through grey to orange: told apart with every comm
 dark pages. Neutral greys and the page's own font colour carry the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard.store import records
 from engine.scoring import LEVELS
 
 LEVEL_COLORS = ("#2f6fb5", "#6aa9d8", "#9a9a9a", "#eb9a5b", "#c9541f")
@@ -48,7 +47,8 @@ def tinted(color: str, alpha: float) -> str:
 
 def layout(figure: go.Figure, height: int, x: str = "", y: str = "", legend: bool = False) -> go.Figure:
     """The look every figure shares. Zoom and pan are off, so a finger can scroll past a chart."""
-    figure.update_layout(
+    axis = {"fixedrange": True, "gridcolor": GRID, "automargin": True, "zeroline": False}
+    return figure.update_layout(
         height=height,
         margin={"l": 8, "r": 12, "t": 34 if legend else 12, "b": 8},
         showlegend=legend,
@@ -56,10 +56,9 @@ def layout(figure: go.Figure, height: int, x: str = "", y: str = "", legend: boo
         hovermode="closest",
         dragmode=False,
         bargap=0.25,
+        xaxis={"title": {"text": x}, **axis},
+        yaxis={"title": {"text": y}, **axis},
     )
-    figure.update_xaxes(title_text=x, fixedrange=True, gridcolor=GRID, automargin=True, zeroline=False)
-    figure.update_yaxes(title_text=y, fixedrange=True, gridcolor=GRID, automargin=True, zeroline=False)
-    return figure
 
 
 def named_rows(figure: go.Figure, names: Sequence[str]) -> go.Figure:
@@ -76,19 +75,15 @@ def named_rows(figure: go.Figure, names: Sequence[str]) -> go.Figure:
         showticklabels=False,
         automargin=False,
     )
-    for place, name in enumerate(reversed(names)):
-        figure.add_annotation(
-            x=0,
-            xref="paper",
-            xanchor="left",
-            y=place,
-            yanchor="bottom",
-            yshift=4,
-            text=name,
-            showarrow=False,
-            font={"size": 12},
-        )
-    return figure
+    look = {"xref": "paper", "xanchor": "left", "yanchor": "bottom", "yshift": 4, "showarrow": False}
+    return annotate(
+        figure, [{**look, "x": 0, "y": y, "text": name, "font": {"size": 12}} for y, name in enumerate(reversed(names))]
+    )
+
+
+def annotate(figure: go.Figure, annotations: Iterable[Mapping[str, object]]) -> go.Figure:
+    """Add annotations all at once: one by one, each costs as much as all before it."""
+    return figure.update_layout(annotations=[*figure.layout.annotations, *annotations])
 
 
 def level_rates(table: pd.DataFrame, x: str, target: float | None = None) -> go.Figure:
@@ -139,6 +134,8 @@ def level_points(table: pd.DataFrame, places: Sequence[str], size: int, hover: s
     """
     figure = go.Figure()
     add = figure.add_scatter3d if len(places) == 3 else figure.add_scatter
+    splits = {split: SPLIT_NAMES.get(split, plain(split)) for split in table["split"].unique()}
+    table = table.assign(name="", split=table["split"].map(splits))
     # What is chosen is drawn last, above the rest, and stands in the legend even where there is none.
     for chosen, opacity in ((False, 0.12), (True, 0.85)):
         for level, name in enumerate(LEVELS):
@@ -150,10 +147,7 @@ def level_points(table: pd.DataFrame, places: Sequence[str], size: int, hover: s
                 legendgroup=name,
                 showlegend=chosen,
                 marker={"color": LEVEL_COLORS[level], "size": size, "opacity": opacity},
-                customdata=[
-                    [str(row["post_id"]), name, SPLIT_NAMES.get(row["split"], plain(row["split"]))]
-                    for row in records(rows)
-                ],
+                customdata=rows[["post_id", "name", "split"]].assign(name=name).to_numpy(dtype=object),
                 hovertemplate=hover,
             )
     return figure.update_layout(legend_itemsizing="constant")

@@ -11,7 +11,7 @@ from dashboard.choosing import PAGE
 from dashboard.reports import Report, Settings
 from dashboard.scope import Scope, predicted_models
 from dashboard.selection import Selection
-from dashboard.store import query, records, scalar
+from dashboard.store import AMONG, listed, query, records, scalar
 
 PAGE_SIZE = 12
 # The floor keeps a score of zero comparable: a logarithm of zero would be an error.
@@ -45,8 +45,8 @@ def chosen(report: Report, scope: Scope, selection: Selection, table: pd.DataFra
     if not selection:
         return table.assign(chosen=True)
     where, parameters = selection.where()
-    sql = f"SELECT post_id FROM answers WHERE post_id IN (SELECT unnest(?::VARCHAR[])) AND {where}"
-    found = query(report, sql, (tuple(table["post_id"]), *parameters), scope.answers)
+    sql = f"SELECT post_id FROM answers WHERE {AMONG} AND {where}"
+    found = query(report, sql, (listed(table["post_id"]), *parameters), scope.answers)
     return table.assign(chosen=table["post_id"].isin(found["post_id"]))
 
 

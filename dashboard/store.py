@@ -1,6 +1,7 @@
 """DuckDB over a report's Parquet files: one read-only connection per report, and a cached query function."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +13,8 @@ import streamlit as st
 from dashboard.reports import Report
 from engine.errors import DataError
 
-Stamp = tuple[tuple[str, int, int], ...]
+# The condition that a post is one of those `listed`.
+AMONG = """post_id IN (SELECT unnest(from_json(?, '["VARCHAR"]')))"""
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,13 @@ def connect(folder: Path, tables: Sequence[str]) -> duckdb.DuckDBPyConnection:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _connection(folder: str, stamp: Stamp, tables: tuple[str, ...]) -> duckdb.DuckDBPyConnection:
+def _connection(folder: str, stamp: str, tables: tuple[str, ...]) -> duckdb.DuckDBPyConnection:
     return connect(Path(folder), tables)
 
 
 # Of a report of a million posts the answers to one split take some tens of MB.
 @st.cache_resource(max_entries=6, show_spinner=False, hash_funcs={Prepared: hash})
-def _prepared(folder: str, stamp: Stamp, prepared: Prepared) -> duckdb.DuckDBPyConnection:
+def _prepared(folder: str, stamp: str, prepared: Prepared) -> duckdb.DuckDBPyConnection:
     connection = connect(Path(folder), prepared.sources)
     connection.execute(f'CREATE TABLE "{prepared.name}" AS {prepared.sql}', list(prepared.parameters))
     return connection
@@ -67,7 +69,7 @@ def _prepared(folder: str, stamp: Stamp, prepared: Prepared) -> duckdb.DuckDBPyC
 @st.cache_data(max_entries=1000, show_spinner=False, hash_funcs={Prepared: hash})
 def _cached(
     folder: str,
-    stamp: Stamp,
+    stamp: str,
     tables: tuple[str, ...],
     prepared: Prepared | None,
     sql: str,
@@ -88,10 +90,15 @@ def query(
     """
     folder = str(report.folder.resolve())
     try:
-        return _cached(folder, report.stamp, tuple(sorted(report.columns)), prepared, sql, tuple(parameters))
+        return _cached(folder, str(report.stamp), tuple(sorted(report.columns)), prepared, sql, tuple(parameters))
     except duckdb.Error as error:
         first = str(error).splitlines()[0]
         raise DataError(f"A table of the report in {report.folder} cannot be read: {first}") from error
+
+
+def listed(posts: Iterable[str]) -> str:
+    """Posts as one parameter, which the cache hashes at once, for `AMONG`."""
+    return json.dumps(list(posts))
 
 
 def scalar(report: Report, sql: str, parameters: Sequence[object] = (), prepared: Prepared | None = None) -> int:

@@ -5,12 +5,13 @@ markers; each marker carries in `customdata` what a click on it means.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.app_pages.errors.slices import ABOVE, BELOW, FEW, SAME
-from dashboard.charts import ACCENT, NEUTRAL, WARM, interval_lines, layout, named_rows, plain, tinted
+from dashboard.charts import ACCENT, NEUTRAL, WARM, annotate, interval_lines, layout, named_rows, plain, tinted
 from dashboard.selection import describe, off_by
 from dashboard.store import records
 from engine.scoring import LEVELS
@@ -20,18 +21,10 @@ HIT = {"size": 30, "symbol": "square", "opacity": 0.01, "color": NEUTRAL}
 KEEP = {"marker": {"opacity": 0.01}}
 
 
-def _box(figure: go.Figure, x: tuple[float, float], y: tuple[float, float], fill: str, chosen: bool) -> None:
+def _box(x: tuple[float, float], y: tuple[float, float], fill: str, chosen: bool) -> dict[str, Any]:
     line = {"color": OUTLINE, "width": 3} if chosen else {"width": 0}
-    figure.add_shape(
-        type="rect",
-        x0=x[0],
-        x1=x[1],
-        y0=y[0],
-        y1=y[1],
-        fillcolor=fill,
-        line=line,
-        layer="above" if chosen else "below",
-    )
+    ends = {"x0": x[0], "x1": x[1], "y0": y[0], "y1": y[1]}
+    return {"type": "rect", **ends, "fillcolor": fill, "line": line, "layer": "above" if chosen else "below"}
 
 
 def confusion(table: pd.DataFrame, true: Sequence[str], predicted: Sequence[str], ink: str) -> go.Figure:
@@ -39,12 +32,13 @@ def confusion(table: pd.DataFrame, true: Sequence[str], predicted: Sequence[str]
     figure = go.Figure()
     rows = records(table)
     active = bool(true or predicted)
+    boxes = []
     for row in rows:
         level, guess = int(row["level"]), int(row["predicted_level"])
         chosen = active and (not true or str(level) in true) and (not predicted or str(guess) in predicted)
         color = ACCENT if level == guess else WARM
         fill = tinted(color, 0.06 + 0.64 * min(row["share"], 1.0))
-        _box(figure, (guess - 0.48, guess + 0.48), (level - 0.48, level + 0.48), fill, chosen)
+        boxes.append(_box((guess - 0.48, guess + 0.48), (level - 0.48, level + 0.48), fill, chosen))
     figure.add_scatter(
         x=table["predicted_level"],
         y=table["level"],
@@ -60,7 +54,7 @@ def confusion(table: pd.DataFrame, true: Sequence[str], predicted: Sequence[str]
     )
     layout(figure, 430, "Predicted level", "True level")
     # The nearest marker, however far: that is the cell's own, anywhere in it.
-    figure.update_layout(hoverdistance=-1)
+    figure.update_layout(hoverdistance=-1, shapes=boxes)
     ticks = {"tickvals": list(range(5)), "ticktext": [name.replace(" ", "<br>") for name in LEVELS], "showgrid": False}
     figure.update_xaxes(range=[-0.52, 4.52], **ticks)
     figure.update_yaxes(range=[4.52, -0.52], **ticks)
@@ -71,11 +65,12 @@ def distance(table: pd.DataFrame, chosen: Sequence[str]) -> go.Figure:
     """Posts by how many levels the prediction is too low or too high."""
     figure = go.Figure()
     rows = records(table)
+    boxes = []
     for row in rows:
         off = int(row["off"])
         color = ACCENT if off == 0 else WARM
         fill = tinted(color, max(0.9 - 0.13 * abs(off), 0.3))
-        _box(figure, (off - 0.4, off + 0.4), (0, row["n"]), fill, str(off) in chosen)
+        boxes.append(_box((off - 0.4, off + 0.4), (0, row["n"]), fill, str(off) in chosen))
     top = max([row["n"] for row in rows], default=0) or 1
     figure.add_scatter(
         x=table["off"],
@@ -87,12 +82,13 @@ def distance(table: pd.DataFrame, chosen: Sequence[str]) -> go.Figure:
         selected=KEEP,
         unselected=KEEP,
     )
-    for row in rows:
-        label = f"{row['share']:.0%}" if row["share"] >= 0.01 or row["n"] == 0 else "<1%"
-        figure.add_annotation(x=row["off"], y=row["n"], text=label, showarrow=False, yshift=8, font={"size": 10})
+    look = {"showarrow": False, "yshift": 8, "font": {"size": 10}}
+    shares = [f"{row['share']:.0%}" if row["share"] >= 0.01 or row["n"] == 0 else "<1%" for row in rows]
+    tops = zip(rows, shares, strict=True)
+    annotate(figure, [{**look, "x": row["off"], "y": row["n"], "text": share} for row, share in tops])
     layout(figure, 430, "Predicted minus true level", "Posts")
     # The marker nearest along x alone: that of the bar, from its foot to above its top.
-    figure.update_layout(hovermode="x", hoverdistance=-1)
+    figure.update_layout(hovermode="x", hoverdistance=-1, shapes=boxes)
     figure.update_xaxes(
         range=[-4.6, 4.6], tickvals=list(range(-4, 5)), ticktext=[f"{k:+d}" if k else "0" for k in range(-4, 5)]
     )

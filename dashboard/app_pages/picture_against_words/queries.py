@@ -7,7 +7,7 @@ from dashboard.reports import Report
 from dashboard.scope import Scope
 from dashboard.selected import chosen
 from dashboard.selection import Selection
-from dashboard.store import query, records
+from dashboard.store import AMONG, listed, query, records
 from engine.scoring import LEVELS
 
 
@@ -106,10 +106,10 @@ def sides(report: Report, scope: Scope, selection: Selection) -> pd.DataFrame:
         SELECT post_id, level, split FROM predictions WHERE model = ? AND "view" = ? AND split = ?
         ORDER BY hash(post_id) LIMIT {MOST_DOTS}"""
     drawn = chosen(report, scope, selection, query(report, sql, scope.parameters))
-    sql = """
+    sql = f"""
         SELECT post_id, max(expected_level) FILTER ("view" = 'image') AS image,
                max(expected_level) FILTER ("view" = 'text') AS text
-        FROM predictions WHERE model = ? AND split = ? AND post_id IN (SELECT unnest(?::VARCHAR[]))
+        FROM predictions WHERE model = ? AND split = ? AND {AMONG}
         GROUP BY post_id ORDER BY post_id"""
-    alone = query(report, sql, (scope.model, scope.split, tuple(drawn["post_id"])))
+    alone = query(report, sql, (scope.model, scope.split, listed(drawn["post_id"])))
     return drawn.merge(alone.dropna(), on="post_id").sort_values("post_id", ignore_index=True)
