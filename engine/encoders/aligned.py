@@ -1,12 +1,13 @@
 """A picture and a text encoder in one space, trained here on photos with captions and covers with titles.
 
-`EfficientNetLite` and `MiniLM` with a projection each; `python -m training align` trains both with the last blocks of
-the towers and writes the folder that these read: what it changed, not the towers. `SHIPPED` is the one that comes with
-the project. Not CLIP: it has seen a few thousand pairs; how well it matches stands in the report. Among them are the
-training posts' own, so it is there for signals and no recipe learns from what it says.
+`EfficientNetLite` and `MiniLM` with a projection each; `python -m training align` trains both and writes the folder
+that these read. `SHIPPED` is the one that comes with the project. Not CLIP: it has seen a few thousand pairs; how well
+it matches stands in the report. Among them are the training posts' own, so it is there for signals and no recipe learns
+from what it says.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +22,31 @@ from engine.errors import EncoderError
 SHIPPED = Path(__file__).parent / "weights" / "alignment"
 CONFIG, IMAGE, TEXT = "alignment.json", "image.safetensors", "text.safetensors"
 PROJECTION = "projection"
-# The first block of EfficientNet-Lite2 that is trained. Those before it, whose maps can be kept, cost most of the time.
-TUNED_FROM = 20
+# The block of EfficientNet-Lite2 whose input is read too.
+EARLIER = 20
+# Of pictures as they are seen: larger than the tower's own, for what is small in them counts.
+SIZE = (352, 352)
+TINY = 1e-8
 
 
 class Projection(nn.Module):
     """Pooled vectors (n, channels) to vectors (n, width) of length 1: one linear layer, or two around `hidden` units.
 
-    Inputs are brought to a length of √channels / 4 first, around which the layers were tuned. Attention over cells or
-    word pieces in its place learned the few thousand training pairs by heart.
+    Inputs come in `parts` of so many channels, each brought to a length of √channels / 4 first, around which the layers
+    were tuned. Attention over cells or word pieces in its place learned the few thousand training pairs by heart.
     """
 
-    def __init__(self, channels: int, width: int, hidden: int = 0, dropout: float = 0.0) -> None:
+    def __init__(self, parts: Sequence[int], width: int, hidden: int = 0, dropout: float = 0.0) -> None:
         super().__init__()
-        self.scale = channels**0.5 / 4
+        self.parts, channels = list(parts), sum(parts)
         layers = [nn.Linear(channels, hidden), nn.GELU(), nn.Dropout(dropout)] if hidden else []
         self.layers = nn.Sequential(
             nn.Dropout(dropout if hidden else 0.0), *layers, nn.Linear(hidden or channels, width)
         )
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = self.layers(functional.normalize(vectors, dim=-1) * self.scale)
+        parts = [functional.normalize(part, dim=-1) * part.shape[1] ** 0.5 / 4 for part in vectors.split(self.parts, 1)]
+        found: torch.Tensor = self.layers(torch.cat(parts, dim=1))
         return functional.normalize(found, dim=-1)
 
 
@@ -57,14 +62,20 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 class AlignedImage(EfficientNetLite):
-    """EfficientNet-Lite2 into the shared space, by roots of its pooled channels; untrained without a folder."""
+    """EfficientNet-Lite2 into the shared space; untrained without a folder.
+
+    The projection reads roots of the pooled channels, for a root tames the few that shout, and of two earlier maps the
+    mean and the spread of each channel, which say more of places and textures than the last one does.
+    """
 
     def __init__(
         self, folder: Path | None, *, width: int = 512, hidden: int = 1024, dropout: float = 0.0, **options: Any
     ) -> None:
-        super().__init__("lite2", **options)
+        super().__init__("lite2", size=SIZE, **options)
         config = read_config(folder) if folder else {"width": width, "hidden": hidden}
-        head = Projection(self.token_dim, **config, dropout=dropout).to(self.device)
+        net: Any = self.module
+        early = net._blocks[EARLIER]._block_args.input_filters + net._conv_head.in_channels
+        head = Projection((self.token_dim, 2 * early), **config, dropout=dropout).to(self.device)
         self.module.add_module(PROJECTION, head.eval().requires_grad_(False))
         self.name, self.dim = "aligned-image", config["width"]
         self.settings |= {"class": type(self).__name__, **config}
@@ -77,37 +88,26 @@ class AlignedImage(EfficientNetLite):
         head: Projection = self.module.get_submodule(PROJECTION)  # type: ignore[assignment]
         return head
 
-    @staticmethod
-    def pooled(tokens: Tokens) -> torch.Tensor:
-        """What the projection reads of a picture's tokens, (n, channels): a root tames the few channels that shout."""
-        return tokens.values.mean(1).clamp(min=0).sqrt()
-
     def forward(self, batch: Batch) -> tuple[torch.Tensor, Tokens]:
-        tokens = super().forward(batch)[1]
-        return self.head(self.pooled(tokens)), tokens
+        seen, tokens = self.seen(batch["pixels"])
+        return self.head(seen), tokens
 
-    def trunk(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Maps (n, channels, rows, columns) before the first block that training changes, of `preprocess`ed pixels."""
+    def seen(self, pixels: torch.Tensor) -> tuple[torch.Tensor, Tokens]:
+        """What the projection reads of `preprocess`ed pixels, (n, channels), and their tokens, those of `features`."""
         net: Any = self.module
         maps = net._swish(net._bn0(net._conv_stem(pixels.contiguous(memory_format=torch.channels_last))))
-        for block in net._blocks[:TUNED_FROM]:
+        kept = []
+        for place, block in enumerate(net._blocks):
+            if place == EARLIER:
+                kept.append(maps)
             maps = block(maps)
-        found: torch.Tensor = maps
-        return found
-
-    def tail(self, maps: torch.Tensor) -> Tokens:
-        """Tokens of the `trunk`'s maps; `features` of the same pixels gives the same."""
-        net: Any = self.module
-        maps = maps.contiguous(memory_format=torch.channels_last)
-        for block in net._blocks[TUNED_FROM:]:
-            maps = block(maps)
+        kept.append(maps)
         values = net._swish(net._bn1(net._conv_head(maps))).flatten(2).transpose(1, 2)
-        return Tokens(values, values.new_ones(values.shape[:2], dtype=torch.bool))
-
-    def tail_modules(self) -> list[nn.Module]:
-        """What of the tower `tail` goes through."""
-        net: Any = self.module
-        return [*net._blocks[TUNED_FROM:], net._conv_head, net._bn1]
+        means = [of.float().mean((2, 3)) for of in kept]
+        # Where a channel is the same everywhere, its spread has no gradient.
+        spreads = [of.float().var((2, 3), correction=0).clamp(min=TINY).sqrt() for of in kept]
+        seen = torch.cat([values.float().mean(1).clamp(min=0).sqrt(), *means, *spreads], dim=1)
+        return seen, Tokens(values, values.new_ones(values.shape[:2], dtype=torch.bool))
 
 
 class AlignedText(MiniLM):
@@ -116,7 +116,7 @@ class AlignedText(MiniLM):
     def __init__(self, folder: Path | None, *, width: int = 512, **options: Any) -> None:
         super().__init__(**options)
         width = read_config(folder)["width"] if folder else width
-        head = Projection(self.token_dim, width).to(self.device)
+        head = Projection((self.token_dim,), width).to(self.device)
         self.module.add_module(PROJECTION, head.eval().requires_grad_(False))
         self.name, self.dim = "aligned-text", width
         self.settings |= {"class": type(self).__name__, "width": width}

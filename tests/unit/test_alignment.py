@@ -28,12 +28,12 @@ from training.metrics.retrieval import area, matching, mismatched_rows, ranks, r
 from training.modeling import alignment
 from training.modeling.alignment import align
 from training.modeling.run import Run
-from training.modeling.towers import AlignmentConfig, read_maps
+from training.modeling.towers import AlignmentConfig
 from training.recipes import chosen, recipe_names
 from training.recipes.base import CatBoost, Recipe
 
 COLOURS = ("red", "green", "blue", "white", "black", "yellow")
-TINY = AlignmentConfig(width=16, hidden=32, frozen=2, epochs=3, photos=8, covers=8, text_layers=1)
+TINY = AlignmentConfig(width=16, hidden=32, epochs=3, photos=8, covers=8)
 
 
 def photos(count: int = 40) -> pd.DataFrame:
@@ -130,12 +130,20 @@ def test_mismatched_posts_are_of_other_groups_and_matched_pairs_win() -> None:
     assert 0.3 < float(matching(noise[0], noise[1], groups, 20)["value"]) < 0.7  # type: ignore[arg-type]
 
 
-def test_tail_of_the_trunk_is_the_tower_and_vectors_have_length_one() -> None:
+def test_what_is_seen_is_of_the_tower_and_vectors_have_length_one() -> None:
     image = AlignedImage(None, width=16, hidden=8, device="cpu", dtype="float32")
     pixels = image.preprocess([Image.fromarray(data.astronaut()), Image.fromarray(data.coffee())])
     with torch.inference_mode():
         vectors, tokens = image.forward({"pixels": pixels})
-        torch.testing.assert_close(image.tail(image.trunk(pixels)).values, tokens.values)
+        seen, _ = image.seen(pixels)
+        grid = image.features(pixels)
+        torch.testing.assert_close(tokens.values, grid.flatten(2).transpose(1, 2))
+        torch.testing.assert_close(seen[:, : image.token_dim].square(), grid.mean(dim=(2, 3)).clamp(min=0))
+        # Of one colour no channel differs from cell to cell in the middle; what is read stays finite.
+        plain = image.preprocess([Image.new("RGB", (64, 64))]).requires_grad_()
+    with torch.enable_grad():
+        image.head(image.seen(plain)[0]).sum().backward()
+        assert plain.grad is not None and plain.grad.isfinite().all()
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(2))
     text = AlignedText(None, width=16, device="cpu")
     torch.testing.assert_close(text.encode(["a cat", ""]).norm(dim=1), torch.ones(2), atol=1e-4, rtol=0)
@@ -186,8 +194,7 @@ def test_an_alignment_is_trained_gone_on_with_and_read_again(
     assert found[0, 0] == pytest.approx(float((pictures * words).sum()), abs=0.01)
     groups = pd.Series(range(len(pairs[1].names)), index=pairs[1].names)
     kinds = dict(zip(("photos", "covers"), pairs, strict=True))
-    maps = {kind: read_maps(tmp_path / "a", kind) for kind in kinds}
-    figures = measure(whole, kinds, maps, groups)
+    figures = measure(whole, kinds, tmp_path / "a", groups)
     assert set(figures["model"]) == {"aligned", "cca", "chance"} and len(figures) == 21
     assert ((figures["low"] <= figures["value"]) & (figures["value"] <= figures["high"])).all()
 

@@ -20,7 +20,7 @@ from training.data.workspace import Workspace
 from training.metrics.retrieval import matching, recalls
 from training.modeling.alignment import SIGNALS
 from training.modeling.alignment import align as train
-from training.modeling.towers import AlignmentConfig, Half, Material, Towers, read_maps, read_of, seen_of
+from training.modeling.towers import AlignmentConfig, Towers, material_of
 from training.tables import write_table
 
 Table = npt.NDArray[np.float32]
@@ -28,27 +28,27 @@ Vectors = tuple[Table, Table, npt.NDArray[np.int64]]
 FIGURES = "matching.parquet"
 
 
-def align(photos: Path, work: Path, covers: Path | None, *, epochs: int, frozen: int) -> Path:
+def align(photos: Path, work: Path, covers: Path | None, *, epochs: int) -> Path:
     """The folder of the trained alignment; its figures lie beside the training's own files."""
     pairs = {"photos": read_photos(photos), "covers": read_covers(work, covers)}
-    config = AlignmentConfig(epochs=epochs, frozen=min(frozen, epochs - 1))
+    config = AlignmentConfig(epochs=epochs)
     folder = train(pairs["photos"], pairs["covers"], work / "alignment", work / SIGNALS, config)
     groups = Workspace(work).posts.set_index("post_id")["group_number"]
-    figures = measure(folder, pairs, {kind: read_maps(work / "alignment", kind) for kind in pairs}, groups)
+    figures = measure(folder, pairs, work / "alignment", groups)
     write_table(work / "alignment" / FIGURES, figures)
     return folder
 
 
-def measure(folder: Path, pairs: Mapping[str, Pairs], maps: Mapping[str, Half], groups: pd.Series) -> pd.DataFrame:
+def measure(folder: Path, pairs: Mapping[str, Pairs], kept: Path, groups: pd.Series) -> pd.DataFrame:
     """Figures of an alignment, of canonical correlation, and of chance, on test photos and test covers.
 
-    `maps` are those that training kept of every picture, `groups` the numbers of the groups of posts, by post_id. Rows
-    of dataset, model, direction, metric, value, low, high, n.
+    `kept` is the folder of the training, which keeps what it read of every picture, `groups` the numbers of the groups
+    of posts, by post_id. Rows of dataset, model, direction, metric, value, low, high, n.
     """
     covers = pairs["covers"]
     group = groups.reindex([covers.names[row] for row in covers.rows("test")]).to_numpy()
     rows: list[dict[str, Any]] = []
-    for model, found in (("aligned", _aligned(folder, pairs)), ("cca", _correlated(pairs, maps))):
+    for model, found in (("aligned", _aligned(folder, pairs)), ("cca", _correlated(pairs, kept))):
         rows += [{"dataset": "photos", "model": model, **row} for row in recalls(*found["photos"])]
         rows.append({"dataset": "covers", "model": model, **matching(*found["covers"][:2], group)})
     for row in [row for row in rows if row["model"] == "cca"]:
@@ -87,16 +87,17 @@ def _aligned(folder: Path, pairs: Mapping[str, Pairs]) -> dict[str, Vectors]:
     return found
 
 
-def _correlated(pairs: Mapping[str, Pairs], maps: Mapping[str, Half]) -> dict[str, Vectors]:
-    """The same by canonical correlation of the frozen towers' pooled vectors, fitted on the training pairs."""
-    towers = Towers(AlignmentConfig(text_layers=0))
+def _correlated(pairs: Mapping[str, Pairs], kept: Path) -> dict[str, Vectors]:
+    """The same by canonical correlation of the towers' pooled vectors, fitted on the training pairs."""
+    towers = Towers(AlignmentConfig())
     vectors: dict[str, dict[str, Vectors]] = {"train": {}, "test": {}}
     for kind, some in pairs.items():
+        material = material_of(towers, some, kept / f"{kind}.npy")
         for part, found in vectors.items():
-            sentences, owner = _sentences(some, some.rows(part))
-            # Roots were taken for the projection.
-            pictures = seen_of(towers, Material(some, maps[kind]), some.rows(part)).square()
-            found[kind] = pictures.numpy(), read_of(towers, sentences).numpy(), owner
+            places, owner = material.sentences(some.rows(part))
+            # Of all that the projection reads, the pooled channels, of which roots were taken for it.
+            pictures = material.pictures(some.rows(part))[:, : towers.image_encoder.token_dim].square()
+            found[kind] = pictures.numpy(), material.read[places].numpy(), owner
     train = vectors["train"].values()
     fitted = Alignment.fit(
         np.concatenate([pictures[owner] for pictures, _, owner in train]),

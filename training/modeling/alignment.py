@@ -1,10 +1,9 @@
 """The `align` step: bring the packaged picture and text towers into one space, by contrast of pairs both ways.
 
 Photos with captions and covers with titles each give a batch a step, contrasted among their own kind only, so that
-telling a photo from a cover earns nothing; the loss is InfoNCE with a learned temperature (Radford et al. 2021). First
-the projections alone learn, on what the frozen towers make of everything, which is computed once; then the last block
-and head of EfficientNet-Lite2 and the upper half of MiniLM learn with them. The epoch kept is the best on validation
-photos and covers. A run that was stopped goes on at the epoch it was in.
+telling a photo from a cover earns nothing; the loss is InfoNCE with a learned temperature (Radford et al. 2021). The
+projections learn, on what the towers make of everything, which is computed once. The epoch kept is the best on
+validation photos and covers. A run that was stopped goes on at the epoch it was in.
 """
 
 import json
@@ -25,12 +24,11 @@ from torch import nn
 from torch.nn import functional
 
 from engine import threads
-from engine.encoders.aligned import CONFIG, IMAGE, TEXT
-from engine.encoders.runtime import autocast
+from engine.encoders.aligned import CONFIG, IMAGE, PROJECTION, TEXT
 from engine.files import replacing, replacing_folder, write_json
 from training.data.pairs import Pairs
 from training.metrics.retrieval import area, mismatched_rows, ranks
-from training.modeling.towers import KINDS, AlignmentConfig, Material, Towers, maps_of, read_of, seen_of
+from training.modeling.towers import KINDS, AlignmentConfig, Material, Towers, material_of
 from training.modeling.trainer import copy_into
 from training.tables import claim, write_table
 
@@ -51,12 +49,12 @@ def _contrast(pictures: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, 
 def _validated(towers: Towers, materials: Mapping[str, Material]) -> dict[str, float]:
     """Recall at 10 both ways among validation photos, and matched against mismatched validation covers."""
     vectors = {}
+    towers.eval()
     for kind, material in materials.items():
         rows = material.pairs.rows("validation")
-        texts = [text for row in rows for text in material.pairs.texts[row]]
-        owner = np.repeat(np.arange(len(rows)), [len(material.pairs.texts[row]) for row in rows])
-        pictures = towers.image.head(seen_of(towers, material, rows))
-        vectors[kind] = pictures.numpy(), towers.text.head(read_of(towers, texts)).numpy(), owner
+        places, owner = material.sentences(rows)
+        pictures, texts = towers.image(material.pictures(rows)), towers.text(material.read[places])
+        vectors[kind] = pictures.numpy(), texts.numpy(), owner
     found = {way: float((places < 10).mean()) for way, places in ranks(*vectors["photos"]).items()}
     pictures, titles, _ = vectors["covers"]
     others = mismatched_rows(len(titles), np.arange(len(titles)))
@@ -69,9 +67,9 @@ class _Training:
 
     def __init__(self, towers: Towers, materials: dict[str, Material], config: AlignmentConfig, folder: Path) -> None:
         self.towers, self.materials, self.config, self.folder = towers, materials, config, folder
-        self.optimiser = torch.optim.AdamW(towers.groups(config), lr=config.rate, weight_decay=config.weight_decay)
+        self.optimiser = torch.optim.AdamW(towers.parameters(), lr=config.rate, weight_decay=config.weight_decay)
         self.steps = max(1, len(materials["photos"].pairs.rows("train")) // config.photos)
-        self.parameters = {name: p for name, p in towers.named_parameters() if p.requires_grad}
+        self.parameters = dict(towers.named_parameters())
         self.average = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.epoch, self.best, self.curves = 0, -math.inf, list[dict[str, Any]]()
 
@@ -96,12 +94,7 @@ class _Training:
         return {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
 
     def run_epoch(self) -> None:
-        began, frozen = time.monotonic(), self.epoch < self.config.frozen
-        for material in self.materials.values():
-            if frozen:
-                material.freeze(self.towers)
-            else:
-                material.thaw()
+        began = time.monotonic()
         orders = [self._order(kind, number) for number, kind in enumerate(KINDS)]
         losses = [self._learn(orders, step) for step in range(self.steps)]
         # Judged and kept are the weights averaged over the steps.
@@ -123,21 +116,18 @@ class _Training:
     def _learn(self, orders: Sequence[npt.NDArray[np.int64]], step: int) -> list[float]:
         """One step; returns the loss of each kind of pairs."""
         config, number = self.config, self.epoch * self.steps + step
-        self._rates(number)
+        self._rate(number)
         self.towers.train()
-        # Batch norms keep the statistics they were pretrained with.
-        for module in self.towers.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
         torch.manual_seed(config.seed * 1_000_003 + number)
         chooser = np.random.default_rng([config.seed, number])
         losses = []
         for kind, order, size in zip(KINDS, orders, (config.photos, config.covers), strict=True):
             rows, material = order[step * size : (step + 1) * size], self.materials[kind]
-            chosen = chooser.integers([len(material.pairs.texts[row]) for row in rows])
-            with autocast(self.towers.image.device, self.towers.image.dtype):
-                pictures, texts = material.vectors(self.towers, rows, chosen, config.noise)
-            losses.append(_contrast(pictures.float(), texts.float(), self.towers.scales[kind], config.smoothing))
+            places, owner = material.sentences(rows)
+            first = np.searchsorted(owner, np.arange(len(rows)))
+            chosen = places[first + chooser.integers(np.bincount(owner))]
+            pictures, texts = self.towers.image(material.pictures(rows)), self.towers.text(material.read[chosen])
+            losses.append(_contrast(pictures, texts, self.towers.scales[kind], config.smoothing))
         self.optimiser.zero_grad(set_to_none=True)
         (losses[0] + config.covers_weight * losses[1]).backward()
         nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
@@ -149,12 +139,11 @@ class _Training:
         return [float(loss.detach()) for loss in losses]
 
     def _keep(self) -> None:
-        """Write what training changed of each side, in half precision, as the encoders read it."""
-        for side, file in (("image", IMAGE), ("text", TEXT)):
+        """Write the projection of each side, in half precision, as the encoders read it."""
+        for head, file in ((self.towers.image, IMAGE), (self.towers.text, TEXT)):
             tensors = {
-                name: parameter.detach().half().cpu().contiguous()
-                for name, parameter in self.towers.sides[side].named_parameters()
-                if parameter.requires_grad
+                f"{PROJECTION}.{name}": parameter.detach().half().contiguous()
+                for name, parameter in head.named_parameters()
             }
             with replacing(self.folder / file) as temporary:
                 save_file(tensors, temporary)
@@ -166,15 +155,12 @@ class _Training:
         generator = np.random.default_rng([self.config.seed, self.epoch, number])
         return np.concatenate([generator.permutation(rows) for _ in range(-(-size // len(rows)))])[:size]
 
-    def _rates(self, step: int) -> None:
-        """Warm-up and cosine, once for each of the two stages."""
-        config, turn = self.config, self.config.frozen * self.steps
-        first = step < turn
-        begin, end = (0, turn) if first else (turn, config.epochs * self.steps)
-        done = (step - begin + 1) / (end - begin)
-        share = min(1.0, done / config.warmup) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    def _rate(self, step: int) -> None:
+        """Warm-up and cosine."""
+        done = (step + 1) / (self.config.epochs * self.steps)
+        share = min(1.0, done / self.config.warmup) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
         for group in self.optimiser.param_groups:
-            group["lr"] = share * (config.frozen_rate if first else group["rate"])
+            group["lr"] = share * self.config.rate
 
 
 def align(photos: Pairs, covers: Pairs, folder: Path, signals: Path, config: AlignmentConfig) -> Path:
@@ -190,7 +176,7 @@ def align(photos: Pairs, covers: Pairs, folder: Path, signals: Path, config: Ali
         return result
     towers = Towers(config)
     materials = {
-        kind: Material(pairs, maps_of(towers, pairs, folder / f"{kind}.npy"))
+        kind: material_of(towers, pairs, folder / f"{kind}.npy")
         for kind, pairs in zip(KINDS, (photos, covers), strict=True)
     }
     run = _Training(towers, materials, config, folder)

@@ -49,19 +49,18 @@ def compare(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "r
     print(f"report: {run(work, chosen(recipe, encoders))}")
 
 
-def align(photos: Path, work: Path = WORK, covers: Path | None = None, epochs: int = 38, frozen: int = 30) -> None:
+def align(photos: Path, work: Path = WORK, covers: Path | None = None, epochs: int = 60) -> None:
     """Bring the packaged picture and text encoders into one space, and measure how well pairs match in it.
 
     Args:
         photos: Parquet table of photos with captions (photo_id, image, captions), as Flickr8k comes in.
         work: A split work folder; its training posts' pictures and titles are pairs too.
         covers: Parquet table of further covers with titles (post_id, image, title), for training alone.
-        epochs: Passes over the photos in all.
-        frozen: Passes of them that train the projections alone.
+        epochs: Passes over the photos.
     """
     from training.evaluation.matching import align as run
 
-    print(f"alignment: {run(photos, work, covers, epochs=epochs, frozen=frozen)}")
+    print(f"alignment: {run(photos, work, covers, epochs=epochs)}")
 
 
 def caption(photos: Path, work: Path = WORK, epochs: int = 9, minutes: float = math.inf) -> None:
