@@ -8,11 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+import engine.bundle
 from engine import threads
-from engine.bundle import fingerprint, read_bundle
+from engine.bundle import folder_of, read_bundle
 from engine.errors import DataError
 from engine.files import write_json
-from engine.settings import Settings
 
 VERSIONS = ("torch", "transformers", "captum", "catboost", "gradio")
 PROCESSORS = Path("/proc/cpuinfo")
@@ -48,9 +48,9 @@ def entry(
     }
 
 
-def identity(bundle: str | Path | None) -> str:
-    """Which bundle a folder holds, the one that would be loaded where None: the start of its fingerprint."""
-    return fingerprint(read_bundle(Path(bundle or Settings().bundle)))[:16]
+def identity(place: str | Path | None) -> str:
+    """Which bundle lies there, or would be loaded where None."""
+    return engine.bundle.identity(read_bundle(folder_of(place)))
 
 
 def machine() -> str:

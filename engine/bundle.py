@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError, model_validator
 
-from engine.addresses import Address
+from engine.addresses import Address, located
 from engine.errors import BundleError
 from engine.files import replacing_folder, write_bytes
 from engine.prediction import View
+from engine.settings import Settings
 
 MANIFEST = "bundle.json"
 CARD = "README.md"
@@ -185,6 +186,18 @@ def fingerprint(manifest: Bundle) -> str:
     """Hash of what a bundle answers with: its manifest without the figures and notes that are put in later."""
     fields = manifest.model_dump(mode="json", exclude={"test_metrics", "notes", "typical"})
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def identity(manifest: Bundle) -> str:
+    """The start of its fingerprint, by which reports and benchmarks name it."""
+    return fingerprint(manifest)[:16]
+
+
+def folder_of(place: str | Path | Address | None) -> Path:
+    """The folder of a bundle: None is the setting FIRST_IMPRESSIONS_BUNDLE, else the shipped one; one that lies at an
+    address is fetched. Raises as `fetch_bundle`."""
+    found = located(place) if place is not None else Settings().bundle
+    return found if isinstance(found, Path) else fetch_bundle(found, Settings().cache)
 
 
 def fetch_bundle(address: Address, cache: Path) -> Path:

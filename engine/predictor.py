@@ -14,7 +14,7 @@ from engine import threads
 from engine.abstention import Abstention
 from engine.addresses import Address, located
 from engine.blending import Calibration
-from engine.bundle import FEATURES, GUARDS, MEMBERS, Bundle, FeatureEntry, Side, fetch_bundle, fingerprint, read_bundle
+from engine.bundle import FEATURES, GUARDS, MEMBERS, Bundle, FeatureEntry, Side, fingerprint, folder_of, read_bundle
 from engine.context import cells_of
 from engine.encoders.base import Encoder
 from engine.errors import BundleError, EncoderError, FirstImpressionsError, PostError
@@ -76,7 +76,7 @@ class Predictor:
         """
         threads.configure()
         place = located(path) if path is not None else Settings().bundle
-        folder = place if isinstance(place, Path) else fetch_bundle(place, Settings().cache)
+        folder = folder_of(place)
         bundle = read_bundle(folder)
         try:
             features: dict[str, Feature] = {}

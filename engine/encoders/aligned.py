@@ -51,7 +51,7 @@ class Projection(nn.Module):
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """x. Raises EncoderError when the folder holds no alignment."""
+    """Widths of an alignment's layers. Raises EncoderError when the folder holds no alignment."""
     try:
         found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         return {"width": int(found["width"]), "hidden": int(found["hidden"])}
@@ -78,7 +78,8 @@ class AlignedImage(EfficientNetLite):
         head = Projection((self.token_dim, 2 * early), **config, dropout=dropout).to(self.device)
         self.module.add_module(PROJECTION, head.eval().requires_grad_(False))
         self.name, self.dim = "aligned-image", config["width"]
-        self.settings |= {"class": type(self).__name__, **config}
+        self.settings |= {"earlier": EARLIER, **config}
+        self._name_weights(self._files)
         if folder:
             self.aligned, self.saw_posts = str(folder), True
             self.load_weights(folder / IMAGE)
@@ -119,7 +120,8 @@ class AlignedText(MiniLM):
         head = Projection((self.token_dim,), width).to(self.device)
         self.module.add_module(PROJECTION, head.eval().requires_grad_(False))
         self.name, self.dim = "aligned-text", width
-        self.settings |= {"class": type(self).__name__, "width": width}
+        self.settings |= {"width": width}
+        self._name_weights(self._files)
         if folder:
             self.aligned, self.saw_posts = str(folder), True
             self.load_weights(folder / TEXT)

@@ -46,6 +46,11 @@ def test_a_benchmark_that_misses_its_target_is_flagged(folder: Path) -> None:
     assert "another model" in app.warning[1].value and "one prediction" in app.warning[1].value
 
 
+def test_a_report_that_never_shipped_says_nothing_of_whose_figures_they_are(folder: Path, tmp_path: Path) -> None:
+    app = page("explanations", altered(folder, tmp_path / "report", {"bundle": None})).run()
+    assert set(app.dataframe[1].value["model"]) == {""} and len(app.warning) == 1
+
+
 @pytest.mark.parametrize(
     "content",
     [

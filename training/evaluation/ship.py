@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from engine.bundle import Bundle, amend_bundle, fingerprint, read_bundle
+from engine.bundle import Bundle, amend_bundle, identity, read_bundle
 from engine.errors import DataError
 from engine.evidence.index import FOLDER
 from engine.files import replacing_folder, write_json
@@ -71,7 +71,7 @@ def ship(work: Path, recipe: Recipe, target: Path, signals: Path | None = None) 
             before = {}
         new = _with_reads(new, before, run.test_reads())
         # What benchmarks measured says of which bundle, and so tells whether it was this one.
-        new["bundle"] = fingerprint(read_bundle(staging / "bundle"))[:16]
+        new["bundle"] = identity(read_bundle(staging / "bundle"))
         write_json(staging / "report" / "report.json", new)
         figures = {"test_metrics": evaluated.test_metrics, "notes": tuple(new["notes"]), "typical": typical}
         amend_bundle(staging / "bundle", **figures)

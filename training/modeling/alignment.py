@@ -123,9 +123,7 @@ class _Training:
         losses = []
         for kind, order, size in zip(KINDS, orders, (config.photos, config.covers), strict=True):
             rows, material = order[step * size : (step + 1) * size], self.materials[kind]
-            places, owner = material.sentences(rows)
-            first = np.searchsorted(owner, np.arange(len(rows)))
-            chosen = places[first + chooser.integers(np.bincount(owner))]
+            chosen = material.first[rows] + chooser.integers(material.counts[rows])
             pictures, texts = self.towers.image(material.pictures(rows)), self.towers.text(material.read[chosen])
             losses.append(_contrast(pictures, texts, self.towers.scales[kind], config.smoothing))
         self.optimiser.zero_grad(set_to_none=True)
@@ -169,12 +167,17 @@ def align(photos: Pairs, covers: Pairs, folder: Path, signals: Path, config: Ali
     Raises DataError when the folder holds one of other pairs or settings.
     """
     threads.configure()
-    made_from = {"config": asdict(config), "photos": photos.fingerprint, "covers": covers.fingerprint}
+    towers = Towers(config)
+    made_from = {
+        "config": asdict(config),
+        "photos": photos.fingerprint,
+        "covers": covers.fingerprint,
+        "encoders": [towers.image_encoder.identity, towers.text_encoder.identity],
+    }
     claim(folder, made_from, "an alignment")
     result = signals / ALIGNMENT
     if (folder / FINISHED).exists() and (result / CONFIG).exists():
         return result
-    towers = Towers(config)
     materials = {
         kind: material_of(towers, pairs, folder / f"{kind}.npy")
         for kind, pairs in zip(KINDS, (photos, covers), strict=True)

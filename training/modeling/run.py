@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from engine.bundle import fingerprint, read_bundle
+from engine.bundle import identity, read_bundle
 from engine.errors import DataError
 from engine.features import default_names, make_features
 from engine.features.encoder_tokens import TOKENS
@@ -99,7 +99,7 @@ class Run:
             "step": step,
             "recipe": self.recipe.name,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "bundle": fingerprint(read_bundle(self.bundle))[:16] if (self.bundle / "bundle.json").exists() else "",
+            "bundle": identity(read_bundle(self.bundle)) if (self.bundle / "bundle.json").exists() else "",
             "split": self.workspace.split_digest,
         }
         line = json.dumps(entry, sort_keys=True, ensure_ascii=True) + "\n"

@@ -3,6 +3,7 @@ them."""
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ class AlignmentConfig:
 
 
 class Towers(nn.Module):
-    """Projections of both sides, and a temperature for each kind of pair: what is trained, on the CPU, in seconds.
+    """Projections of both sides, and a temperature for each kind of pair: what is trained, on the CPU.
 
     The encoders stay as they are, where they are.
     """
@@ -72,12 +73,20 @@ class Material:
     seen: Half
     read: torch.Tensor
 
+    @cached_property
+    def counts(self) -> Rows:
+        """How many sentences each picture has; those of one stand together, in the order of the pictures."""
+        return np.array([len(texts) for texts in self.pairs.texts])
+
+    @cached_property
+    def first(self) -> Rows:
+        """Place of each picture's first sentence."""
+        return self.counts.cumsum() - self.counts
+
     def sentences(self, rows: Rows) -> tuple[Rows, Rows]:
         """Places of all sentences of some pictures, and which of these pictures each is of."""
-        counts = np.array([len(texts) for texts in self.pairs.texts])
-        first = counts.cumsum() - counts
-        places = [np.arange(first[row], first[row] + counts[row]) for row in rows]
-        return np.concatenate(places), np.repeat(np.arange(len(rows)), counts[rows])
+        places = [np.arange(self.first[row], self.first[row] + self.counts[row]) for row in rows]
+        return np.concatenate(places), np.repeat(np.arange(len(rows)), self.counts[rows])
 
     def pictures(self, rows: Rows) -> torch.Tensor:
         """What the projection reads of some pictures."""
@@ -98,8 +107,8 @@ def material_of(towers: Towers, pairs: Pairs, file: Path) -> Material:
             return half
 
         parts = [pairs.images[start : start + PICTURES] for start in range(0, len(pairs.images), PICTURES)]
-        bar = tqdm(threads.in_order(run, parts), desc=file.stem, total=len(parts), unit=f"×{PICTURES}", mininterval=5)
-        found = list(bar)
+        done = threads.in_order(run, parts)
+        found = [*tqdm(done, desc=file.stem, total=len(parts), unit=f"×{PICTURES}", mininterval=5)]
         with replacing(file) as temporary, open(temporary, "wb") as stream:
             np.save(stream, np.concatenate(found))
     seen: Half = np.load(file, mmap_mode="r")

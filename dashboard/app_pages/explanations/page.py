@@ -82,7 +82,7 @@ def _cell(row: dict[str, Any]) -> str:
 
 def _speed(report: Report, entries: dict[str, dict[str, Any]]) -> None:
     st.subheader("How fast and how steady is an answer?", anchor=False)
-    own = str(report.facts.get("bundle", ""))
+    own = str(report.facts.get("bundle") or "")
     rows = pd.DataFrame([_row(name, entry, own) for name, entry in entries.items()])
     if missed := rows.loc[rows["verdict"] == MISSED, "what"].tolist():
         st.warning(f"Target missed: {text.markdown('; '.join(missed))}.", icon=":material/speed:")
@@ -134,8 +134,15 @@ def _row(name: str, entry: dict[str, Any], own: str) -> dict[str, Any]:
         "machine": str(entry.get("machine", "")),
         "threads": _number(entry.get("threads")),
         "measured": str(entry.get("measured", ""))[:10],
-        "model": "" if not (bundle := entry.get("bundle")) else "this one" if bundle == own else ANOTHER,
+        "model": _whose(entry.get("bundle"), own),
     }
+
+
+def _whose(bundle: object, own: str) -> str:
+    """Whether the report's bundle was measured; "" where nobody can say."""
+    if not (bundle and own):
+        return ""
+    return "this one" if bundle == own else ANOTHER
 
 
 def _number(value: object) -> float | None:
