@@ -9,7 +9,7 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -68,7 +68,7 @@ class Address:
     def absolute(self) -> "Address":
         return self
 
-    def below(self, name: str) -> "Address":
+    def __truediv__(self, name: str) -> "Address":
         """What has this name in the folder, or this address below it."""
         relative = name.removeprefix(f"{self.url.rstrip('/')}/")
         parts = relative.replace("\\", "/").split("/")
@@ -100,6 +100,22 @@ class Address:
         with self._told() as (system, target):
             system.put_file(str(path), target)
 
+    def upload_folder(self, folder: Path, *, last: Sequence[str] = ()) -> None:
+        """Make the folder there hold what this one does, and nothing else; files that are named `last` come last.
+
+        Where those name the others' hashes, whoever reads meanwhile finds a folder that is refused, never half of each.
+        """
+        files = [file for file in folder.rglob("*") if file.is_file()]
+        with self._told() as (system, path):
+            before = set(system.find(path)) if system.exists(path) else set()
+            for file in sorted(files, key=lambda file: (file.name in last, file)):
+                place = f"{path.rstrip('/')}/{file.relative_to(folder).as_posix()}"
+                system.makedirs(place.rpartition("/")[0], exist_ok=True)
+                system.put_file(str(file), place)
+                before.discard(place)
+            for place in sorted(before):
+                system.rm_file(place)
+
     def download(self, folder: Path) -> Path:
         """The folder as files below `folder`, each whole; those that are there already are not fetched again.
 
@@ -115,7 +131,7 @@ class Address:
         own = folder / hashlib.sha256(repr([self.url, sorted(versions)]).encode()).hexdigest()[:16]
         for name, info in found.items():
             relative = name.removeprefix(root)
-            source, target = self.below(relative), own / relative
+            source, target = self / relative, own / relative
             if not (target.exists() and target.stat().st_size == info["size"]):
                 source.copy(target)
         return own

@@ -205,7 +205,7 @@ def fetch_bundle(address: Address, cache: Path) -> Path:
 
     Raises BundleError when it is none, or was changed, DataError when it cannot be fetched; no part of it stays then.
     """
-    with address.below(MANIFEST).open() as file:
+    with (address / MANIFEST).open() as file:
         manifest = file.read(MOST_BYTES)
     folder = cache / "bundles" / hashlib.sha256(manifest).hexdigest()[:32]
     with suppress(BundleError):
@@ -218,7 +218,7 @@ def fetch_bundle(address: Address, cache: Path) -> Path:
     with replacing_folder(folder) as staging:
         (staging / MANIFEST).write_bytes(manifest)
         for name in map(str, names):
-            address.below(name).copy(staging / name)
+            (address / name).copy(staging / name)
         read_bundle(staging)
     return folder
 

@@ -32,6 +32,8 @@ ATTEMPTS = 3
 AHEAD = 2
 # Bytes, of a cluster that is started here.
 OBJECT_STORE = 1_000_000_000
+# Of a machine, as Ray counts them.
+UNITS = ("CPU", "GPU")
 # In the place of a number, of what is no batch.
 END = -1
 
@@ -123,7 +125,7 @@ def in_order(
     context.execution_options.preserve_order = True
     # A batch a block: a batch is what is waited for, and what is lost with a worker.
     context.target_max_block_size = context.target_min_block_size = 1
-    cores, actors = _shares([node["Resources"] for node in ray.nodes() if node["Alive"]])
+    resources, actors = _shares([node["Resources"] for node in ray.nodes() if node["Alive"]])
     attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts).remote()
     # In a list it is fetched where its errors can be told, and may be of any size.
     parts, reads = [ray.put((function, failed))], [ray.put(read)]
@@ -135,7 +137,7 @@ def in_order(
             batch_size=1,
             batch_format="pandas",
             compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=AHEAD),
-            num_cpus=cores,
+            **resources,
         )
         .iter_batches(batch_size=None, batch_format="pandas")
     )
@@ -148,11 +150,19 @@ def in_order(
     raise DataError(LOST.format("the end of the input never came"))
 
 
-def _shares(nodes: list[dict[str, float]]) -> tuple[int, int]:
-    """Cores of each actor, which has as many threads as a worker on this machine, and how many actors there are."""
+def _shares(nodes: list[dict[str, float]]) -> tuple[dict[str, int], int]:
+    """What each actor has of its machine, and how many actors there are.
+
+    As many cores as a worker on this machine has threads; and a GPU of its own where machines have any, the others then
+    stay out of it.
+    """
+    cores = threads.cores() // threads.workers()
+    if with_gpus := [(int(node["CPU"]), int(node["GPU"])) for node in nodes if min(node.get(k, 0) for k in UNITS) >= 1]:
+        cores = min(cores, *(max(1, cpus // gpus) for cpus, gpus in with_gpus))
+        return {"num_cpus": cores, "num_gpus": 1}, sum(min(gpus, cpus // cores) for cpus, gpus in with_gpus)
     sizes = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1] or [1]
-    cores = min(threads.cores() // threads.workers(), *sizes)
-    return cores, sum(size // cores for size in sizes)
+    cores = min(cores, *sizes)
+    return {"num_cpus": cores}, sum(size // cores for size in sizes)
 
 
 def _rows(frames: Iterable["pd.DataFrame"]) -> Iterator[tuple[int, Any]]:

@@ -182,7 +182,7 @@ def _picture(image: bytes | str, root: Path | Address) -> Image.Image:
     if isinstance(image, bytes):
         return load_image(image)
     try:
-        with root.below(image).open() as file:
+        with (root / image).open() as file:
             return load_image(file)
     except DataError as error:
         raise ImageError(f"The picture cannot be fetched: {error}") from error

@@ -4,12 +4,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks import hardware
-from engine.bundle import read_bundle
+from engine.addresses import Address
+from engine.bundle import MANIFEST, fetch_bundle, identity, read_bundle
 from engine.errors import DataError
 from engine.explain import gradients
 from engine.images import load_image
@@ -23,7 +25,7 @@ from training.data.workspace import split
 from training.evaluation.contributions import INTERACTION
 from training.evaluation.learning_curve import learn
 from training.evaluation.report import evaluate
-from training.evaluation.ship import ship
+from training.evaluation.ship import REPORT, ship
 from training.modeling import fitting
 from training.modeling.batches import by_length
 from training.modeling.cross_fitting import folds_of, out_of_fold, outside_of_test, parts_without
@@ -215,6 +217,32 @@ def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(
     (alone / "report.json").write_text(json.dumps(others))
     ship(work, recipe, tmp_path / "model")
     assert not (tmp_path / "model" / "evidence").exists()
+
+
+def test_it_ships_to_an_address(work: Path, recipe: Recipe, bundle: Path, tmp_path: Path) -> None:
+    if not (Run(work, recipe).report / REPORT).exists():
+        evaluate(work, recipe, resamples=20, junk=3)
+    local = ship(work, recipe, tmp_path / "model")
+    system = fsspec.filesystem("memory")
+    try:
+        there = ship(work, recipe, Address("memory://models/crossed"))
+        assert isinstance(there, Address) and isinstance(local, Path)
+        fetched = fetch_bundle(there / "bundle", tmp_path)
+        assert identity(read_bundle(fetched)) == identity(read_bundle(local / "bundle"))
+        # What benchmarks wrote there stays, what does not belong there goes.
+        system.pipe_file("/models/crossed/report/hardware.json", b"{}")
+        system.pipe_file("/models/crossed/report/stray.parquet", b"x")
+        order: list[str] = []
+        put = system.put_file
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(system), "put_file", lambda _, here, place: (order.append(place), put(here, place)))
+            ship(work, recipe, there)
+        assert {name.rpartition("/")[2] for name in order[-2:]} == {REPORT, MANIFEST}
+        kept = {name.removeprefix("/models/crossed/") for name in system.find("/models/crossed")}
+        own = {file.relative_to(local).as_posix() for file in local.rglob("*") if file.is_file()}
+        assert kept == own | {"report/hardware.json"}
+    finally:
+        system.store.clear()
 
 
 def test_a_recipe_without_folds_has_none(work: Path, recipe: Recipe) -> None:

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,20 @@ def test_a_cluster_of_several_machines_writes_what_this_one_does(tmp_path: Path)
             assert there.read_bytes() == here.read_bytes()
     finally:
         several.shutdown()
+
+
+def test_where_machines_have_gpus_each_worker_has_one() -> None:
+    from ray.cluster_utils import Cluster
+
+    mixed = Cluster(initialize_head=True, head_node_args={"num_cpus": 8, "include_dashboard": False})
+    try:
+        mixed.add_node(num_cpus=2, num_gpus=2)
+        with ray_data.cluster(mixed.address) as engine:
+            # Of the standard library: other machines are not sent the tests.
+            seen = set(engine(os.getenv, partial(repeat, "CUDA_VISIBLE_DEVICES", 8), abs))
+    finally:
+        mixed.shutdown()
+    assert seen and seen <= {"0", "1"}
 
 
 def test_a_head_that_is_not_there_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,11 +4,13 @@ import json
 import shutil
 from collections.abc import Collection
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 
-from engine.bundle import Bundle, amend_bundle, identity, read_bundle
+from engine.addresses import Address
+from engine.bundle import MANIFEST, Bundle, amend_bundle, identity, read_bundle
 from engine.errors import DataError
 from engine.evidence.index import FOLDER
 from engine.files import replacing_folder, write_json
@@ -18,8 +20,9 @@ from training.modeling.run import Run
 from training.recipes.base import Recipe
 from training.tables import write_table
 
-# Of a report: what benchmarks wrote, on whatever machine is shown.
+# Of a report: what benchmarks wrote, on whatever machine is shown, and all that is no table.
 HARDWARE = "hardware.json"
+REPORT = "report.json"
 ABLATIONS, STUDY = "ablations", "the study of picture and words"
 # Tables that hang on the posts, their split and parts trained apart, not on the model that ships; by what they are of.
 APART = {
@@ -36,16 +39,22 @@ APART = {
 OF_RECIPES = ("other recipes", "nested folds", "the grid")
 
 
-def ship(work: Path, recipe: Recipe, target: Path, signals: Path | None = None) -> Path:
-    """Put a run's bundle and report into the folder `target`, in place of what was there.
+def ship(work: Path, recipe: Recipe, target: Path | Address, signals: Path | None = None) -> Path | Address:
+    """Put a run's bundle and report into the folder `target`, here or at an address, in place of what was there.
 
     The bundle is the one refitted on all posts where there is one. What benchmarks measured stays, and so does what the
     former report holds of the same posts, split, encoders and signals and this run did not make anew (`APART`); a note
     says since when; so does the index of real posts (`evidence`), which hangs on the posts alone.
     Reads of the same test posts since the report, and earlier ones that the former report knows, are kept in the new
     one. Into the folder `signals` goes what `align` and `caption` trained. Raises BundleError or DataError when the run
-    has no sound bundle or no report, or its refit is of another one.
+    has no sound bundle or no report, or its refit is of another one, or the address cannot be written to.
     """
+    if isinstance(target, Address):
+        with TemporaryDirectory() as kept:
+            own = target.download(Path(kept)) if target.exists() else Path(kept) / "new"
+            ship(work, recipe, own, signals)
+            target.upload_folder(own, last=(REPORT, MANIFEST))
+        return target
     run = Run(work, recipe)
     evaluated = read_bundle(run.bundle)
     typical = evaluated.typical
@@ -72,7 +81,7 @@ def ship(work: Path, recipe: Recipe, target: Path, signals: Path | None = None) 
         new = _with_reads(new, before, run.test_reads())
         # What benchmarks measured says of which bundle, and so tells whether it was this one.
         new["bundle"] = identity(read_bundle(staging / "bundle"))
-        write_json(staging / "report" / "report.json", new)
+        write_json(staging / "report" / REPORT, new)
         figures = {"test_metrics": evaluated.test_metrics, "notes": tuple(new["notes"]), "typical": typical}
         amend_bundle(staging / "bundle", **figures)
     if signals is not None:
@@ -92,7 +101,7 @@ def _whole(run: Run, evaluated: Bundle) -> Path:
 
 
 def _facts(report: Path) -> dict[str, Any]:
-    path = report / "report.json"
+    path = report / REPORT
     facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return facts
 

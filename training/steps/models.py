@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from engine.addresses import here
+from engine.addresses import here, located
 from training.steps import WORK
 
 
@@ -112,7 +112,7 @@ def ship(
     recipe: str = "youtube_blend",
     work: Path = WORK,
     encoders: str = "recipe",
-    models: Path = Path("models"),
+    models: str = "models",
     name: str = "youtube",
     signals: Path | None = None,
 ) -> None:
@@ -122,14 +122,14 @@ def ship(
         recipe: Name of a module in training/recipes.
         work: The work folder it was trained in.
         encoders: As it was trained.
-        models: Folder of shipped models.
+        models: Folder of shipped models, or its address such as s3://bucket/models.
         name: Folder in it to write.
         signals: Folder that takes what align and caption trained; engine/encoders/weights is where the apps look.
     """
     from training.evaluation.ship import ship as run
     from training.recipes import chosen
 
-    print(f"shipped: {run(work, chosen(recipe, encoders), models / name, signals)}")
+    print(f"shipped: {run(work, chosen(recipe, encoders), located(models) / name, signals)}")
 
 
 def evidence(work: Path = WORK, model: Path = Path("models/youtube")) -> None:
