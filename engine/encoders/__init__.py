@@ -32,8 +32,10 @@ def _size(kind: str, argument: str) -> tuple[int, int] | None:
 
 def _lite(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
     from engine.encoders.packaged import EfficientNetLite
+    from engine.encoders.styled import StyledLite
 
-    return EfficientNetLite("lite0" if kind == "lite0" else "lite2", size=_size(kind, argument), **options)
+    build = StyledLite if kind.endswith("-style") else EfficientNetLite
+    return build("lite0" if kind.startswith("lite0") else "lite2", size=_size(kind, argument), **options)
 
 
 def _scratch(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
@@ -90,6 +92,8 @@ def _checkpoint(modality: Modality, pooling: Any, **settings: Any) -> Callable[[
 KINDS: dict[str, tuple[str, Callable[[str, str, dict[str, Any]], Encoder]]] = {
     "lite0": ("lite0[:HEIGHTxWIDTH]", _lite),
     "lite2": ("lite2[:HEIGHTxWIDTH]", _lite),
+    "lite0-style": ("lite0-style[:HEIGHTxWIDTH]", _lite),
+    "lite2-style": ("lite2-style[:HEIGHTxWIDTH]", _lite),
     "scratch-vit": ("scratch-vit[:HEIGHTxWIDTH]", _scratch),
     "scratch-vit-flat": ("scratch-vit-flat[:HEIGHTxWIDTH]", _scratch),
     "minilm": ("minilm[:LENGTH]", _minilm),

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from engine.encoders.base import Batch, Tokens
-from engine.encoders.packaged import EfficientNetLite, MiniLM
+from engine.encoders.packaged import EfficientNetLite, MiniLM, moments
 from engine.errors import EncoderError
 
 SHIPPED = Path(__file__).parent / "weights" / "alignment"
@@ -26,7 +26,6 @@ PROJECTION = "projection"
 EARLIER = 20
 # Of pictures as they are seen: larger than the tower's own, for what is small in them counts.
 SIZE = (352, 352)
-TINY = 1e-8
 
 
 class Projection(nn.Module):
@@ -95,18 +94,13 @@ class AlignedImage(EfficientNetLite):
 
     def seen(self, pixels: torch.Tensor) -> tuple[torch.Tensor, Tokens]:
         """What the projection reads of `preprocess`ed pixels, (n, channels), and their tokens, those of `features`."""
-        net: Any = self.module
-        maps = net._swish(net._bn0(net._conv_stem(pixels.contiguous(memory_format=torch.channels_last))))
         kept = []
-        for place, block in enumerate(net._blocks):
+        for place, maps in enumerate(self.maps(pixels), start=1):
             if place == EARLIER:
-                kept.append(maps)
-            maps = block(maps)
-        kept.append(maps)
-        values = net._swish(net._bn1(net._conv_head(maps))).flatten(2).transpose(1, 2)
-        means = [of.float().mean((2, 3)) for of in kept]
-        # Where a channel is the same everywhere, its spread has no gradient.
-        spreads = [of.float().var((2, 3), correction=0).clamp(min=TINY).sqrt() for of in kept]
+                kept.append(moments(maps))
+        kept.append(moments(maps))
+        values = self.last_map(maps).flatten(2).transpose(1, 2)
+        means, spreads = zip(*kept, strict=True)
         seen = torch.cat([values.float().mean(1).clamp(min=0).sqrt(), *means, *spreads], dim=1)
         return seen, Tokens(values, values.new_ones(values.shape[:2], dtype=torch.bool))
 

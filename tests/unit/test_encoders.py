@@ -34,7 +34,7 @@ CHECKPOINTS = {
     "siglip-image": tiny.build_siglip,
     "siglip-text": tiny.build_siglip,
 }
-ENCODERS = ["lite0", "lite2", "minilm", *CHECKPOINTS]
+ENCODERS = ["lite0", "lite2", "lite0-style", "minilm", *CHECKPOINTS]
 
 
 def pictures() -> list[Image.Image]:
@@ -247,6 +247,38 @@ def test_fine_tuned_weights_take_their_place_and_name(tmp_path: Path) -> None:
     torch.testing.assert_close(before, original.encode(pictures()))
 
 
+def test_the_style_of_a_picture_is_added_to_every_cell(tmp_path: Path) -> None:
+    plain = load_encoder("lite0:64x96", device="cpu", dtype="float32")
+    styled = load_encoder("lite0-style:64x96", device="cpu", dtype="float32", shared=False)
+    assert styled.name == "lite0-style:64x96" and styled.identity != plain.identity
+    items = pictures()
+    before = plain.tokens(items).values
+    torch.testing.assert_close(styled.tokens(items).values, before)
+    layers = styled.module.get_submodule("style").layers
+    with torch.no_grad():
+        layers[-1].weight.normal_(generator=torch.Generator().manual_seed(0))
+    added = styled.tokens(items).values - before
+    assert added.abs().max() > 0.1
+    torch.testing.assert_close(added, added[:, :1].expand_as(added), atol=1e-4, rtol=1e-4)
+    assert (added[0] - added[1]).abs().max() > 0.01
+    tensors = {f"style.layers.{name}": value.detach().contiguous() for name, value in layers.named_parameters()}
+    save_file(tensors, tmp_path / "style.safetensors")
+    tuned = load_encoder("lite0-style:64x96", device="cpu", dtype="float32", weights=tmp_path / "style.safetensors")
+    torch.testing.assert_close(tuned.tokens(items).values - before, added)
+
+
+def test_style_is_read_in_units_that_batch_norms_know() -> None:
+    encoder = load_encoder("lite0-style", device="cpu", dtype="float32", shared=False)
+    photographs = [Image.fromarray(getattr(data, name)()) for name in ("cat", "coffee", "astronaut", "rocket")]
+    style, seen = encoder.module.get_submodule("style"), []
+    style.layers.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    encoder.encode(photographs)
+    means, spreads = torch.cat(seen).chunk(2, dim=1)
+    # Of photographs, as the network was trained on: near none, by about one.
+    for found in (means, spreads):
+        assert abs(float(found.mean())) < 0.5 and 0.4 < float(found.std()) < 2.0
+
+
 def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
     (tmp_path / "torn.safetensors").write_bytes(b"\x01\x02")
@@ -272,7 +304,7 @@ def test_an_unusable_spec_says_what_to_write(spec: str, message: str) -> None:
 
 
 def test_every_kind_is_listed() -> None:
-    assert len(known_encoders()) == len(set(known_encoders())) == 17
+    assert len(known_encoders()) == len(set(known_encoders())) == 19
 
 
 def test_a_checkpoint_that_cannot_be_had_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_every_recipe_loads_under_its_files_name(name: str) -> None:
     assert recipe.config["members"]
 
 
-EMBEDDED = ("lite0", "lite2", "minilm", "mpnet6", "aligned-image", "aligned-text")
+EMBEDDED = ("lite0", "lite2", "lite0-style", "minilm", "mpnet6", "aligned-image", "aligned-text")
 
 
 @pytest.mark.parametrize("name", recipe_names())

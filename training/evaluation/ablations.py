@@ -110,7 +110,8 @@ def ablate(
         raise DataError(f"The recipe {recipe.name} does not name an encoder for pictures and one for texts.")
     run = Run(work, recipe)
     trees = [spec for spec in (*recipe.members, *recipe.grid) if isinstance(spec, CatBoost)]
-    bench, workspace = Variants(run.matrix, [name for spec in trees for name in spec.features or ()]), run.workspace
+    named = [name for spec in trees for name in spec.features or ()]
+    bench, workspace = Variants(run.matrix, recipe.frozen_roles, named), run.workspace
     features = {name: run.matrix.feature(name).fingerprint for name in bench.names}
     made_from = {"features": features, "trees": asdict(TREES), "components": COMPONENTS}
     folder = run.part("ablations", made_from, "ablations")

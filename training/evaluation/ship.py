@@ -24,11 +24,13 @@ from training.tables import write_table
 HARDWARE = "hardware.json"
 REPORT = "report.json"
 ABLATIONS, STUDY = "ablations", "the study of picture and words"
-# Tables that hang on the posts, their split and parts trained apart, not on the model that ships; by what they are of.
+# Tables that hang on the posts, their split and parts trained apart, or take hours, and are kept with a note until they
+# are made anew; by what they are of.
 APART = {
     "other recipes": ("recipes",),
     "nested folds": ("crossvalidation",),
     "the grid": ("grid",),
+    "the learning curve": ("learning_curve",),
     ABLATIONS: ("ablations", "comparisons"),
     STUDY: (
         *("signals", "consistency", "trends", "removal", "verdicts"),
@@ -71,7 +73,7 @@ def ship(work: Path, recipe: Recipe, target: Path | Address, signals: Path | Non
         if before.get("split") == new["split"] and before["data"]["fingerprint"] == new["data"]["fingerprint"]:
             # With other signals the study is another, and so are the frozen encoders' ablations with other encoders.
             gone = {STUDY} if signals is not None else set()
-            if before["config"]["encoders"] != new["config"]["encoders"]:
+            if _frozen(before["config"]) != _frozen(new["config"]):
                 gone.add(ABLATIONS)
             new = _with_apart(new, before, former, staging / "report", gone)
             if not typical and STUDY not in gone:
@@ -104,6 +106,12 @@ def _facts(report: Path) -> dict[str, Any]:
     path = report / REPORT
     facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return facts
+
+
+def _frozen(config: dict[str, Any]) -> dict[str, str | None]:
+    """Of a recipe's config the encoders whose frozen vectors ablations read, by role."""
+    encoders: dict[str, str] = config["encoders"]
+    return {role: encoders.get(role) for role in config.get("baseline_vectors") or encoders}
 
 
 def _with_apart(

@@ -40,17 +40,17 @@ Table = npt.NDArray[np.float32]
 class Variants:
     """Fits on one work folder; every method returns outputs by split for one seed.
 
-    The features are those that a member takes which names none, the vectors of the recipe's encoders, frozen, reduced
+    The features are those that a member takes which names none, the vectors of the encoders of `roles`, frozen, reduced
     to `COMPONENTS` principal components of the training posts, their similarity, and those `named` beside; one that
     says nothing of any training post, as of a context that the dataset lacks, is left out.
     """
 
-    def __init__(self, matrix: FeatureMatrix, named: Iterable[str] = ()) -> None:
+    def __init__(self, matrix: FeatureMatrix, roles: Iterable[str], named: Iterable[str] = ()) -> None:
         self.matrix = matrix
         self.workspace = matrix.workspace
         self.posts = matrix.workspace.posts
         self.rows = {split: matrix.workspace.rows(split) for split in ("train", "validation", "test")}
-        names = dict.fromkeys((*default_names(), *matrix.settings.encoders, SIMILARITY, *named))
+        names = dict.fromkeys((*default_names(), *roles, SIMILARITY, *named))
         self.names = tuple(name for name in names if not np.isnan(matrix[name][self.rows["train"]]).all())
         self._columns: dict[str, Table] = {}
 

@@ -101,6 +101,7 @@ class Recipe:
     `options` are settings of single features by name. `junk` is the share of the training posts that members also see
     under a made-up title (`training.data.junk`). With `folds` every post outside of test is answered out of fold, blend
     and calibration are fitted on those answers, and members refitted on all of these posts (`training.modeling.train`).
+    Baselines read the frozen vectors of the roles in `baseline_vectors`, ablations those or, where none is named, all.
     `expects` states the validation figures that the recipe reached when it was written, `embedded_expects` those on
     its embedded encoders; `evaluate` warns when a run is off by more than `DRIFT`.
     """
@@ -124,6 +125,11 @@ class Recipe:
     def config(self) -> dict[str, Any]:
         """The whole recipe as JSON-serialisable values."""
         return {**asdict(self), "members": [{"kind": type(spec).__name__, **asdict(spec)} for spec in self.members]}
+
+    @property
+    def frozen_roles(self) -> tuple[str, ...]:
+        """Roles of the encoders whose frozen vectors ablations read."""
+        return self.baseline_vectors or tuple(self.encoders)
 
     @property
     def pictures(self) -> bool:
