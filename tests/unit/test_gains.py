@@ -68,6 +68,10 @@ def test_gains_and_notes_follow_from_the_table(predictions: pd.DataFrame, truth:
     assert again == [*notes, "The figures of the test posts have been read 2 times."]
     lost = table.assign(low=-1.0)
     assert any("not shown to be better" in note for note in notes_of(WORKSPACE, lost, metrics))  # type: ignore[arg-type]
+    # A model that makes little of the title alone owes its gain over that to the title.
+    weak = table.assign(high=table["high"].where(table["view"] != "text", -0.01))
+    found = next(note for note in notes_of(WORKSPACE, weak, metrics) if "title alone" in note)  # type: ignore[arg-type]
+    assert "says little of the picture" in found and "the picture helps" not in found
 
 
 @pytest.mark.parametrize(

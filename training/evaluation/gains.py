@@ -74,8 +74,14 @@ GAINS = {
 }
 
 
-def _gain(name: str, gain: Mapping[str, float]) -> str:
+# In the place of what a gain of the picture means, where the answer to the title alone is the worse for lacking it.
+WEAK = "which says little of the picture: to the title alone the model answers worse than a ridge on its n-grams"
+
+
+def _gain(name: str, gain: Mapping[str, float], weak: bool) -> str:
     start, shown, not_shown = GAINS[name]
+    if name == "picture" and weak:
+        shown = not_shown = WEAK
     interval = f"SRC {gain['delta']:+.3f} (95 % interval {gain['low']:+.3f} to {gain['high']:+.3f})"
     return f"{start}: {interval}, {shown if gain['low'] > 0 else not_shown}."
 
@@ -107,6 +113,8 @@ def notes_of(
     """
     absent = workspace.dataset["absent_counts"]
     gains = gains_of(differences)
+    alone = differences[differences["view"].eq("text") & differences["metric"].eq("src")]
+    weak = bool((alone["high"] < 0).any())
     own = metrics[metrics["split"].eq("test") & metrics["view"].eq("both")]
     counts = f"lacks {' and '.join(absent)}: the dataset does not give them" if absent else "uses every count"
     score = f"The engagement score here {counts}."
@@ -115,7 +123,7 @@ def notes_of(
     sentences = [
         score,
         *workspace.dataset.get("notes", ()),
-        *(_gain(name, gain["src"]) for name, gain in gains.items()),
+        *(_gain(name, gain["src"], weak) for name, gain in gains.items()),
         *(_promise(own, metric) for metric in PROMISES),
         "Intervals draw whole groups of related posts (cluster bootstrap).",
     ]
