@@ -38,8 +38,7 @@ class Style(nn.Module):
         self.register_buffer("scales", torch.cat(scales), persistent=False)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            first = nn.Linear(2 * sum(map(len, centres)), hidden)
-        last = nn.Linear(hidden, width)
+            first, last = nn.Linear(2 * sum(map(len, centres)), hidden), nn.Linear(hidden, width)
         for weights in last.parameters():
             nn.init.zeros_(weights)
         self.layers = nn.Sequential(nn.Dropout(dropout), first, nn.GELU(), last)
