@@ -108,6 +108,12 @@ class Report:
     def notes(self) -> list[str]:
         return [str(note) for note in self.facts.get("notes", [])]
 
+    def since(self, what: str) -> str | None:
+        """The day of a part of the report that was taken over from an earlier run; None of its own."""
+        apart = self.facts.get("apart")
+        created = apart.get(what) if isinstance(apart, dict) else None
+        return str(created)[:10] if created else None
+
 
 def find_reports(settings: Settings) -> dict[str, Path]:
     """Reports to choose from, name → folder, in alphabetical order. Raises DataError where one cannot be fetched."""

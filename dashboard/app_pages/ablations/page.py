@@ -151,12 +151,8 @@ def _simpler(report: Report, table: pd.DataFrame, what: Metric, split: str) -> N
 
 def _since(report: Report) -> str:
     """Of when the ablations are, where the report took them over from an earlier run."""
-    apart = report.facts.get("apart")
-    created = apart.get("ablations") if isinstance(apart, dict) else None
-    if not created:
-        return ""
-    day = text.markdown(str(created)[:10])
-    return f" They are of an earlier run on the same posts and split ({day}), with its encoders."
+    day = report.since("ablations")
+    return f" They are of an earlier run on the same posts and split ({text.markdown(day)})." if day else ""
 
 
 def _how(table: pd.DataFrame) -> str:
