@@ -56,13 +56,10 @@ def _units(blocks: nn.ModuleList) -> Iterator[tuple[torch.Tensor, torch.Tensor]]
     block: Any
     for block in blocks:
         norm, shape = block._bn2, block._block_args
-        added, adds = norm.weight.detach().square(), shape.input_filters == shape.output_filters and _keeps_size(shape)
-        mean, variance = (mean + norm.bias.detach(), variance + added) if adds else (norm.bias.detach(), added)
+        centre, square = norm.bias.detach(), norm.weight.detach().square()
+        adds = shape.stride == 1 and shape.input_filters == shape.output_filters
+        mean, variance = (mean + centre, variance + square) if adds else (centre, square)
         yield mean.clone(), variance.sqrt()
-
-
-def _keeps_size(shape: Any) -> bool:
-    return shape.stride in (1, [1], (1,))
 
 
 class StyledLite(EfficientNetLite):

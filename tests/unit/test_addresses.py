@@ -183,6 +183,12 @@ def test_a_bundle_elsewhere_is_fetched_once_and_verified(
     assert list((tmp_path / "bundles").iterdir()) == [] and not (tmp_path / "outside").exists()
 
 
+def test_a_folder_that_cannot_be_put_there_is_one_sentence(tmp_path: Path, memory: MemoryFileSystem) -> None:
+    (tmp_path / "a.txt").write_bytes(b"a")
+    with pytest.raises(DataError, match=r"^faulty://bucket/models cannot be reached \(PermissionError: Access"):
+        Address("faulty://bucket/models?signature=secret").upload_folder(tmp_path)
+
+
 def test_a_dataset_elsewhere_is_prepared_and_a_broken_download_goes_on(
     tmp_path: Path, memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,7 @@ CHECKPOINTS = {
     "siglip-image": tiny.build_siglip,
     "siglip-text": tiny.build_siglip,
 }
-ENCODERS = ["lite0", "lite2", "lite0-style", "minilm", *CHECKPOINTS]
+ENCODERS = ["lite0", "lite2", "lite0-style", "lite2-style", "minilm", *CHECKPOINTS]
 
 
 def pictures() -> list[Image.Image]:
