@@ -63,6 +63,9 @@ COLUMNS: dict[str, frozenset[str]] = {
     "classification": frozenset("model view split category metric value low high n".split()),
     "confusion": frozenset("model view split category predicted_category count".split()),
     "networks": frozenset("network parameters largest_layer largest_share epochs kept_epoch".split()),
+    "picture_classes": frozenset("recipe metric value low high n".split()),
+    "picture_confusion": frozenset("recipe category predicted_category count".split()),
+    "picture_networks": frozenset("recipe size pictures parameters epochs kept_epoch".split()),
     "recipe_curves": frozenset("recipe model epoch step split metric value".split()),
     "embedding": frozenset("post_id split level stage dimensions x y z".split()),
 }

@@ -29,16 +29,18 @@ class Scope:
     def answers(self) -> Prepared:
         """The predictions of the scope with the facts of their posts, as the table `answers`.
 
-        Beside the columns of predictions: source, language, title_characters, image_width, image_height, group,
-        place and true_score; `level` and `split` are the same in both tables.
+        Beside the columns of predictions: source, language, title_characters, image_width, image_height, group, place,
+        true_score, and unit, a number for each group and each post of none; `level` and `split` are the same in both.
         """
         sql = """
             SELECT p.* EXCLUDE (model, "view"), q.source, q.language, q.title_characters, q.image_width, q.image_height,
-                   q."group", q.place, q.score AS true_score
+                   q."group", q.place, q.score AS true_score, coalesce(CAST(q."group" AS BIGINT), -1 - q.place) AS unit
             FROM predictions p JOIN posts q USING (post_id) WHERE p.model = ? AND p."view" = ? """
         if self.split == "all":
             return Prepared("answers", ("posts", "predictions"), sql, (self.model, self.view))
-        return Prepared("answers", ("posts", "predictions"), f"{sql} AND p.split = ?", self.parameters)
+        # Of both tables, so that neither is read whole.
+        sql += "AND p.split = ? AND q.split = ?"
+        return Prepared("answers", ("posts", "predictions"), sql, (*self.parameters, self.split))
 
     @property
     def words(self) -> str:

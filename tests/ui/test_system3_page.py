@@ -80,6 +80,19 @@ def folder(tiny_report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for metric in ("category_accuracy", "score_loss")
     ]
     frame(curves, "recipe model epoch step split metric value").to_parquet(copy / "recipe_curves.parquet")
+    classes = [
+        (recipe, metric, value, value - 0.1, value + 0.1, 40)
+        for recipe, value in ((RECIPE, 0.321), (OTHER, 0.421), ("majority", 0.363))
+        for metric in ("category_accuracy", "category_macro_f1", "src")
+        if (recipe, metric) != ("majority", "src")
+    ]
+    frame(classes, "recipe metric value low high n").to_parquet(copy / "picture_classes.parquet")
+    bands = ("10% to 100%", "2% to 5%")
+    cells = [(recipe, true, said, 10) for recipe in (RECIPE, OTHER) for true in bands for said in bands]
+    frame(cells, "recipe category predicted_category count").to_parquet(copy / "picture_confusion.parquet")
+    sizes = [(recipe, "160×96", 500, 600_000, 9, 4) for recipe in (RECIPE, OTHER)]
+    columns = "recipe size pictures parameters epochs kept_epoch"
+    frame(sizes, columns).to_parquet(copy / "picture_networks.parquet")
     return copy
 
 
@@ -124,6 +137,20 @@ def test_an_answer_is_written_on_its_picture_and_harmless() -> None:
     assert "data:image/jpeg;base64,AA" in html and "https://x.test" not in html
     assert "https://x.test/a.jpg" in written(pd.DataFrame([row]), {}, online=True)
     assert "https://x.test/a.jpg" not in written(pd.DataFrame([row]), {}, online=False)
+
+
+def test_what_pictures_alone_tell_of_likes_per_view_stands_last_where_it_was_measured(
+    folder: Path, tmp_path: Path
+) -> None:
+    app = page("system3", folder).run()
+    table = app.dataframe[2].value.set_index("recipe")
+    assert table["category_accuracy"].to_dict()["majority"] == "0.363 [0.263 to 0.463]"
+    assert table.loc[OTHER, "size"] == "160×96" and table.loc["majority", ["src", "size"]].tolist() == ["", ""]
+    assert "40 test covers" in texts(app) and "500 others were learned from" in texts(app)
+    without = altered(folder, tmp_path / "report", picture_classes=None)
+    assert "from a picture alone" not in texts(page("system3", without).run())
+    twice = altered(folder, tmp_path / "twice", picture_confusion=lambda rows: pd.concat([rows, rows]))
+    assert any("a cell twice" in problem for problem in open_report(twice).problems)
 
 
 def test_order_changes_which_answers_are_shown(folder: Path) -> None:

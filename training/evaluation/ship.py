@@ -31,6 +31,7 @@ APART = {
     "nested folds": ("crossvalidation",),
     "the grid": ("grid",),
     "the learning curve": ("learning_curve",),
+    "classes of further pictures": ("picture_classes", "picture_confusion", "picture_networks"),
     ABLATIONS: ("ablations", "comparisons"),
     STUDY: (
         *("signals", "consistency", "trends", "removal", "verdicts"),

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 from engine.calibration import Temperature
 from engine.encoders import load_encoder
+from engine.encoders.base import Encoder
 from engine.errors import DataError
 from engine.features.base import Feature, digest
 from engine.features.encoder_vector import EncoderVector
@@ -25,7 +26,7 @@ from engine.heads import HeadsConfig, HeadsMember, HeadsNetwork, ScoreScale
 from training.features.matrix import FeatureMatrix
 from training.modeling.batches import augment
 from training.modeling.choosing import learning_and_choosing
-from training.modeling.heads_network import HeadsData, HeadsModel, HeadsTraining, predict_heads
+from training.modeling.heads_network import HeadsData, HeadsModel, HeadsTraining, PictureOf, predict_heads
 from training.modeling.heads_trainer import figures_of, train_heads
 from training.modeling.members import Fitted
 from training.recipes.base import Heads
@@ -56,10 +57,7 @@ def fit_heads(spec: Heads, matrix: FeatureMatrix, folder: Path, splits: Sequence
     scale = _scale(matrix, learning, raw=config.published)
     encoder = load_encoder(matrix.settings.encoders[spec.encoder], device=matrix.settings.device, shared=False)
     columns = 0 if numbers is None else numbers.shape[1]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        heads = HeadsNetwork(HeadsConfig(encoder.dim, columns, names, **spec.shape))
-    model = HeadsModel(heads, None if frozen else encoder).to(encoder.device)
+    model = untrained(spec, config, encoder, names, columns)
 
     def part(rows: Rows, *, shuffled: bool = False) -> HeadsData:
         return _data(matrix, rows, None if frozen else encoder, spec, numbers, names, scale, shuffled=shuffled)
@@ -83,6 +81,16 @@ def fit_heads(spec: Heads, matrix: FeatureMatrix, folder: Path, splits: Sequence
     features |= matrix.behind([spec.encoder]) if frozen else _tuned(spec, encoder, matrix, folder)
     curves = result.curves.assign(model=spec.name)
     return Fitted(member, features, outputs, result.seconds, curves)
+
+
+def untrained(
+    spec: Heads, config: HeadsTraining, encoder: Encoder, names: tuple[str, ...], columns: int = 0
+) -> HeadsModel:
+    """Heads for some categories, reading so many columns of numbers, with first weights, where the encoder is."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        heads = HeadsNetwork(HeadsConfig(encoder.dim, columns, names, **spec.shape))
+    return HeadsModel(heads, None if config.tuning == "frozen" else encoder).to(encoder.device)
 
 
 def _categories(matrix: FeatureMatrix) -> tuple[str, ...]:
@@ -134,18 +142,9 @@ def _data(
     place = {name: number for number, name in enumerate(names)}
     category = np.array([place.get(name, -1) for name in posts["category"]], dtype=np.int64)
     if encoder is None:
-        vectors = matrix[spec.encoder]
-
-        def picture(index: Rows, generator: torch.Generator | None) -> torch.Tensor:
-            return torch.as_tensor(vectors[rows[index]], dtype=torch.float32)
+        picture = reading(matrix[spec.encoder], rows)
     else:
-        pixels = matrix.pictures(encoder.size)
-
-        def picture(index: Rows, generator: torch.Generator | None) -> torch.Tensor:
-            found = torch.from_numpy(pixels[rows[index]]).permute(0, 3, 1, 2).float()
-            seen: torch.Tensor = encoder.normalise_pixels(found if generator is None else augment(found, generator))
-            return seen
-
+        picture = seeing(encoder, matrix.pictures(encoder.size), rows)
     own = None if numbers is None else numbers[rows]
     if own is not None and shuffled:
         own = own[np.random.default_rng(0).permutation(len(own))]
@@ -155,6 +154,22 @@ def _data(
     facts = [posts["post_id"].tolist(), [matrix.files[row] for row in rows], score.tolist(), category.tolist(), names]
     standard = (posts["log_score"].to_numpy() - scale.mean) / scale.deviation
     return HeadsData(picture, own, category, standard, score, digest([facts, read, given]))
+
+
+def reading(vectors: npt.NDArray[np.float32], rows: Rows) -> PictureOf:
+    """What a frozen encoder made of some pictures, out of those of all (n, dim)."""
+    return lambda index, generator: torch.as_tensor(vectors[rows[index]], dtype=torch.float32)
+
+
+def seeing(encoder: Any, pixels: npt.NDArray[np.uint8], rows: Rows) -> PictureOf:
+    """What an encoder in training looks at of some pictures, out of those of all (n, height, width, 3)."""
+
+    def picture(index: Rows, generator: torch.Generator | None) -> torch.Tensor:
+        found = torch.from_numpy(pixels[rows[index]]).permute(0, 3, 1, 2).float()
+        seen: torch.Tensor = encoder.normalise_pixels(found if generator is None else augment(found, generator))
+        return seen
+
+    return picture
 
 
 def _calibrated(model: HeadsModel, held: HeadsData, scale: ScoreScale) -> ScoreScale:

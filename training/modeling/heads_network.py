@@ -23,6 +23,8 @@ from training.recipes.base import Tuning
 
 Rows = npt.NDArray[np.int64]
 Array = npt.NDArray[np.float64]
+# Pixels or vectors of some rows, augmented by a generator where one is given.
+PictureOf = Callable[[Rows, torch.Generator | None], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,11 @@ class HeadsTraining:
 
 @dataclass
 class HeadsData:
-    """n posts to learn from: `picture` gives pixels or vectors of some rows, augmented by a generator where one is
-    given; `numbers` (n, columns) or None; `category` (n,), −1 where unknown; log scores `standard` (n,) in deviations
-    from their mean, and the scores themselves, `score` (n,)."""
+    """n posts to learn from: `picture` gives what is seen of some rows; `numbers` (n, columns) or None; `category`
+    (n,), −1 where unknown; log scores `standard` (n,) in deviations from their mean, and the scores themselves,
+    `score` (n,)."""
 
-    picture: Callable[[Rows, torch.Generator | None], torch.Tensor]
+    picture: PictureOf
     numbers: npt.NDArray[np.float32] | None
     category: npt.NDArray[np.int64]
     standard: Array

@@ -49,6 +49,26 @@ def compare(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "r
     print(f"report: {run(work, chosen(recipe, encoders))}")
 
 
+def classify(
+    recipe: str = "vit_scratch_category_likes",
+    work: Path = WORK,
+    model: Path = Path("models/youtube_system3"),
+    encoders: str = "recipe",
+) -> None:
+    """Tell further pictures' class of likes per view from the picture alone, with the encoder and heads of a recipe.
+
+    Args:
+        recipe: Name of a module in training/recipes, of a recipe with a category head.
+        work: A work folder that has further pictures.
+        model: Folder of a shipped model, whose report is to hold the figures.
+        encoders: recipe, or embedded, with a way to treat encoders, as in embedded:frozen.
+    """
+    from training.evaluation.picture_classes import classify as run
+    from training.recipes import chosen
+
+    print(f"report: {run(work, chosen(recipe, encoders), model)}")
+
+
 def align(photos: Path, work: Path = WORK, covers: Path | None = None, epochs: int = 60) -> None:
     """Bring the packaged picture and text encoders into one space, and measure how well pairs match in it.
 

@@ -54,34 +54,36 @@ def _of_field(
     else:
         condition, parameters = MEASURES[measure], ()
     where, rest = selection.without(*OUTCOMES, field).where()
-    # A post whose group is unknown is a group of its own.
     sql = f"""
         WITH evaluated AS (
-            SELECT CAST({EXPRESSIONS[field]} AS VARCHAR) AS value, ({condition}) AS hit,
-                   coalesce(CAST("group" AS VARCHAR), 'post ' || post_id) AS unit FROM answers WHERE {where}),
+            SELECT CAST({EXPRESSIONS[field]} AS VARCHAR) AS value, ({condition}) AS hit, unit
+            FROM answers WHERE {where}),
         kept AS (SELECT value FROM evaluated GROUP BY value HAVING count(*) >= ? ORDER BY count(*) DESC, value
             LIMIT {MOST_VALUES})
         SELECT k.value, unit, count(*) AS n, count(*) FILTER (hit) AS hits
-        FROM evaluated LEFT JOIN kept k USING (value) GROUP BY ALL ORDER BY ALL"""
+        FROM evaluated LEFT JOIN kept k USING (value) GROUP BY ALL"""
     table = query(report, sql, (*parameters, *rest, minimum), scope.answers)
-    if table.empty:
+    # Posts of no kept value stand in the last place.
+    place, values = pd.factorize(table["value"], sort=True)
+    if not len(values):
         return pd.DataFrame(columns=COLUMNS)
-    place, values = pd.factorize(table["value"])
-    unit, units = pd.factorize(table["unit"])
-    # By group and value; in the last column are the posts of no kept value.
-    n, hits = (np.zeros((len(units), len(values) + 1)) for _ in range(2))
-    np.add.at(n, (unit, place), table["n"])
-    np.add.at(hits, (unit, place), table["hits"])
-    inside, outside = _shares(n, hits, np.ones((1, len(units))))[:, 0]
+    place = np.where(place < 0, len(values), place)
+    units, unit = np.unique(table["unit"].to_numpy(), return_inverse=True)
+    n, hits = (table[name].to_numpy(dtype=np.float64) for name in ("n", "hits"))
     together = gathered(len(units), MOST_GROUPS)
-    own_n, own_hits = (np.zeros((together.max() + 1, n.shape[1])) for _ in range(2))
-    np.add.at(own_n, together, n)
-    np.add.at(own_hits, together, hits)
-    drawn = np.concatenate([_shares(own_n, own_hits, weights) for weights in _draws(len(own_n))], axis=1)
-    few = np.minimum(_effective(n), _effective(n.sum(axis=1, keepdims=True) - n)) < FEWEST_GROUPS
+    shape = int(together.max()) + 1, len(values) + 1
+    cell = together[unit] * shape[1] + place
+    # Posts, and hits among them, by what is drawn and by value.
+    sides = [np.bincount(cell, some, minlength=shape[0] * shape[1]).reshape(shape) for some in (n, hits)]
+    counts: Array = np.hstack(sides)
+    inside, outside = _shares(counts, np.ones((1, shape[0])))[:, 0]
+    drawn = np.concatenate([_shares(counts, weights) for weights in _draws(shape[0])], axis=1)
+    few = _effective(unit, place, n)[: len(values)] < FEWEST_GROUPS
     share, apart = (np.array([bounds(column) for column in part.T]) for part in (drawn[0], drawn[0] - drawn[1]))
-    found = pd.DataFrame({"field": field, "value": values.astype(object), "n": n[:, :-1].sum(axis=0).astype(int)})
-    found["groups"] = (n[:, :-1] > 0).sum(axis=0)
+    found = pd.DataFrame({"field": field, "value": values.astype(object)})
+    found["n"], found["groups"] = (
+        np.bincount(place, some, minlength=shape[1])[:-1].astype(int) for some in (n, np.ones(len(n)))
+    )
     found["share"], found["rest"], found["difference"] = inside, outside, inside - outside
     found[["low", "high"]] = np.where(few[:, None], np.nan, share.reshape(-1, 2))
     found[["difference_low", "difference_high"]] = np.where(few[:, None], np.nan, apart.reshape(-1, 2))
@@ -98,19 +100,25 @@ def _draws(count: int) -> list[Array]:
     return list(cluster_weights(np.arange(count)))
 
 
-def _shares(n: Array, hits: Array, weights: Array) -> Array:
+def _shares(counts: Array, weights: Array) -> Array:
     """Shares of hits inside and outside of every slice for rows of weights (draws, groups): (2, draws, slices).
 
-    `n` and `hits` are posts by group and slice, (groups, slices + 1), those of no slice last; NaN for no posts.
+    `counts` are posts, and beside them hits, by group and slice, (groups, 2 · (slices + 1)), those of no slice last;
+    NaN for no posts.
     """
-    below, above = weights @ n, weights @ hits
+    below, above = np.split(weights @ counts, 2, axis=1)
     parts = [(above[:, :-1], below[:, :-1])]
     parts.append(tuple(table.sum(axis=1, keepdims=True) - table[:, :-1] for table in (above, below)))
     found = [np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0) for part, whole in parts]
     return np.stack(found)
 
 
-def _effective(n: Array) -> Array:
-    """For each slice, how many equal groups would say as much (Kish): the square of the sum over the sum of squares."""
-    n = n[:, :-1]
-    return n.sum(axis=0) ** 2 / np.maximum((n**2).sum(axis=0), 1)
+def _effective(unit: npt.NDArray[np.int64], place: npt.NDArray[np.int64], n: Array) -> Array:
+    """How many equal groups would say as much as those inside of each slice or, if fewer, outside of it (Kish): the
+    square of a sum of posts over the sum of their squares. `n` posts are of the group `unit` and the slice `place`.
+    """
+    own = np.bincount(unit, n)
+    inside, squares, both = (np.bincount(place, values) for values in (n, n**2, n * own[unit]))
+    outside, others = own.sum() - inside, (own**2).sum() - 2 * both + squares
+    effective: Array = np.minimum(inside**2 / np.maximum(squares, 1), outside**2 / np.maximum(others, 1))
+    return effective

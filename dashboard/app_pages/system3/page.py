@@ -30,6 +30,8 @@ def render(report: Report) -> None:
     _curves(report, model)
     _classes(report, model)
     _answers(report, model)
+    if report.has("picture_classes", "picture_confusion", "picture_networks"):
+        _picture_classes(report)
 
 
 def _compared(report: Report, model: str) -> None:
@@ -155,4 +157,41 @@ def _answers(report: Report, model: str) -> None:
     )
     st.caption(
         f"Likeliest category with its probability; score ({text.markdown(formula)}) with its 80% interval.{pictures}"
+    )
+
+
+def _picture_classes(report: Report) -> None:
+    st.subheader("Likes per view from a picture alone", anchor=False)
+    table = queries.picture_classes(report)
+    cells = [f"{row['value']:.3f} [{between(row['low'], row['high'])}]" for row in records(table)]
+    wide = table.assign(cell=cells).pivot_table(
+        index="recipe", columns="metric", values="cell", aggfunc="first", sort=False
+    )
+    names = [name for name in ("category_accuracy", "category_macro_f1", "src") if name in wide.columns]
+    wide["size"] = table.groupby("recipe")["size"].first()
+    columns = {name: st.column_config.TextColumn(metric(name).label, help=metric(name).definition) for name in names}
+    st.dataframe(
+        wide[[*names, "size"]].fillna("").reset_index(),
+        hide_index=True,
+        key="table-picture-classes",
+        column_config={
+            "recipe": st.column_config.TextColumn("Model", pinned=True),
+            **columns,
+            "size": st.column_config.TextColumn("Pixels", help="Size at which the pictures are seen."),
+        },
+    )
+    counts = queries.picture_confusion(report)
+    classes = sorted({*counts["category"], *counts["predicted_category"]}, key=lambda name: float(name.split("%")[0]))
+    recipes = list(dict.fromkeys(counts["recipe"]))
+    for recipe, column in zip(recipes, st.columns(len(recipes), gap="medium"), strict=True):
+        with column:
+            st.markdown(f"**{text.markdown(recipe)}**")
+            chart = figures.confusion(counts[counts["recipe"] == recipe], classes)
+            alt = f"Confusion matrix of likes per view by {recipe}"
+            st.plotly_chart(chart, config=charts.CONFIG, key=f"confusion-pictures-{recipe}", alt=alt)
+    st.caption(
+        f"{int(table['n'].max()):,} test covers of which only a class of likes per view is known; "
+        f"{int(table['pictures'].max()):,} others were learned from. The category head tells the class, the score head "
+        "ranks. 95% intervals in brackets, which draw covers that look alike together. Channels are not known, so "
+        "covers of one channel may have been learned from. The majority is the most frequent class."
     )

@@ -70,6 +70,20 @@ def classification(report: Report, model: str) -> pd.DataFrame:
     return query(report, sql, (model, SPLIT, VIEW))
 
 
+def picture_classes(report: Report) -> pd.DataFrame:
+    """How further pictures' class of likes per view was told: recipe, metric, value, low, high, n, size, pictures."""
+    return query(
+        report,
+        """SELECT classes.*, networks.size, networks.pictures FROM picture_classes AS classes
+        LEFT JOIN picture_networks AS networks USING (recipe) ORDER BY networks.size IS NULL, recipe, metric""",
+    )
+
+
+def picture_confusion(report: Report) -> pd.DataFrame:
+    """Further pictures by recipe, true and predicted class: recipe, category, predicted_category, count."""
+    return query(report, "SELECT * FROM picture_confusion ORDER BY ALL")
+
+
 def answers(report: Report, model: str, order: str, limit: int) -> pd.DataFrame:
     """Single answers on test with what their cards show."""
     sql = f"""
