@@ -22,8 +22,8 @@ from engine.errors import EncoderError
 SHIPPED = Path(__file__).parent / "weights" / "alignment"
 CONFIG, IMAGE, TEXT = "alignment.json", "image.safetensors", "text.safetensors"
 PROJECTION = "projection"
-# The block of EfficientNet-Lite2 whose input is read too.
-EARLIER = 20
+# Blocks of EfficientNet-Lite2 whose input is read too, and layers of MiniLM whose states are beside the last ones.
+EARLIER, LAYERS = (16, 20), (3, 4, 5)
 # Of pictures as they are seen: larger than the tower's own, for what is small in them counts.
 SIZE = (352, 352)
 
@@ -39,9 +39,7 @@ class Projection(nn.Module):
         super().__init__()
         self.parts, channels = list(parts), sum(parts)
         layers = [nn.Linear(channels, hidden), nn.GELU(), nn.Dropout(dropout)] if hidden else []
-        self.layers = nn.Sequential(
-            nn.Dropout(dropout if hidden else 0.0), *layers, nn.Linear(hidden or channels, width)
-        )
+        self.layers = nn.Sequential(nn.Dropout(dropout), *layers, nn.Linear(hidden or channels, width))
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         parts = [functional.normalize(part, dim=-1) * part.shape[1] ** 0.5 / 4 for part in vectors.split(self.parts, 1)]
@@ -63,8 +61,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 class AlignedImage(EfficientNetLite):
     """EfficientNet-Lite2 into the shared space; untrained without a folder.
 
-    The projection reads roots of the pooled channels, for a root tames the few that shout, and of two earlier maps the
-    mean and the spread of each channel, which say more of places and textures than the last one does.
+    The projection reads roots of the pooled channels, for a root tames the few that shout, and of three maps the
+    mean and the spread of each channel, which say more of places and textures than the pooled ones do.
     """
 
     def __init__(
@@ -73,7 +71,7 @@ class AlignedImage(EfficientNetLite):
         super().__init__("lite2", size=SIZE, **options)
         config = read_config(folder) if folder else {"width": width, "hidden": hidden}
         net: Any = self.module
-        early = net._blocks[EARLIER]._block_args.input_filters + net._conv_head.in_channels
+        early = sum(net._blocks[block]._block_args.input_filters for block in EARLIER) + net._conv_head.in_channels
         head = Projection((self.token_dim, 2 * early), **config, dropout=dropout).to(self.device)
         self.module.add_module(PROJECTION, head.eval().requires_grad_(False))
         self.name, self.dim = "aligned-image", config["width"]
@@ -96,7 +94,7 @@ class AlignedImage(EfficientNetLite):
         """What the projection reads of `preprocess`ed pixels, (n, channels), and their tokens, those of `features`."""
         kept = []
         for place, maps in enumerate(self.maps(pixels), start=1):
-            if place == EARLIER:
+            if place in EARLIER:
                 kept.append(moments(maps))
         kept.append(moments(maps))
         values = self.last_map(maps).flatten(2).transpose(1, 2)
@@ -106,15 +104,19 @@ class AlignedImage(EfficientNetLite):
 
 
 class AlignedText(MiniLM):
-    """MiniLM into the shared space, by its sentence vector; untrained without a folder."""
+    """MiniLM into the shared space; untrained without a folder.
 
-    def __init__(self, folder: Path | None, *, width: int = 512, **options: Any) -> None:
+    The projection reads the sentence vector and, made alike, those of earlier layers, which are nearer to the words.
+    """
+
+    def __init__(self, folder: Path | None, *, width: int = 512, dropout: float = 0.0, **options: Any) -> None:
         super().__init__(**options)
         width = read_config(folder)["width"] if folder else width
-        head = Projection((self.token_dim,), width).to(self.device)
+        parts = (self.token_dim,) * (1 + len(LAYERS))
+        head = Projection(parts, width, dropout=dropout).to(self.device)
         self.module.add_module(PROJECTION, head.eval().requires_grad_(False))
         self.name, self.dim = "aligned-text", width
-        self.settings |= {"width": width}
+        self.settings |= {"layers": LAYERS, "width": width}
         self._name_weights(self._files)
         if folder:
             self.aligned, self.saw_posts = str(folder), True
@@ -126,5 +128,11 @@ class AlignedText(MiniLM):
         return head
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, Tokens]:
-        pooled, tokens = super().forward(batch)
-        return self.head(pooled), tokens
+        read, tokens = self.read(batch)
+        return self.head(read), tokens
+
+    def read(self, batch: Batch) -> tuple[torch.Tensor, Tokens]:
+        """What the projection reads of tokenized texts, (n, channels), and their tokens."""
+        output, mask = self.module(**batch, output_hidden_states=True), batch["attention_mask"]
+        states = (output.last_hidden_state, *(output.hidden_states[layer] for layer in LAYERS))
+        return torch.cat([self.pool(some, mask) for some in states], dim=1), Tokens(states[0], mask.bool())

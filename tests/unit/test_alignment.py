@@ -150,6 +150,19 @@ def test_what_is_seen_is_of_the_tower_and_vectors_have_length_one() -> None:
     assert image.dim == text.dim == 16 and image.aligned is None
 
 
+def test_of_a_text_the_sentence_vector_and_its_likes_of_earlier_layers_are_read() -> None:
+    text, titles = AlignedText(None, width=16, device="cpu"), ["a cat", "The dog sleeps on the green sofa!"]
+    with torch.inference_mode():
+        read, _ = text.read(text.tokenize(titles))
+        alone, _ = text.read(text.tokenize(titles[:1]))
+    parts = read.split(text.token_dim, dim=1)
+    torch.testing.assert_close(parts[0], load_encoder("minilm", device="cpu").encode(titles), atol=1e-4, rtol=0)
+    assert len(parts) == 4 and not any(torch.allclose(parts[0], part, atol=0.1) for part in parts[1:])
+    torch.testing.assert_close(torch.stack(parts).norm(dim=2), torch.ones(4, 2))
+    # What pads the shorter one is not read.
+    torch.testing.assert_close(alone[0], read[0], atol=1e-4, rtol=0)
+
+
 @pytest.mark.slow
 def test_an_alignment_is_trained_gone_on_with_and_read_again(
     pairs: tuple[Pairs, Pairs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 import engine.encoders
+from benchmarks.signals import posts
 from engine import signals as module
 from engine.captioners import Caption, load_captioner, packaged
 from engine.captioners.decoder import SPECIALS, CaptionDecoder, DecoderConfig
@@ -238,3 +239,11 @@ def test_the_page_is_there_before_any_network() -> None:
     code = f"import app, sys\napp.build(object)\nprint(*sorted(set({heavy}) & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert (ran.returncode, ran.stdout.strip()) == (0, ""), ran.stderr
+
+
+def test_the_benchmark_never_asks_the_same_twice() -> None:
+    pairs = list(zip(posts(0), posts(1), strict=True))
+    assert len(pairs) >= 3
+    for one, other in pairs:
+        assert one.title != other.title and one.image is not None and other.image is not None
+        assert (np.array(one.image) != np.array(other.image)).sum() == 2

@@ -95,9 +95,10 @@ def _correlated(pairs: Mapping[str, Pairs], kept: Path) -> dict[str, Vectors]:
         material = material_of(towers, some, kept / f"{kind}.npy")
         for part, found in vectors.items():
             places, owner = material.sentences(some.rows(part))
-            # Of all that the projection reads, the pooled channels, of which roots were taken for it.
+            # Of all that the projections read, the pooled channels, of which roots were taken, and the sentence vector.
             pictures = material.pictures(some.rows(part))[:, : towers.image_encoder.token_dim].square()
-            found[kind] = pictures.numpy(), material.read[places].numpy(), owner
+            sentences = material.read[places, : towers.text_encoder.token_dim]
+            found[kind] = pictures.numpy(), sentences.numpy(), owner
     train = vectors["train"].values()
     fitted = Alignment.fit(
         np.concatenate([pictures[owner] for pictures, _, owner in train]),

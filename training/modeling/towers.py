@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from engine import threads
 from engine.encoders.aligned import AlignedImage, AlignedText
-from engine.encoders.packaged import MiniLM
 from engine.encoders.runtime import autocast
 from engine.files import replacing
 from engine.images import load_image
@@ -31,7 +30,8 @@ KINDS = ("photos", "covers")
 class AlignmentConfig:
     """How the alignment is trained; the rate is that of AdamW at the top of its schedule.
 
-    Batches hold so many `photos` and `covers`, and the loss of the covers weighs `covers_weight`.
+    Batches hold so many `photos` and `covers`, and the loss of the covers weighs `covers_weight`. Of what the
+    projections read, and of hidden units, `dropout` is dropped on the side of pictures, `text_dropout` of words.
     """
 
     width: int = 512
@@ -42,6 +42,7 @@ class AlignmentConfig:
     covers_weight: float = 0.7
     rate: float = 1e-3
     dropout: float = 0.5
+    text_dropout: float = 0.1
     smoothing: float = 0.1
     weight_decay: float = 0.3
     warmup: float = 0.08
@@ -59,7 +60,7 @@ class Towers(nn.Module):
         super().__init__()
         torch.manual_seed(config.seed)
         self.image_encoder = AlignedImage(None, width=config.width, hidden=config.hidden, dropout=config.dropout)
-        self.text_encoder = AlignedText(None, width=config.width)
+        self.text_encoder = AlignedText(None, width=config.width, dropout=config.text_dropout)
         self.image, self.text = self.image_encoder.head, self.text_encoder.head
         self.scales = nn.ParameterDict({kind: nn.Parameter(torch.tensor(math.log(14.0))) for kind in KINDS})
         self.cpu().requires_grad_(True)
@@ -124,6 +125,6 @@ def _read_of(towers: Towers, texts: list[str]) -> torch.Tensor:
     with autocast(encoder.device, towers.image_encoder.dtype):
         for part in np.array_split(order, len(order) // SENTENCES + 1):
             batch = encoder.tokenize([texts[place] for place in part])
-            read = MiniLM.forward(encoder, {name: value.to(encoder.device) for name, value in batch.items()})[0]
+            read = encoder.read({name: value.to(encoder.device) for name, value in batch.items()})[0]
             parts.append(read.float().cpu())
     return torch.cat(parts)[torch.from_numpy(np.argsort(order))].clone()

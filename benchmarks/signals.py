@@ -1,0 +1,74 @@
+"""Is a prediction with all that is read of picture and words there before a visitor waits? A ratio, at most 1 is good.
+
+    python -m benchmarks.signals [--rounds 10] [--json FILE]
+
+Measured: `Predictor.predict` and then `Signals.read` of each pictured example of the page, warm, one pixel and one word
+changed every time so that nothing is remembered. Reference: what is promised of both together. The ratio is that of the
+median over examples and rounds; beside it stand the slowest of them, and the prediction alone, which the page shows
+first. Signals whose packages are missing would cost nothing, so all must be installed.
+"""
+
+import argparse
+import statistics
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks import hardware
+from benchmarks.single_post import seconds
+from engine.images import load_image
+from engine.posts import Post
+from engine.predictor import Predictor
+from engine.signals import Signals
+from ui.examples import EXAMPLES
+
+PROMISED = 0.4
+WARM_UP = 2
+
+
+def posts(number: int) -> list[Post]:
+    """The pictured examples, each with a pixel and a word of its own for every `number`."""
+    found = []
+    for example in EXAMPLES:
+        if example.path is not None:
+            pixels = np.array(load_image(example.path))
+            pixels.reshape(-1)[number] ^= 1
+            found.append(Post(title=f"{example.title} {number}", image=Image.fromarray(pixels)))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=10, help="measured rounds, after a few that warm up")
+    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
+    options = parser.parse_args()
+    predictor, signals = Predictor.load(), Signals()
+    off = [signal for signal in signals.read(posts(0)[0]).values() if signal.value is None]
+    if off:
+        raise SystemExit(f"Not every signal can be read: {off[0].name}. {off[0].why}")
+    alone, whole = [], []
+    for number in range(WARM_UP + options.rounds):
+        for post in posts(number):
+            predicted = seconds(partial(predictor.predict, [post]))
+            read = seconds(partial(signals.read, post))
+            if number >= WARM_UP:
+                alone.append(predicted)
+                whole.append(predicted + read)
+    median = statistics.median(whole)
+    figures = {
+        "prediction and signals": (1000 * median, "ms"),
+        "slowest": (1000 * max(whole), "ms"),
+        "prediction": (1000 * statistics.median(alone), "ms"),
+    }
+    print(", ".join(f"{name} {value:.0f} {unit}" for name, (value, unit) in figures.items()))
+    print(f"ratio {median / PROMISED:.3f} (target ≤ 1)")
+    if options.json:
+        what = "one prediction with all that is read of picture and words, against what a visitor is promised"
+        found = hardware.entry(what, median / PROMISED, 1, figures, len(whole), bundle=hardware.identity(None))
+        hardware.merge(options.json, "signals", found)
+
+
+if __name__ == "__main__":
+    main()
