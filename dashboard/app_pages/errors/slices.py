@@ -74,8 +74,9 @@ def _of_field(
     shape = int(together.max()) + 1, len(values) + 1
     cell = together[unit] * shape[1] + place
     # Posts, and hits among them, by what is drawn and by value.
-    sides = [np.bincount(cell, some, minlength=shape[0] * shape[1]).reshape(shape) for some in (n, hits)]
-    counts: Array = np.hstack(sides)
+    counts: Array = np.hstack(
+        [np.bincount(cell, some, minlength=shape[0] * shape[1]).reshape(shape) for some in (n, hits)]
+    )
     inside, outside = _shares(counts, np.ones((1, shape[0])))[:, 0]
     drawn = np.concatenate([_shares(counts, weights) for weights in _draws(shape[0])], axis=1)
     few = _effective(unit, place, n)[: len(values)] < FEWEST_GROUPS
