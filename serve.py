@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse
 from gradio.routes import App as GradioApp
-from streamlit import App
+from streamlit import App, config
 
 from app import build_page
 from ui.chooser import models_offered
@@ -33,6 +33,8 @@ SECONDS_TO_STOP = 5
 
 def join(page: Page, host: str = HOST, port: int = PORT) -> FastAPI:
     """The server's application: this page, the dashboard, and the page's health."""
+    # What is served does not change; to look would walk through all that was imported, some of which cannot be.
+    config.set_option("server.fileWatcherType", "none")
     dashboard = App(DASHBOARD)
     both = FastAPI(lifespan=dashboard.lifespan(), docs_url=None, redoc_url=None, openapi_url=None)
 
