@@ -3,13 +3,13 @@
     python -m benchmarks.scale [--sizes 10000 100000] [--whole] [--steps score split report] [--json FILE]
 
 Measured on made-up posts, each step and size in a new process, in seconds of the processor, which other work on the
-machine does not change: score is `engine.batch.score.score_file` with the shipped bundle on posts of which 512 titles
-recur, with the features of these read off beforehand; split is grouping by channel, names, titles and pictures, and
-both splits; report is the tables that `evaluate` makes of one model's answers, with so many resamples, and writes.
-Reference: the same step on the smallest size. The ratio is that of the most seconds a post to those there; beside it
-stands that of the peak memory of score, which streams. What grows of split is that the more posts there are, the
-likelier one is tied alike to two communities, which then are sought twice (`training.data.communities`). `--whole` adds
-a million posts, which takes hours.
+machine changes less than the clock's: score is `engine.batch.score.score_file` with the shipped bundle on posts of
+which 512 titles recur, with the features of these read off beforehand; split is grouping by channel, names, titles and
+pictures, and both splits; report is the tables that `evaluate` makes of one model's answers, with so many resamples,
+and writes. Reference: the same step on the smallest size, before and after the others. The ratio is that of the most
+seconds a post to the mean there; beside it stands that of the peak memory of score, which streams. What grows of split
+is that the more posts there are, the likelier one is tied alike to two communities, which then are sought twice
+(`training.data.communities`). `--whole` adds a million posts, which takes hours.
 """
 
 import argparse
@@ -187,21 +187,24 @@ def main() -> None:
         print(json.dumps(measure(options.steps[0], options.sizes[0])))
         return
     sizes = [*options.sizes, *([WHOLE] if options.whole else [])]
+    if len(sizes) < 2:
+        parser.error("there must be two sizes, to compare them")
     figures: dict[str, tuple[float, str]] = {}
     slower = {}
     for step in options.steps:
         found = []
-        for count in sizes:
+        for count in (*sizes, sizes[0]):
             found.append(_in_a_new_process(step, count))
-            rate = count / found[-1]["seconds"]
-            figures[f"{step}, {count:,} posts"] = (rate, "posts/s of the processor")
             print(
-                f"{step}, {count:,} posts: {rate:,.0f} posts a second of the processor, "
+                f"{step}, {count:,} posts: {count / found[-1]['seconds']:,.0f} posts a second of the processor, "
                 f"{count / found[-1]['clock']:,.0f} by the clock, peak {found[-1]['memory']:.2f} GiB",
                 flush=True,
             )
-        costs = [one["seconds"] / count for one, count in zip(found, sizes, strict=True)]
-        slower[step] = max(costs) / costs[0]
+        first, *costs, last = (one["seconds"] / count for one, count in zip(found, (*sizes, sizes[0]), strict=True))
+        reference = (first + last) / 2
+        for count, cost in zip(sizes, (reference, *costs), strict=True):
+            figures[f"{step}, {count:,} posts"] = (1 / cost, "posts/s of the processor")
+        slower[step] = max(costs) / reference
         told = f"{step}: ratio {slower[step]:.3f} of seconds a post (target ≤ {TARGET})"
         if step == "score":
             larger = max(one["memory"] for one in found) / found[0]["memory"]
