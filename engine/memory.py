@@ -4,6 +4,7 @@ It would keep what large tensors leave, fragmented, and one such heap for every 
 """
 
 import ctypes
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -11,6 +12,9 @@ from functools import cache
 M_ARENA_MAX = -8
 # As many as operators run side by side; each further one would keep the most that it ever held.
 ARENAS = 2
+# Seconds until memory is given back, once for all who ask meanwhile: while the next answer is computed it costs time.
+SOON = 0.5
+_waiting = threading.Lock()
 
 
 @cache
@@ -37,10 +41,23 @@ def release() -> None:
         library.malloc_trim(0)
 
 
+def release_soon() -> None:
+    """Give free memory back within a moment; nobody waits for it."""
+    if _glibc() is not None and _waiting.acquire(blocking=False):
+        timer = threading.Timer(SOON, _release_now)
+        timer.daemon = True
+        timer.start()
+
+
+def _release_now() -> None:
+    _waiting.release()
+    release()
+
+
 @contextmanager
 def released() -> Iterator[None]:
-    """Release memory after the block, or as a decorator after each call."""
+    """Release memory soon after the block, or as a decorator after each call."""
     try:
         yield
     finally:
-        release()
+        release_soon()

@@ -1,6 +1,8 @@
 """Memory that is free goes back to the system, where it can."""
 
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,27 @@ def test_what_is_free_goes_back() -> None:
     full = resident()
     with memory.released():
         del pieces
+    with memory.released():
+        timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+        assert sum(timer.function is memory._release_now for timer in timers) == 1
+    latest = time.monotonic() + 20
+    while full - resident() < 60_000_000 and time.monotonic() < latest:
+        time.sleep(0.05)
     assert full - resident() > 60_000_000 and keeper
+
+
+@pytest.mark.skipif(memory._glibc() is None, reason="needs glibc")
+def test_who_asks_later_is_heard_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[float] = []
+    monkeypatch.setattr(memory, "release", lambda: released.append(time.monotonic()))
+    monkeypatch.setattr(memory, "SOON", 0.01)
+    for times in (1, 2):
+        memory.release_soon()
+        memory.release_soon()
+        latest = time.monotonic() + 20
+        while len(released) < times and time.monotonic() < latest:
+            time.sleep(0.01)
+        assert len(released) == times
 
 
 def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import structlog
 from tqdm import tqdm
 
@@ -161,13 +161,5 @@ class _Pending:
             self.flush()
 
     def flush(self) -> None:
-        if self.hashes:
-            # Tokens of batches may differ in length.
-            longest = max(part.shape[1] for part in self.values)
-            shape = (len(self.hashes), longest, *self.values[0].shape[2:])
-            wide, start = np.full(shape, np.nan, dtype=np.float32), 0
-            for part in self.values:
-                wide[start : start + len(part), : part.shape[1]] = part
-                start += len(part)
-            self.table.append(self.hashes, wide)
+        self.table.append(self.hashes, chain.from_iterable(self.values))
         self.hashes, self.values, self.last = [], [], time.monotonic()
