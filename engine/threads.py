@@ -95,6 +95,12 @@ def configure() -> None:
         torch.set_num_interop_threads(1)
 
 
+def shares(count: int, most: int) -> list[slice]:
+    """Slices of `count` items of nearly equal lengths, at most `most`, as many as keep all workers busy."""
+    number = min(count, math.ceil(count / most / workers()) * workers())
+    return [slice(count * part // number, count * (part + 1) // number) for part in range(number)]
+
+
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
     """`function` of every item, in order, computed by `workers` threads; a lone item, or a call from a worker, by none.
 

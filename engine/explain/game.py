@@ -75,7 +75,7 @@ class _Side(Generic[Key]):
                 new.setdefault(key, position)
         new = dict(sorted(new.items(), key=lambda item: size(item[0])))
         positions = list(new.values())
-        parts = [positions[start : start + VARIANTS_PER_CALL] for start in range(0, len(positions), VARIANTS_PER_CALL)]
+        parts = [positions[part] for part in threads.shares(len(positions), VARIANTS_PER_CALL)]
         self._append(list(threads.in_order(lambda part: self._computed(make(part)), parts)))
         for key in new:
             self._row_of[key] = len(self._row_of)

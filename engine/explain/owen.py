@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from math import factorial, inf, sqrt
+from math import factorial, inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,8 @@ SECONDS = 2.6
 PAIRS_PER_ROUND = 2
 # With fewer, a standard error says little of itself; with more, the eye sees no difference.
 FEWEST_PAIRS, MOST_PAIRS = 6, 48
+# Degrees of freedom that the mean variance of a post's regions counts beside a region's own.
+SHARED = 4
 
 Values = npt.NDArray[np.float64]
 Order = Sequence[int]
@@ -147,8 +149,13 @@ def _attribute(sampler: ShapleyValueSampling, pair: tuple[Order, Order], players
 
 
 def _errors(estimates: Sequence[Values] | Values) -> Values:
-    """Standard errors of the means of independent estimates (n, players)."""
-    found: Values = np.std(estimates, axis=0, ddof=1) / sqrt(len(estimates))
+    """Standard errors of the means of independent estimates (n, players).
+
+    Some few estimates tell little of a region's variance, and sampling would end where they happen to lie close: so it
+    is drawn towards the mean variance of all regions (moderated, Smyth 2004).
+    """
+    own, freedom = np.var(estimates, axis=0, ddof=1), len(estimates) - 1
+    found: Values = np.sqrt((SHARED * own.mean() + freedom * own) / (SHARED + freedom) / len(estimates))
     return found
 
 
@@ -158,7 +165,7 @@ def _half_widths(estimates: Values) -> Values:
 
     if len(estimates) < 2:
         return np.zeros(estimates.shape[1])
-    found: Values = float(stdtrit(len(estimates) - 1, 0.975)) * _errors(estimates)
+    found: Values = float(stdtrit(SHARED + len(estimates) - 1, 0.975)) * _errors(estimates)
     return found
 
 

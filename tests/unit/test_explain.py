@@ -219,6 +219,14 @@ def test_intervals_hold_the_values_of_many_orders():
     assert np.mean(held) > 0.9
 
 
+def test_a_few_estimates_that_happen_to_agree_are_not_taken_for_certainty():
+    estimates = np.random.default_rng(0).normal(size=(6, 8))
+    estimates[:, 0] = 0.1
+    widths = owen._half_widths(estimates)
+    assert widths[0] > 0.4 * np.median(widths)
+    assert owen._half_widths(np.repeat(estimates[:1], 6, axis=0)) == pytest.approx(np.zeros(8))
+
+
 def test_every_variant_is_encoded_and_judged_once():
     predictor = FakePredictor(nonlinear)
     post = Post(title="one two three four five six", image=photo())

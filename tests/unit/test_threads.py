@@ -39,6 +39,13 @@ def cgroups(folder: Path, own: str, **files: str) -> float:
     return threads.cgroup_limit(folder / "own", folder / "fs")
 
 
+def test_items_are_shared_out_so_that_no_worker_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, 2)
+    for count, lengths in ((0, []), (1, [1]), (44, [22, 22]), (64, [32, 32]), (66, [16, 17, 16, 17])):
+        parts = [range(count)[part] for part in threads.shares(count, 32)]
+        assert [*map(len, parts)] == lengths and [number for part in parts for number in part] == [*range(count)]
+
+
 @pytest.mark.parametrize(
     ("own", "files", "limit"),
     [
