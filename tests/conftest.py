@@ -6,6 +6,8 @@ from pathlib import Path
 # Processes of tests that run side by side share the cores; libraries read this when they are loaded.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Workers of the clusters that tests start are not to wait for the tests beside them.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 import pytest
 from filelock import FileLock

@@ -73,6 +73,8 @@ def cluster(address: str | None = None) -> Iterator[Callable[..., Generator[Any,
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Of what it writes to stderr nothing is for the user.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    # Beside other work, workers get the share that they would get here: Ray's own yield to whatever else there is.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         import ray
         import ray.data

@@ -94,7 +94,8 @@ def test_real_posts_another_model_and_a_whole_list(browser: Browser, address: st
     page.keyboard.press("ArrowRight")
     expect(near).to_contain_text("nearest by words, 14 were High")
     assert page.title() == "First Impressions" and not strangers
-    near.get_by_role("button", name="Show the cover of post 3").press("Enter")
+    with page.expect_request(f"{COVERS}/**"):
+        near.get_by_role("button", name="Show the cover of post 3").press("Enter")
     shown = near.get_by_role("img", name="Cover of post 3")
     expect(shown).to_be_focused()
     assert strangers == [f"{COVERS}/2.jpg"] and shown.get_attribute("referrerpolicy") == "no-referrer"
