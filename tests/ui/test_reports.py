@@ -93,13 +93,20 @@ def test_a_report_that_evaluate_wrote_is_sound(tiny_report: Path) -> None:
     ],
 )
 def test_a_table_that_cannot_be_is_left_out_with_one_sentence(
-    tiny_report: Path, tmp_path: Path, table: str, change: Change, said: str, monkeypatch: pytest.MonkeyPatch
+    tiny_report: Path, tmp_path: Path, table: str, change: Change, said: str
 ) -> None:
     folder = altered(tiny_report, tmp_path / "report", **{table: change})
     report = open_report(folder)
     assert not report.has(table)
     (problem,) = report.problems
     assert problem.startswith(f"{table}.parquet ") and said in problem and problem.endswith("is left out.")
+
+
+@pytest.mark.parametrize(("table", "column"), [("predictions", "p_low"), ("posts", "split"), ("signals", "removed")])
+def test_what_is_left_out_is_said_on_the_page(
+    tiny_report: Path, tmp_path: Path, table: str, column: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = altered(tiny_report, tmp_path / "report", **{table: put(column, None)})
     monkeypatch.setenv("FIRST_IMPRESSIONS_REPORT", str(folder))
     page = app().run()
     assert not page.exception and len(page.sidebar.warning) == 1
