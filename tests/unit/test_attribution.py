@@ -105,9 +105,10 @@ def test_evaluation_leaves_the_figures_valid_and_another_bundle_does_not(work: P
     path = report.parent / "attribution" / "settings.json"
     kept = path.read_text()
     try:
-        path.write_text(json.dumps({**json.loads(kept), "bundle": "f" * 64}))
-        with pytest.raises(DataError, match="holds explanations made from another bundle; remove it"):
-            explain(work, RECIPE, POSTS)
+        for other, value in (("bundle", "f" * 64), ("sampling", [1.0, 2, 4, 0])):
+            path.write_text(json.dumps({**json.loads(kept), other: value}))
+            with pytest.raises(DataError, match=f"holds explanations made from another {other}; remove it"):
+                explain(work, RECIPE, POSTS)
         path.write_text("broken")
         with pytest.raises(DataError, match="is damaged; remove"):
             explain(work, RECIPE, POSTS)

@@ -55,7 +55,12 @@ def explain(work: Path, recipe: Recipe, posts: int = POSTS, *, seed: int = 0, re
         raise DataError(f"{posts} posts show nothing; give at least 1.")
     run = Run(work, recipe)
     predictor = Predictor.load(run.bundle)
-    made_from = {"bundle": fingerprint(predictor.bundle), "method": owen.METHOD, "random_orders": RANDOM_ORDERS}
+    made_from = {
+        "bundle": fingerprint(predictor.bundle),
+        "method": owen.METHOD,
+        "sampling": [owen.ERROR, owen.FEWEST_PAIRS, owen.MOST_PAIRS, owen.SHARED],
+        "random_orders": RANDOM_ORDERS,
+    }
     folder = run.part("attribution", made_from, "explanations")
     run.read_test("explain")
     chosen = np.random.default_rng(seed).permutation(run.workspace.rows("test"))[:posts]
