@@ -1,6 +1,7 @@
 """Cross-fitting with networks of one side: no answer saw its own group, and what ships learned from every post."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from benchmarks import hardware
 from engine.addresses import Address
-from engine.bundle import MANIFEST, fetch_bundle, identity, read_bundle
+from engine.bundle import MANIFEST, amend_bundle, fetch_bundle, identity, read_bundle
 from engine.errors import DataError
 from engine.explain import gradients
 from engine.images import load_image
@@ -23,6 +24,7 @@ from training.data.further import PICTURES
 from training.data.prepare import prepare
 from training.data.workspace import split
 from training.evaluation.contributions import INTERACTION
+from training.evaluation.faithfulness import explain
 from training.evaluation.learning_curve import learn
 from training.evaluation.report import evaluate
 from training.evaluation.ship import REPORT, ship
@@ -30,7 +32,7 @@ from training.modeling import fitting
 from training.modeling.batches import by_length
 from training.modeling.cross_fitting import folds_of, out_of_fold, outside_of_test, parts_without
 from training.modeling.further import WRONG, Further
-from training.modeling.run import Run
+from training.modeling.run import LEDGER, Run
 from training.modeling.train import refit, train
 from training.recipes.base import CatBoost, Network, Ngrams, Recipe
 from ui.details import model_facts
@@ -175,6 +177,19 @@ def test_evaluated_and_refitted_it_ships(work: Path, recipe: Recipe, bundle: Pat
     assert "These weights have seen every post" in (shipped / "bundle" / "README.md").read_text()
     assert "seen every post" not in (bundle / "README.md").read_text()
     Predictor.load(shipped / "bundle")
+
+
+def test_a_bundle_that_saw_the_test_posts_is_not_measured_on_them(
+    work: Path, recipe: Recipe, bundle: Path, tmp_path: Path
+) -> None:
+    other, ledger = replace(recipe, name="seen"), work / LEDGER
+    shutil.copytree(bundle, Run(work, other).bundle)
+    amend_bundle(Run(work, other).bundle, data={**read_bundle(bundle).data, "saw_test": True})
+    before = ledger.read_bytes() if ledger.exists() else b""
+    for step in (evaluate, explain):
+        with pytest.raises(DataError, match="was fitted on the test posts too; run `python -m training train` again"):
+            step(work, other)
+    assert (ledger.read_bytes() if ledger.exists() else b"") == before
 
 
 def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(

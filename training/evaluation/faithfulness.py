@@ -54,7 +54,7 @@ def explain(work: Path, recipe: Recipe, posts: int = POSTS, *, seed: int = 0, re
     if posts < 1:
         raise DataError(f"{posts} posts show nothing; give at least 1.")
     run = Run(work, recipe)
-    predictor = Predictor.load(run.bundle)
+    predictor = run.measured()
     made_from = {
         "bundle": fingerprint(predictor.bundle),
         "method": owen.METHOD,

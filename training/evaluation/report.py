@@ -85,7 +85,7 @@ def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000, junk: int = 2
     """
     began = time.monotonic()
     run = Run(work, recipe)
-    predictor = Predictor.load(run.bundle)
+    predictor = run.measured()
     run.read_test("evaluate")
     workspace, report = run.workspace, run.report
     found = list(_model_tables(predictor, run))

@@ -22,6 +22,7 @@ from engine.errors import DataError
 from engine.features import default_names, make_features
 from engine.features.encoder_tokens import TOKENS
 from engine.features.encoder_vector import EncoderVector
+from engine.predictor import Predictor
 from training.data.workspace import Protocol, Workspace
 from training.features.matrix import FeatureMatrix
 from training.modeling.further import Further
@@ -92,6 +93,16 @@ class Run:
         """The features under another split, post_id → part."""
         workspace = replace(self.workspace, protocol=protocol).parted(assignment)
         return FeatureMatrix(workspace, self.matrix.settings, self.recipe.junk)
+
+    def measured(self) -> Predictor:
+        """The bundle whose figures on the test posts are to be found.
+
+        Raises BundleError where there is no sound one, DataError for one that was fitted on these posts too.
+        """
+        predictor = Predictor.load(self.bundle)
+        if predictor.bundle.data.get("saw_test"):
+            raise DataError(f"{self.bundle} was fitted on the test posts too; run `python -m training train` again.")
+        return predictor
 
     def read_test(self, step: str) -> None:
         """Write into the ledger that a step reads the test posts. Call it before the first of them is read."""
