@@ -179,9 +179,7 @@ def test_evaluated_and_refitted_it_ships(work: Path, recipe: Recipe, bundle: Pat
     Predictor.load(shipped / "bundle")
 
 
-def test_a_bundle_that_saw_the_test_posts_is_not_measured_on_them(
-    work: Path, recipe: Recipe, bundle: Path, tmp_path: Path
-) -> None:
+def test_a_bundle_that_saw_the_test_posts_is_not_measured_on_them(work: Path, recipe: Recipe, bundle: Path) -> None:
     other, ledger = replace(recipe, name="seen"), work / LEDGER
     shutil.copytree(bundle, Run(work, other).bundle)
     amend_bundle(Run(work, other).bundle, data={**read_bundle(bundle).data, "saw_test": True})

@@ -55,12 +55,12 @@ def test_a_cluster_of_several_machines_stores_what_this_one_does(
     several = Cluster(initialize_head=True, head_node_args={"num_cpus": cores, "include_dashboard": False})
     try:
         several.add_node(num_cpus=cores)
-        command = ["extract", "--recipe", "catboost_clip", "--encoders", "embedded", "--work"]
+        command = ["extract", "--recipe", "youtube_blend", "--encoders", "embedded", "--work"]
         assert main([*command, str(there), "--engine", "ray", "--ray-address", several.address]) == 0
         assert main([*command, str(here)]) == 0
     finally:
         several.shutdown()
-    assert stored(there) == stored(here) and len(stored(here)) == 2 * 2
+    assert stored(there) == stored(here) and len(stored(here)) == 2 * 4
 
 
 @pytest.fixture(scope="module")

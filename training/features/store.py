@@ -1,7 +1,7 @@
 """Features on disk, keyed by the hash of what they were read off and by the feature's own key.
 
 `features/<cache key>/part-*.parquet` hold post_hash and values, one row a distinct content. A row's values are the
-bytes of its numbers: as a list of numbers they take Parquet ten times as long. A part is put in place whole, every page
+bytes of its numbers, for lists of numbers take Parquet many times as long. A part is put in place whole, every page
 with its checksum, so a run killed at any moment loses only what it had not written yet.
 """
 
