@@ -57,7 +57,7 @@ def forward(predictor: Predictor, pictures: list[Image.Image], texts: list[Post]
     for encoder in predictor.encoders.values():
         words = [text.text(predictor.bundle.text_fields) for text in texts]
         items: Sequence[Any] = pictures if encoder.modality == "image" else words
-        parts = [items[start : start + VARIANTS_PER_CALL] for start in range(0, len(items), VARIANTS_PER_CALL)]
+        parts = [items[part] for part in threads.shares(len(items), VARIANTS_PER_CALL)]
         list(threads.in_order(encoder.encode, parts))
     return time.perf_counter() - started
 
