@@ -28,7 +28,7 @@ from engine.prediction import VIEWS, View
 from engine.predictor import Predictor
 from tests import made_up, tiny
 from tests.unit.test_training_loop import CONFIG, data_of, run
-from training.modeling import members, trainer
+from training.modeling import processes, trainer
 from training.modeling.network import JointNetwork, NetworkConfig
 from training.modeling.train import train
 from training.recipes.base import Network, Recipe
@@ -140,15 +140,15 @@ def test_all_that_trains_asks_for_the_same_device(gpu: bool, tmp_path: Path, mon
             return parts
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    monkeypatch.setattr(members, "PartialState", Recorder)
+    monkeypatch.setattr(processes, "PartialState", Recorder)
     monkeypatch.setattr(trainer, "Accelerator", Recorder)
-    members.own_process()
+    processes.own_process()
     trainer._Training(JointNetwork(CONFIG), CONFIG, tmp_path, steps=2)
     assert asked == [not gpu, not gpu]
 
 
 def test_who_asks_first_and_who_trains_are_on_one_device(tmp_path: Path) -> None:
-    place = members.own_process().device
+    place = processes.own_process().device
     result, model = run(tmp_path)
     assert next(model.parameters()).device.type == place.type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert result.best_src > 0

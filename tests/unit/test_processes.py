@@ -30,7 +30,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from tests.unit.test_processes import EXACT, data_of, dying, run
-from training.modeling.members import own_process
+from training.modeling.processes import own_process
 assert own_process().num_processes == 2
 train, validation = data_of()
 run(Path(sys.argv[1]), EXACT, (dying(train, 17), validation))

@@ -25,7 +25,7 @@ from engine.predictor import Predictor
 from engine.scoring import SCORE_FORMULA, fit_popularity_weights
 from tests import made_up, tiny
 from training.data.workspace import Workspace
-from training.modeling.members import fit_member
+from training.modeling.fitting import fit_member
 from training.modeling.run import Run
 from training.modeling.train import train
 from training.recipes import chosen, load_recipe, recipe_names

@@ -17,8 +17,9 @@ from tests import tiny
 from tests.made_up import own_word
 from tests.unit.test_training_loop import Killed, dying
 from training.modeling.batches import augment, finetuning_set, tokenised
-from training.modeling.network import JointNetwork, NetworkConfig, TrainingSet
+from training.modeling.network import JointNetwork, NetworkConfig
 from training.modeling.trainer import train_network
+from training.modeling.training_set import TrainingSet
 
 POSTS, HELD = 48, 16
 

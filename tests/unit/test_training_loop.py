@@ -24,7 +24,6 @@ from training.modeling.network import (
     ADAPTER_RATE,
     JointNetwork,
     NetworkConfig,
-    TrainingSet,
     encoder_blocks,
     levels_from_score,
     losses,
@@ -32,6 +31,7 @@ from training.modeling.network import (
     predict_rows,
 )
 from training.modeling.trainer import _Training, train_network
+from training.modeling.training_set import TrainingSet
 
 DIM = 6
 FUSION = FusionConfig(DIM, DIM, kind="gated", width=12, heads=2, dropout=0.1)

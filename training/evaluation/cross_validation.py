@@ -28,7 +28,7 @@ from training.metrics.bootstrap import evaluate_metrics
 from training.metrics.predictions import prediction_table, truth_of
 from training.modeling.blend import fit_on_validation
 from training.modeling.fitting import fit_members
-from training.modeling.members import own_process
+from training.modeling.processes import own_process
 from training.modeling.run import Run
 from training.recipes.base import Recipe
 from training.tables import write_table

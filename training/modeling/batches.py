@@ -13,7 +13,8 @@ from engine.features.encoder_tokens import to_tokens
 from training.data.workspace import Workspace
 from training.features.matrix import FeatureMatrix
 from training.modeling.further import Further
-from training.modeling.network import Inputs, NetworkConfig, TrainingSet
+from training.modeling.network import NetworkConfig
+from training.modeling.training_set import Inputs, TrainingSet, rounded
 
 # Covers are kept at several sizes by the sites that show them; the smallest common one is about a third as large.
 SMALLEST = 0.3
@@ -40,7 +41,8 @@ def augment(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     grid[:, 1, 1] = scale
     grid[:, 0, 2] = uniform(-1, 1) * (1 - scale)
     grid[:, 1, 2] = uniform(-1, 1) * (1 - scale)
-    where = functional.affine_grid(grid, list(pixels.shape), align_corners=False)
+    # Chance is drawn on the CPU, the same wherever the pixels are.
+    where = functional.affine_grid(grid.to(pixels.device), list(pixels.shape), align_corners=False)
     pixels = functional.grid_sample(pixels, where, mode="bilinear", padding_mode="reflection", align_corners=False)
     coarse = torch.rand(count, generator=generator) < 0.5
     if coarse.any():
@@ -50,8 +52,8 @@ def augment(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         )
         pixels[coarse] = functional.interpolate(small, size=(height, width), mode="bilinear")
     mean = pixels.mean(dim=(1, 2, 3), keepdim=True)
-    contrast = uniform(0.85, 1.15).view(-1, 1, 1, 1)
-    light = uniform(-20, 20).view(-1, 1, 1, 1)
+    contrast = uniform(0.85, 1.15).view(-1, 1, 1, 1).to(pixels.device)
+    light = uniform(-20, 20).view(-1, 1, 1, 1).to(pixels.device)
     return ((pixels - mean) * contrast + mean + light).clamp(0, 255)
 
 
@@ -79,7 +81,7 @@ def finetuning_set(
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         pixels = None
         if picture is not None:
-            pixels = torch.from_numpy(picture(index)).permute(0, 3, 1, 2).float()
+            pixels = torch.from_numpy(picture(index)).to(image_encoder.device).permute(0, 3, 1, 2).float()
             if generator is not None:
                 pixels = augment(pixels, generator)
         empty = torch.zeros(2, len(index), dtype=torch.bool)
@@ -179,5 +181,5 @@ def _inputs(values: Values) -> Inputs:
 def _training_set(workspace: Workspace, rows: Rows, fetch: Any, read: Sequence[Any]) -> TrainingSet:
     posts = workspace.posts.iloc[rows]
     target, level = posts["target"].to_numpy(), posts["level"].to_numpy()
-    made_from = digest([posts["post_id"].tolist(), target.tolist(), level.tolist(), read])
+    made_from = digest([posts["post_id"].tolist(), rounded(target), level.tolist(), read])
     return TrainingSet(target, level, fetch, made_from)

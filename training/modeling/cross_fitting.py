@@ -19,7 +19,8 @@ from engine.prediction import VIEWS, MemberOutput, View
 from engine.scoring import LEVELS
 from training.data.splits import stratified_folds
 from training.modeling.fitting import fit_members
-from training.modeling.members import Fitted, own_process
+from training.modeling.members import Fitted
+from training.modeling.processes import own_process
 from training.modeling.run import OUTSIDE_OF_TEST, Run
 from training.tables import write_table
 

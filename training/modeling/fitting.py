@@ -10,8 +10,11 @@ from engine.prediction import VIEWS, View
 from training.features.matrix import FeatureMatrix
 from training.modeling.grid_search import fit_grid
 from training.modeling.heads import fit_heads
-from training.modeling.members import Fitted, fit_member, own_process
-from training.recipes.base import CatBoost, Heads, Network, Recipe
+from training.modeling.members import Fitted, fit_catboost, fit_ngrams
+from training.modeling.networks import fit_network
+from training.modeling.processes import own_process
+from training.modeling.teaching import soft_targets
+from training.recipes.base import CatBoost, Heads, Network, Ngrams, Recipe
 
 log = structlog.get_logger()
 
@@ -41,3 +44,21 @@ def fit_members(
         fitted[found.member.name] = found
         log.info("member", name=found.member.name, seconds=round(found.seconds, 1))
     return fitted, grid
+
+
+def fit_member(
+    spec: Ngrams | CatBoost | Network,
+    matrix: FeatureMatrix,
+    folder: Path,
+    splits: Sequence[str] = ("validation",),
+    views: Sequence[View] = VIEWS,
+) -> Fitted:
+    """Fit one member of a recipe; `folder` is where a network keeps what it needs to resume.
+
+    `splits` are those whose outputs are wanted; `views` spares trees for views that nobody asks for.
+    """
+    if isinstance(spec, Ngrams):
+        return fit_ngrams(spec, matrix, splits)
+    if isinstance(spec, CatBoost):
+        return fit_catboost(spec, matrix, splits, views)
+    return fit_network(spec, matrix, folder, splits, soft_targets(spec, matrix, folder / "teachers"))

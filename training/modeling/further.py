@@ -16,7 +16,7 @@ from training.data.alike import PHASH_DISTANCE
 from training.data.further import BOUNDS, PICTURES
 from training.data.workspace import Workspace
 from training.features.pictures import decoded_pictures
-from training.modeling.network import TrainingSet
+from training.modeling.training_set import TrainingSet, rounded
 
 # Class and exact rate disagree for about one in ten of those where both are known: upstream, some missing likes were
 # replaced by a mean.
@@ -69,7 +69,7 @@ class Further:
     @property
     def fingerprint(self) -> str:
         """Hash of the pictures and of what is said of them."""
-        return digest([[self.files[row] for row in self.rows], self.target.tolist(), self.shares.tolist()])
+        return digest([[self.files[row] for row in self.rows], rounded(self.target), rounded(self.shares)])
 
     def behind(self, data: TrainingSet) -> TrainingSet:
         """The posts of `data` with these behind them; its `fetch` must give them there."""

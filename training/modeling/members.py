@@ -1,43 +1,26 @@
-"""Fitting the members of a recipe on the training split, each with its outputs on the posts held out."""
+"""Fitting the members of a recipe that are no networks on the training split, with their outputs on held-out posts."""
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import structlog
-import torch
-from accelerate import PartialState
-from safetensors.torch import save_file
 
-from engine.encoders import Encoder, Modality, load_encoder
-from engine.encoders.packing import pack, unpack
 from engine.features import default_names
 from engine.features.base import Feature, Features
-from engine.features.encoder_tokens import TOKENS, EncoderTokens
 from engine.features.extractor import SIDES
-from engine.files import replacing
-from engine.fusion import FusionConfig
-from engine.members import CatBoostMember, Member, NetworkMember, ScoreMember
+from engine.members import CatBoostMember, Member, ScoreMember
 from engine.prediction import VIEWS, MemberOutput, View
-from training.data.workspace import Workspace
 from training.features.matrix import FeatureMatrix
-from training.modeling.batches import finetuning_set, frozen_set
-from training.modeling.choosing import Rows, learning_and_choosing
-from training.modeling.further import Further
-from training.modeling.model_soup import greedy_soup, mean_weights
-from training.modeling.network import JointNetwork, NetworkConfig, TrainingSet, levels_from_score, predict_rows
-from training.modeling.trainer import TrainingResult, copy_into, train_network, validation_src
+from training.modeling.choosing import Rows
 from training.modeling.trees import fit_trees
 from training.recipes import base as specs
 
 log = structlog.get_logger()
-NGRAMS, LEARNING, CHOOSING = "ngrams", "learning", "choosing"
+NGRAMS = "ngrams"
 
 Outputs = dict[View, MemberOutput]
 
@@ -117,14 +100,6 @@ def fit_catboost(
     return Fitted(member, _read_by(member, matrix), outputs, time.monotonic() - began)
 
 
-def own_process() -> PartialState:
-    """This process among those of `accelerate launch`; it has a GPU of its own where there are any.
-
-    Others wait up to a day while the first fits what is no network.
-    """
-    return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=1))
-
-
 def _with_made_up(
     member: CatBoostMember, view: View, matrix: FeatureMatrix, train: Rows, spec: specs.CatBoost
 ) -> tuple[npt.NDArray[np.float32], Rows]:
@@ -154,147 +129,3 @@ def _with_made_up(
         tables.append(member.table(view, matrix.under_titles(names, chosen, titles)))
         rows.append(chosen)
     return np.concatenate(tables), np.concatenate(rows)
-
-
-def network_config(
-    spec: specs.Network, image: Encoder | None, text: Encoder | None, junk: float = 0.0
-) -> NetworkConfig:
-    """The whole training configuration of a recipe's network on its encoders; frozen ones are shown no junk."""
-    image_dim, text_dim = (encoder.token_dim if encoder else 0 for encoder in (image, text))
-    config = NetworkConfig(fusion=FusionConfig(image_dim, text_dim, kind=spec.fusion, **spec.shape), **spec.settings)
-    return config if config.tuning == "frozen" or not text else replace(config, junk=junk)
-
-
-def fit_network(spec: specs.Network, matrix: FeatureMatrix, folder: Path, splits: Sequence[str]) -> Fitted:
-    """Train the replicates in `folder`, or take them up there, or take over what is finished; average them.
-
-    Epochs and replicates are chosen by training posts that it does not learn from (`training.modeling.choosing`);
-    without patience nothing is chosen, and it learns from all of them.
-    """
-    names: dict[Modality, str] = {side: role + TOKENS for side, role in spec.encoders.items()}
-    sides = names.get("image"), names.get("text")
-    results: list[TrainingResult] = []
-    for replicate in range(spec.replicates):
-        # Only the one that fine-tunes may change an encoder, so it gets encoders of its own.
-        encoders: dict[Modality, Encoder] = {
-            side: load_encoder(matrix.settings.encoders[role], device=matrix.settings.device, shared=False)
-            for side, role in spec.encoders.items()
-        }
-        image, text = encoders.get("image"), encoders.get("text")
-        config = replace(network_config(spec, image, text, matrix.junk), replicate=replicate)
-        frozen = config.tuning == "frozen"
-        if frozen:
-            # One process extracts, the others find the tokens there.
-            with own_process().main_process_first():
-                matrix.features(names.values())
-        further = Further.of(matrix.workspace) if spec.pictures and text is None and not frozen else None
-        parts = {
-            part: frozen_set(matrix, rows, *sides)
-            if frozen
-            else finetuning_set(matrix, rows, image, text, config, further if part == LEARNING else None)
-            for part, rows in _parts(matrix.workspace, splits, choosing=config.patience > 0).items()
-        }
-        model = JointNetwork(config) if frozen else JointNetwork(config, image, text)
-        place = folder if spec.replicates == 1 else folder / f"replicate-{replicate}"
-        held = parts.get(CHOOSING, parts[splits[0]] if splits else None)
-        results.append(train_network(model, config, parts[LEARNING], held, place))
-    if spec.replicates > 1:
-        _average(model, results, parts.get(CHOOSING))
-    if config.level_weight == 0:
-        known = parts.get(CHOOSING, parts[LEARNING])
-        levels_from_score(model, predict_rows(model, known), known.level)
-    for encoder in (image, text):
-        if encoder and encoder.keeps_all and not frozen:  # as it will be when it answers
-            encoder.module.load_state_dict(unpack(pack(encoder.module.state_dict())))
-    outputs = {split: _outputs(predict_rows(model, parts[split])) for split in splits}
-    member = NetworkMember(spec.name, model.fusion.cpu(), *sides)
-    read = matrix.behind(names.values()) if frozen else _tuned(spec, model, results[0], matrix, folder)
-    return Fitted(member, read, outputs, sum(result.seconds for result in results), _curves(spec, results))
-
-
-def _parts(workspace: Workspace, splits: Sequence[str], *, choosing: bool) -> dict[str, Rows]:
-    """Row numbers of the posts to learn from, of those that choose, and of the splits whose outputs are wanted."""
-    wanted = {split: workspace.rows(split) for split in splits}
-    if not choosing:
-        return {LEARNING: workspace.rows("train"), **wanted}
-    learning, held = learning_and_choosing(workspace)
-    return {LEARNING: learning, CHOOSING: held, **wanted}
-
-
-def _average(model: JointNetwork, results: Sequence[TrainingResult], held: TrainingSet | None) -> None:
-    """Leave the greedy soup of the replicates in `model`; the mean of all where no posts choose."""
-    weights = [result.weights for result in results]
-    if held is None:
-        copy_into(model, mean_weights(weights))
-        return
-
-    def quality(outputs: Mapping[View, Any]) -> float:
-        # Of every view, for each has its own users.
-        return float(np.mean([validation_src(outputs, held, view) for view in outputs]))
-
-    scores = [quality(result.outputs) for result in results]
-    greedy_soup(model, weights, scores, lambda: quality(predict_rows(model, held)))
-
-
-def _tuned(
-    spec: specs.Network, model: JointNetwork, result: TrainingResult, matrix: FeatureMatrix, folder: Path
-) -> dict[str, Feature]:
-    """The features of the fine-tuned encoders: what training changed of each is put into a file, in half precision.
-
-    Of an encoder that keeps all of its weights there, all are, in eight bits.
-    """
-    changed = [name for name in result.weights if ".lora_" not in name] + model.merge_adapters()
-    tensors = dict(model.named_parameters())
-    features: dict[str, Feature] = {}
-    for side, role in spec.encoders.items():
-        prefix = f"encoders.{side}."
-        encoder = model.image_encoder if side == "image" else model.text_encoder
-        stored = {
-            name.removeprefix(prefix): tensors[name].detach().half().contiguous().cpu()
-            for name in changed
-            if name.startswith(prefix)
-        }
-        if encoder.keeps_all:
-            stored = pack(encoder.module.state_dict())
-        path = folder / f"{role}.safetensors"
-        if own_process().is_main_process:
-            with replacing(path) as temporary:
-                save_file(stored, temporary)
-            name, known = role + TOKENS, matrix.settings
-            features[name] = EncoderTokens(
-                name, known.encoders[role], known.text_fields, tuned=path, device=known.device
-            )
-    return features
-
-
-def _curves(spec: specs.Network, results: Sequence[TrainingResult]) -> pd.DataFrame:
-    one = len(results) == 1
-    names = [spec.name if one else f"{spec.name}, replicate {number}" for number in range(1, len(results) + 1)]
-    return pd.concat([result.curves.assign(model=name) for result, name in zip(results, names, strict=True)])
-
-
-def _outputs(found: Mapping[View, Mapping[str, npt.NDArray[np.float32]]]) -> Outputs:
-    """Outputs by view; what a network of one side says of that is what it says of a post with both."""
-    outputs: Outputs = {
-        view: MemberOutput(part["probabilities"].astype(np.float64), part["score"].astype(np.float64))
-        for view, part in found.items()
-    }
-    return outputs if "both" in outputs else {**outputs, "both": next(iter(outputs.values()))}
-
-
-def fit_member(
-    spec: specs.Ngrams | specs.CatBoost | specs.Network,
-    matrix: FeatureMatrix,
-    folder: Path,
-    splits: Sequence[str] = ("validation",),
-    views: Sequence[View] = VIEWS,
-) -> Fitted:
-    """Fit one member of a recipe; `folder` is where a network keeps what it needs to resume.
-
-    `splits` are those whose outputs are wanted; `views` spares trees for views that nobody asks for.
-    """
-    if isinstance(spec, specs.Ngrams):
-        return fit_ngrams(spec, matrix, splits)
-    if isinstance(spec, specs.CatBoost):
-        return fit_catboost(spec, matrix, splits, views)
-    return fit_network(spec, matrix, folder, splits)

@@ -7,7 +7,7 @@ adapters, its last blocks are fine-tuned.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,11 @@ from torch.nn import functional
 
 from engine.encoders.base import Tokens
 from engine.encoders.runtime import autocast, fast_bfloat16
-from engine.fusion import FusionConfig, FusionNetwork, HeadOutput, level_loss, soft_levels
+from engine.fusion import FusionConfig, FusionNetwork, HeadOutput, level_loss
 from engine.prediction import View
 from engine.scoring import LEVELS
 from training.modeling.lora import adapter_parameters, add_adapters, merge_adapters
+from training.modeling.training_set import Inputs, TrainingSet
 from training.recipes.base import Tuning
 
 # Adapters start at zero and hold few weights: they need about ten times the rate of the whole layer.
@@ -30,8 +31,6 @@ ADAPTER_RATE = 10.0
 LAST_BLOCKS = 4
 # Logit of a level that no post had.
 ABSENT_LEVEL = -20.0
-
-Inputs = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -126,41 +125,6 @@ class JointNetwork(nn.Module):
             return autocast(device, torch.float32 if alone else self.image_encoder.dtype)
         half = device.type == "cuda" or (alone and self.text_encoder is not None and fast_bfloat16("cpu"))
         return autocast(device, torch.bfloat16 if half else torch.float32)
-
-
-class Fetch(Protocol):
-    """Inputs of both sides for some rows, None of one not seen; augmented, by this seed alone, when one is given."""
-
-    def __call__(self, index: npt.NDArray[np.int64], *, seed: int | None) -> tuple[Inputs | None, Inputs | None]: ...
-
-
-@dataclass
-class TrainingSet:
-    """Posts to learn from: targets (n,) on the normal scale, levels (n,), and the inputs of any rows.
-
-    `fingerprint` names the posts, what is read of them, their targets and the encoders that read them. `shares` (n, 5)
-    says how likely each level is where it is not known, with rows of NaN where it is. Rows of like `lengths` (n,) go
-    into a batch together, which leaves little padding to compute.
-    """
-
-    target: npt.NDArray[np.float64]
-    level: npt.NDArray[np.int64]
-    fetch: Fetch
-    fingerprint: str
-    shares: npt.NDArray[np.float64] | None = None
-    lengths: npt.NDArray[np.int64] | None = None
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-    def levels(self, rows: npt.NDArray[np.int64], *, ordinal: bool) -> torch.Tensor:
-        """Levels (n,) of some rows, or the shares (n, 5) of each level where not all are known."""
-        level = torch.as_tensor(self.level[rows])
-        if self.shares is None:
-            return level
-        shares = torch.as_tensor(self.shares[rows], dtype=torch.float32)
-        known = soft_levels(level) if ordinal else functional.one_hot(level, shares.shape[1]).float()
-        return torch.where(shares.isnan(), known, shares)
 
 
 def parameter_groups(model: JointNetwork, config: NetworkConfig) -> list[dict[str, Any]]:

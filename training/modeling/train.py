@@ -31,7 +31,8 @@ from training.modeling.blend import fit_on, prior_of
 from training.modeling.cross_fitting import fit_fold, out_of_fold, outside_of_test, parts_without, seconds_of
 from training.modeling.fitting import fit_members
 from training.modeling.guard import fit_guards
-from training.modeling.members import Fitted, own_process
+from training.modeling.members import Fitted
+from training.modeling.processes import own_process
 from training.modeling.run import Run
 from training.recipes.base import Heads, Recipe
 from training.tables import write_table

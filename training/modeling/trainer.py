@@ -30,7 +30,8 @@ from engine.errors import DataError
 from engine.files import replacing
 from engine.prediction import View
 from training.modeling.batches import by_length
-from training.modeling.network import JointNetwork, NetworkConfig, TrainingSet, losses, parameter_groups, predict_rows
+from training.modeling.network import JointNetwork, NetworkConfig, losses, parameter_groups, predict_rows
+from training.modeling.training_set import TrainingSet
 from training.tables import claim, write_table
 
 log = structlog.get_logger()

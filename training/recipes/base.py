@@ -49,12 +49,28 @@ class CatBoost:
 
 
 @dataclass(frozen=True)
+class Teacher:
+    """A network that teaches another of the same `side` and answers nobody else.
+
+    `encoder` is what `load_encoder` takes, the rest as in `Network`.
+    """
+
+    name: str
+    side: Modality
+    encoder: str
+    settings: dict = field(default_factory=dict)
+    shape: dict = field(default_factory=dict)
+    pictures: bool = False
+
+
+@dataclass(frozen=True)
 class Network:
     """A fusion network on the two encoders of the recipe, frozen or fine-tuned; `settings` go to `NetworkConfig`.
 
     With one encoder (the other None) it sees that side alone. It is trained `replicates` times from the same first
     weights, and their weights averaged (`model_soup`). One that sees pictures alone also learns from the `pictures` of
-    the work folder, where there are any and this says so: of them only a class of likes per view is known.
+    the work folder, where there are any and this says so: of them only a class of likes per view is known. With
+    `teachers`, a share `taught` of what it learns of a post is what these say of it, out of fold (`teaching`).
     """
 
     name: str = "network"
@@ -65,6 +81,8 @@ class Network:
     shape: dict = field(default_factory=dict)
     replicates: int = 1
     pictures: bool = False
+    teachers: tuple[Teacher, ...] = ()
+    taught: float = 0.5
 
     @property
     def encoders(self) -> dict[Modality, str]:
