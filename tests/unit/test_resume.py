@@ -104,6 +104,16 @@ def test_augmentation_follows_from_the_seed_alone(encoders: Callable) -> None:
     assert shaken.shape == pixels.shape and shaken.min() >= 0 and shaken.max() <= 255
 
 
+def test_pictures_are_augmented_where_their_encoder_is(encoders: Callable) -> None:
+    image, text = encoders()
+    config = config_of(image, text)
+    train, _ = sets(made_up(), image, text, config)
+    # Where there is no GPU, torch's `meta` stands in for one: a call that mixes devices fails on it.
+    image.module.to("meta")
+    for seed in (None, 7):
+        assert train.fetch(np.arange(8), seed=seed)[0]["pixels"].device.type == "meta"
+
+
 def test_some_words_are_hidden_and_no_special_ones(encoders: Callable) -> None:
     _, text = encoders()
     texts = made_up().texts

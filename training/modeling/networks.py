@@ -42,10 +42,6 @@ class Trained:
     results: list[TrainingResult]
     parts: Mapping[str, TrainingSet]
 
-    def outputs(self, splits: Sequence[str]) -> dict[str, Outputs]:
-        """By split and view."""
-        return {split: _outputs(predict_rows(self.model, self.parts[split])) for split in splits}
-
 
 def network_config(spec: Network, image: Encoder | None, text: Encoder | None, junk: float = 0.0) -> NetworkConfig:
     """The whole training configuration of a recipe's network on its encoders; frozen ones are shown no junk."""
@@ -112,7 +108,7 @@ def fit_network(
     for encoder in (model.image_encoder, model.text_encoder):
         if encoder and encoder.keeps_all:  # as it will be when it answers
             encoder.module.load_state_dict(unpack(pack(encoder.module.state_dict())))
-    outputs = trained.outputs(splits)
+    outputs = {split: _outputs(predict_rows(model, trained.parts[split])) for split in splits}
     member = NetworkMember(spec.name, model.fusion.cpu(), names.get("image"), names.get("text"))
     frozen = spec.settings.get("tuning") == "frozen"
     read = matrix.behind(names.values()) if frozen else _tuned(spec, model, trained.results[0], matrix, folder)

@@ -81,6 +81,7 @@ def _fold(teacher: Teacher, matrix: FeatureMatrix, folder: Path, identity: str) 
         "teacher": asdict(teacher),
         "encoder": identity,
         "dataset": workspace.dataset["fingerprint"],
+        "texts": matrix.settings.text_fields,
         "split": workspace.split_digest,
         "target": digest([rounded(targets), levels]),
         "junk": matrix.junk,
@@ -90,16 +91,17 @@ def _fold(teacher: Teacher, matrix: FeatureMatrix, folder: Path, identity: str) 
     if own_process().is_main_process:
         claim(folder, made_from, "a teacher")
     if not path.exists():
-        trained = train_replicates(_network(teacher), matrix, folder / "network", (HELD,))
-        output = trained.outputs((HELD,))[HELD]["both"]
+        result = train_replicates(_network(teacher), matrix, folder / "network", (HELD,)).results[0]
         # Every process has read the weights before the first removes them.
         own_process().wait_for_everyone()
         if own_process().is_main_process:
             table = workspace.posts.iloc[workspace.rows(HELD)][["post_id"]]
-            write_table(path, table.assign(score=output.score, seconds=trained.results[0].seconds))
-            # What it said is kept, its weights are not.
-            shutil.rmtree(folder / "network")
+            score = result.outputs[teacher.side]["score"].astype(np.float64)
+            write_table(path, table.assign(score=score, seconds=result.seconds))
             log.info("teacher", name=teacher.name, posts=len(table))
+    if own_process().is_main_process:
+        # What it said is kept, its weights are not.
+        shutil.rmtree(folder / "network", ignore_errors=True)
     own_process().wait_for_everyone()
     return pd.read_parquet(path)
 

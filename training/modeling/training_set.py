@@ -19,7 +19,7 @@ Inputs = Mapping[str, torch.Tensor]
 class SoftTargets:
     """What others say of n posts: targets (n,) on the normal scale and shares (n, 5) of the levels.
 
-    `weight` is the share of them in what is learned, `fingerprint` the hash of who said it and what; to find them took
+    `weight` is the share of them in what is learned, `fingerprint` the hash of what was said; to find them took
     `seconds`.
     """
 
