@@ -67,6 +67,16 @@ CATALOGUE = {
             "Mean gap between the stated probability of the predicted level and how often it is the true one.",
             "lower",
         ),
+        *(
+            Metric(
+                f"{name}_by_chance",
+                f"{label}, by chance",
+                "What a perfectly calibrated model with these probabilities would measure on as many posts: the mean "
+                "of 300 draws, in brackets where 95% of them lie.",
+                None,
+            )
+            for name, label in (("classwise_ece", "Classwise ECE"), ("ece", "Top-label ECE"))
+        ),
         Metric(
             "conformal_coverage",
             "Conformal coverage",

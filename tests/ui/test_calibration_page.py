@@ -38,6 +38,14 @@ def test_a_figure_has_the_interval_of_the_results_page(folder: Path, tmp_path: P
     assert not app.exception and "no calibration figures" in texts(app)
 
 
+def test_calibration_errors_stand_beside_what_chance_leaves(folder: Path) -> None:
+    told = texts(page("calibration", folder).run())
+    rows = pd.read_parquet(folder / "metrics.parquet").query("model == 'tiny' and view == 'both' and split == 'test'")
+    for name in ("classwise_ece_by_chance", "ece_by_chance"):
+        value, low, high = rows.set_index("metric").loc[name, ["value", "low", "high"]]
+        assert f"by chance alone {value:.3f} ({low:.3f} to {high:.3f})" in told
+
+
 def test_coverage_of_each_level_comes_from_the_report(folder: Path, tmp_path: Path) -> None:
     table = queries.coverage(open_report(folder), SCOPE, "conformal_coverage")
     assert table[["level", "share", "low", "high", "n"]].to_numpy().tolist() == [

@@ -27,6 +27,7 @@ from training.evaluation.contributions import INTERACTION
 from training.evaluation.faithfulness import explain
 from training.evaluation.learning_curve import learn
 from training.evaluation.report import evaluate
+from training.evaluation.runs import GAIN
 from training.evaluation.ship import REPORT, ship
 from training.modeling import fitting
 from training.modeling.batches import by_length
@@ -200,13 +201,22 @@ def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(
     for name in ("ablations", "metrics"):
         pd.DataFrame({"former": [1]}).to_parquet(former / f"{name}.parquet")
     # Of the recipe itself nothing old stays.
-    pd.DataFrame({"recipe": ["another", "crossed"], "value": [1.0, 2.0]}).to_parquet(former / "recipes.parquet")
+    others = pd.DataFrame(
+        {"recipe": ["another", "crossed"], "value": [1.0, 2.0], **{name: [0.5, np.nan] for name in GAIN}}
+    )
+    others.to_parquet(former / "recipes.parquet")
     (tmp_path / "model" / "evidence").mkdir()
     (tmp_path / "model" / "evidence" / "evidence.json").write_text("{}")
     again = ship(work, recipe, tmp_path / "model") / "report"
     facts = json.loads((again / "report.json").read_text())
     assert (tmp_path / "model" / "evidence" / "evidence.json").exists()
-    assert pd.read_parquet(again / "recipes.parquet")["recipe"].tolist() == ["another"]
+    kept = pd.read_parquet(again / "recipes.parquet").set_index("recipe")
+    assert kept[GAIN].to_numpy().tolist() == [[0.5, 0.5, 0.5]] and kept.index.tolist() == ["another"]
+    # What it gains was over another model.
+    changed = pd.read_parquet(again / "predictions.parquet")
+    changed.assign(score=changed["score"] * 2).to_parquet(again / "predictions.parquet")
+    again = ship(work, recipe, tmp_path / "model") / "report"
+    assert pd.read_parquet(again / "recipes.parquet")[GAIN].isna().all(axis=None)
     assert list(pd.read_parquet(again / "ablations.parquet")) == ["former"]
     assert list(pd.read_parquet(again / "metrics.parquet")) != ["former"]
     assert facts["apart"] == {"other recipes": facts["created"], "ablations": facts["created"]}

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.test_metrics import tables
 from training.evaluation.baselines import NGRAM_RIDGE
 from training.evaluation.gains import METRICS, differences_of, gains_of, notes_of
-from training.metrics.bootstrap import evaluate_metrics, with_intervals
+from training.metrics.bootstrap import calibration_by_chance, evaluate_metrics, with_intervals
 
 WORKSPACE = SimpleNamespace(dataset={"absent_counts": ["shares"]})
 
@@ -58,9 +58,13 @@ def test_gains_and_notes_follow_from_the_table(predictions: pd.DataFrame, truth:
     gains = gains_of(table)
     assert set(gains) == {"picture", "ngrams"} and set(gains["picture"]) == set(METRICS)
     own = predictions.query("model == 'blend' and view == 'both' and split == 'test'")
-    metrics = with_intervals(own, truth, resamples=50).assign(split="test", view="both")
+    metrics = pd.concat([with_intervals(own, truth, resamples=50), calibration_by_chance(own, truth, 9)])
+    metrics = metrics.assign(split="test", view="both")
     notes = notes_of(WORKSPACE, table, metrics)  # type: ignore[arg-type]
     assert "lacks shares" in notes[0]
+    said = metrics.set_index("metric")["value"]
+    found = next(note for note in notes if "calibration error" in note)
+    assert f"{said['classwise_ece']:.3f};" in found and f"{said['classwise_ece_by_chance']:.3f} on" in found
     found = next(note for note in notes if "title alone" in note)
     assert f"{gains['picture']['src']['delta']:+.3f}" in found and "the picture helps" in found
     assert not any("read" in note.split() for note in notes)
@@ -82,8 +86,9 @@ def test_a_promise_is_held_or_not_by_its_interval(
     predictions: pd.DataFrame, truth: pd.DataFrame, low: float, high: float, verdict: str
 ) -> None:
     table = differences_of(predictions, "blend", truth, 2)
-    names = ["conformal_coverage", "interval_coverage"]
-    metrics = pd.DataFrame({"metric": names, "value": [0.9, 0.8], "low": [low, 0.7], "high": [high, 0.9]})
+    names = ["conformal_coverage", "interval_coverage", "classwise_ece", "classwise_ece_by_chance"]
+    values = {"value": [0.9, 0.8, 0.03, 0.02], "low": [low, 0.7, 0.02, 0.01], "high": [high, 0.9, 0.04, 0.03]}
+    metrics = pd.DataFrame({"metric": names, **values})
     notes = notes_of(WORKSPACE, table, metrics.assign(split="test", view="both"))  # type: ignore[arg-type]
     assert verdict in next(note for note in notes if "level sets" in note)
     assert "as promised" in next(note for note in notes if "intervals the score" in note)

@@ -1,6 +1,7 @@
 """Metrics against scikit-learn, scipy and hand-worked cases; intervals against plain resampling."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn import metrics as reference
 
 from engine.errors import DataError
 from engine.scoring import fit_cuts, to_level
-from training.metrics.bootstrap import evaluate_metrics, paired_bootstrap, with_intervals
+from training.metrics.bootstrap import calibration_by_chance, evaluate_metrics, paired_bootstrap, with_intervals
 from training.metrics.pairs import Pairs
 from training.metrics.predictions import PROBABILITIES, coverage, evaluated, reliability
 from training.metrics.weighted import METRICS, Evaluated, available
@@ -241,6 +242,21 @@ def test_a_well_calibrated_models_error_lies_within_its_interval(count: int) -> 
         for name in ("classwise_ece", "ece"):
             value, low, high = table.loc[name, ["value", "low", "high"]]
             assert 0 <= low <= value <= high <= 1 and low < high
+
+
+def test_calibration_errors_by_chance_are_those_of_a_calibrated_model() -> None:
+    predictions, truth = tables(400, seed=5)
+    found = calibration_by_chance(predictions, truth).set_index("metric")
+    posts, rng = evaluated(predictions, truth), np.random.default_rng(100)
+    drawn = [[rng.choice(5, p=shares) for shares in posts.probabilities] for _ in range(300)]
+    for name in ("classwise_ece", "ece"):
+        values = [METRICS[name](replace(posts, level=np.array(level)), np.ones((1, 400)))[0] for level in drawn]
+        value, low, high = found.loc[f"{name}_by_chance", ["value", "low", "high"]]
+        assert 0 < low < value < high
+        assert value == pytest.approx(np.mean(values), rel=0.05)
+    # One that is sure and right leaves nothing to chance.
+    certain = predictions.assign(**{name: float(name == PROBABILITIES[2]) for name in PROBABILITIES})
+    assert calibration_by_chance(certain, truth, draws=3)["value"].tolist() == [0, 0]
 
 
 def test_a_constants_r2_lies_within_its_interval() -> None:

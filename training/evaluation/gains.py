@@ -100,6 +100,16 @@ def _promise(metrics: pd.DataFrame, metric: str) -> str:
     )
 
 
+def _calibration(metrics: pd.DataFrame) -> str:
+    """The calibration error beside what chance alone leaves; `metrics` as in `_promise`."""
+    rows = metrics.set_index("metric").loc[["classwise_ece", "classwise_ece_by_chance"]]
+    (error, *_), (chance, low, high) = rows[["value", "low", "high"]].to_numpy(dtype=float)
+    return (
+        f"On test, the calibration error (classwise ECE) is {error:.3f}; a perfectly calibrated model that says the "
+        f"same would measure {chance:.3f} on as many posts (95 % of draws {low:.3f} to {high:.3f})."
+    )
+
+
 def notes_of(
     workspace: Workspace,
     differences: pd.DataFrame,
@@ -125,6 +135,7 @@ def notes_of(
         *workspace.dataset.get("notes", ()),
         *(_gain(name, gain["src"], weak) for name, gain in gains.items()),
         *(_promise(own, metric) for metric in PROMISES),
+        _calibration(own),
         "Intervals draw whole groups of related posts (cluster bootstrap).",
     ]
     return [*sentences, *([reads_note(test_reads)] if test_reads else [])]

@@ -27,7 +27,7 @@ from training.evaluation.categories import category_tables, leaks, metrics_by_mo
 from training.evaluation.contributions import contributions
 from training.evaluation.gains import differences_of, gains_of, notes_of
 from training.evaluation.guard import guard_notes, guard_table
-from training.metrics.bootstrap import with_intervals
+from training.metrics.bootstrap import calibration_by_chance, with_intervals
 from training.metrics.predictions import coverage, prediction_table, reliability, truth_at, truth_of
 from training.modeling.cross_fitting import parts_without
 from training.modeling.run import Run
@@ -142,7 +142,10 @@ def _compare(recipe: Recipe, metrics: pd.DataFrame) -> None:
 
 def _evaluated(kind: str, table: pd.DataFrame, workspace: Workspace, resamples: int) -> pd.DataFrame:
     model, view, split = (table[name].iloc[0] for name in ("model", "view", "split"))
-    found = with_intervals(table, truth_of(workspace, split), resamples=resamples)
+    truth = truth_of(workspace, split)
+    found = with_intervals(table, truth, resamples=resamples)
+    if kind == "model":
+        found = pd.concat([found, calibration_by_chance(table, truth)], ignore_index=True)
     return found.assign(
         model=model,
         kind=kind,

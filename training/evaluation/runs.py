@@ -54,7 +54,7 @@ def _merged(runs: Iterable[Found], own: str) -> Iterator[tuple[Path, dict[str, A
         yield folder, report, [other["recipe"] for _, other in others]
 
 
-def _answers(folder: Path, model: str) -> pd.DataFrame:
+def answers_on_test(folder: Path, model: str) -> pd.DataFrame:
     """What a run's model says of the test posts, seeing both sides."""
     table = pd.read_parquet(folder / PREDICTIONS)
     return table[(table["model"] == model) & (table["view"] == "both") & (table["split"] == "test")]
@@ -70,7 +70,7 @@ def compare(work: Path, recipe: Recipe) -> Path:
     """
     run = Run(work, recipe)
     target = run.need_report()
-    truth, own_answers = truth_of(run.workspace, "test"), _answers(target, recipe.name)
+    truth, own_answers = truth_of(run.workspace, "test"), answers_on_test(target, recipe.name)
     figures: list[pd.DataFrame] = []
     shared: dict[str, list[pd.DataFrame]] = {}
     for folder, report, others in _merged(_reports(run), recipe.name):
@@ -81,7 +81,7 @@ def compare(work: Path, recipe: Recipe) -> Path:
         predicts = "published" if run.workspace.is_published else report["config"]["target"]
         named = {"recipe": report["recipe"], "summary": summary, "target": predicts, "same_as": same}
         own = own.assign(**named, **dict.fromkeys(GAIN, np.nan))
-        answers = _answers(folder, report["recipe"])
+        answers = answers_on_test(folder, report["recipe"])
         if folder != target and report["config"]["target"] == recipe.target and len(answers) == len(own_answers) > 0:
             found = paired_bootstrap("src", answers, own_answers, truth)
             own.loc[own["metric"].eq("src") & own["view"].eq("both"), GAIN] = found

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from engine.addresses import Address
@@ -15,6 +16,7 @@ from engine.errors import DataError
 from engine.evidence.index import FOLDER
 from engine.files import replacing_folder, write_json
 from training.evaluation.gains import READ, reads_note
+from training.evaluation.runs import GAIN, answers_on_test
 from training.modeling.alignment import SIGNALS
 from training.modeling.run import Run
 from training.recipes.base import Recipe
@@ -152,6 +154,9 @@ def _others_kept(former: Path, report: Path, name: str, recipe: str) -> bool:
     others = tables[-1][~tables[-1]["recipe"].isin(known)]
     if others.empty:
         return False
+    if set(GAIN) <= set(others) and not answers_on_test(former, recipe).equals(answers_on_test(report, recipe)):
+        # They were set beside another model.
+        others = others.assign(**dict.fromkeys(GAIN, np.nan))
     write_table(path, pd.concat([*tables[:-1], others], ignore_index=True))
     return True
 

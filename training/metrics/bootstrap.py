@@ -16,6 +16,7 @@ What the names mean where a name leaves room:
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ from training.metrics.weighted import METRICS, Array, Evaluated, available
 # Metrics that every resample shifts to one side, with the range that they may have: noise inside the bins adds to the
 # absolute gaps of a calibration error, and a fitted line is never as good on a resample as on its own posts.
 BIASED = {"classwise_ece": (0.0, 1.0), "ece": (0.0, 1.0), "r2": (-np.inf, 1.0)}
+BY_CHANCE = "_by_chance"
 
 
 def _values(posts: Evaluated) -> dict[str, float]:
@@ -69,6 +71,27 @@ def with_intervals(
         (name, values[name], *_interval(name, values[name], np.concatenate(parts)), len(posts.level))
         for name, parts in drawn.items()
     ]
+    return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "n"])
+
+
+def calibration_by_chance(
+    predictions: pd.DataFrame, truth: pd.DataFrame, draws: int = 300, seed: int = 0
+) -> pd.DataFrame:
+    """What calibration errors would be if every level were drawn by its stated probability, which none can go below.
+
+    Bins of finitely many posts differ from what was said of them by chance alone (Bröcker & Smith 2007, doi
+    10.1175/WAF993.1). Columns as `with_intervals`: the mean over the draws, and where 95 % of them lie. Posts are drawn
+    each by its own, though those of one group share their luck, so it is rather too low. Raises DataError as
+    `evaluated` does.
+    """
+    posts, rng = evaluated(predictions, truth), np.random.default_rng(seed)
+    below = posts.probabilities.cumsum(axis=1)[:, :-1]
+    levels = (rng.random((draws, len(below), 1)) > below).sum(axis=2)
+    drawn = [replace(posts, level=level) for level in levels]
+    ones, rows = np.ones((1, len(below))), []
+    for name in ("classwise_ece", "ece"):
+        values = np.array([METRICS[name](each, ones)[0] for each in drawn])
+        rows.append((name + BY_CHANCE, values.mean(), *bounds(values), len(below)))
     return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "n"])
 
 

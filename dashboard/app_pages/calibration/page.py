@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard import charts, text
 from dashboard.app_pages.calibration import charts as own_charts
 from dashboard.app_pages.calibration import guard, queries
-from dashboard.metrics import metric
+from dashboard.metrics import between, metric
 from dashboard.reports import Report
 from dashboard.scope import Scope, scope_controls
 from dashboard.store import by_metric
@@ -73,6 +73,8 @@ def _tiles(report: Report, scope: Scope, posts: int) -> None:
                     f"promised {what.nominal:.0%}: "
                     + ("inside the interval" if held else ":orange[**outside the interval**]")
                 )
+            if chance := found.get(f"{name}_by_chance"):
+                lines.append(f"by chance alone {chance['value']:.3f} ({between(chance['low'], chance['high'])})")
             tile(what, f"{row['value']:.3f}", lines)
 
 
