@@ -79,6 +79,6 @@ def mask_regions(
 
     `segments` is a label map (h, w) of 0..k-1, `keep` is (n, k), and both pictures are w × h.
     """
-    pixels = np.asarray(image.convert("RGB"))
-    removed = np.asarray(baseline.convert("RGB"))
-    return [Image.fromarray(np.where(row[segments][..., None], pixels, removed)) for row in keep]
+    picture, removed = image.convert("RGB"), baseline.convert("RGB")
+    shown = np.where(keep, np.uint8(255), np.uint8(0))
+    return [Image.composite(picture, removed, Image.fromarray(row[segments])) for row in shown]
