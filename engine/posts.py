@@ -5,6 +5,7 @@ has a context: when, where, by whom and as what it is published.
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +26,9 @@ REACTIONS = (
     *("view", "like", "comment", "share", "favo", "fave", "reaction", "engagement", "popular", "click", "vote"),
     *("repost", "retweet", "impression", "score"),
 )
+
+# Half of a character that UTF-16 writes in two parts: no text that can be stored or sent.
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 Facts = tuple[tuple[str, float], ...]
 
@@ -61,6 +65,8 @@ class Post:
     category: str = ""
 
     def __post_init__(self) -> None:
+        if any(SURROGATE.search(text) for text in (self.title, self.description, self.category, *self.tags)):
+            raise PostError("The text holds half of a character, as a cut emoji is; delete it.")
         limits = (("title", MAX_TITLE), ("description", MAX_DESCRIPTION), ("category", MAX_TITLE))
         for name, limit in limits:
             text = getattr(self, name)

@@ -163,6 +163,7 @@ class Job:
         for total, _ in enumerate(read_rows(source), start=1):
             if total > MAX_ROWS:
                 raise DataError(TOO_MANY)
+            self._go_on()
         self._told.put((0, total))
         self._go_on()
 

@@ -62,7 +62,8 @@ def from_link(*names: str) -> str:
     return f"""(...now) => {{
   const asked = new URLSearchParams(location.search);
   const there = (name) => name === 'title' || document.querySelector(`#${{name}} :is(textarea, input)`);
-  const told = (name, most, held) => there(name) && asked.get(name) ? asked.get(name).slice(0, most) : held;
+  const cut = (text, most) => [...text].slice(0, most).join('');
+  const told = (name, most, held) => there(name) && asked.get(name) ? cut(asked.get(name), most) : held;
   return {given if len(names) == 1 else f"[{given}]"};
 }}"""
 

@@ -3,6 +3,7 @@
 Nothing is unpacked, so no name in it can become a path, and no small zip a full disk.
 """
 
+import lzma
 import zlib
 from collections import Counter
 from dataclasses import replace
@@ -58,7 +59,16 @@ class Archive:
             with self._zip.open(info) as file:
                 # What the zip says of its size is not believed.
                 data = file.read(MAX_BYTES + 1)
-        except (BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
+        except (
+            BadZipFile,
+            OSError,
+            ValueError,
+            NotImplementedError,
+            RuntimeError,
+            EOFError,
+            zlib.error,
+            lzma.LZMAError,
+        ) as error:
             raise ImageError(BROKEN) from error
         if len(data) > MAX_BYTES:
             raise ImageError(TOO_LARGE)

@@ -14,6 +14,8 @@ from engine.errors import DataError
 
 MAX_LINE = 16_000_000
 MAX_CELL = 1_000_000
+# Of one record: no text has as many, and every unclosed quote is followed so far.
+MAX_LINES = 2_000
 LONG_LINE = f"This line has more than {MAX_LINE // 1_000_000} million characters; shorten it."
 LONG_CELL = f"This line has a field of more than {MAX_CELL:,} characters; shorten it."
 UNCLOSED = "This line opens a quote that nothing closes; close it, and double each quote inside a text."
@@ -63,7 +65,7 @@ class CsvRecords:
     A quoted field may go on over several lines, but an unclosed quote looks the same at first. Lines are taken for one
     record only when every field of them is either quoted as a whole or without quotes, which the lines after an
     unclosed quote hardly ever are, and when reading them apart gives no better sense; otherwise the first of them is
-    broken alone. A quote reaches no further than MAX_CELL.
+    broken alone. A record of several lines reaches no further than MAX_LINES and MAX_CELL characters.
     """
 
     def __init__(self, lines: Iterator[str | None], delimiter: str, width: int) -> None:
@@ -111,10 +113,14 @@ class CsvRecords:
 
         def take() -> Iterator[str]:
             nonlocal complete
+            length = 0
             while self._there(place + len(taken)) and (line := self.ahead[place + len(taken)]) is not None:
+                length += len(line)
+                if taken and (len(taken) == MAX_LINES or length > MAX_CELL):
+                    break
                 taken.append(line)
                 yield line
-            # Asked for more than there is.
+            # Asked for more than there is, or may be.
             complete = False
 
         try:

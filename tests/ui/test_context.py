@@ -25,6 +25,7 @@ from training.modeling.train import train
 from training.recipes.base import CatBoost, Ngrams, Recipe
 from ui import handlers
 from ui.api import Answer, Ranking, Scores
+from ui.several import Several
 from ui.theme import launch_settings
 
 CONTEXT = ("time_and_place", "author", "category", "numbers")
@@ -114,6 +115,14 @@ def test_answers_are_those_of_a_file_with_the_same_rows(client: Client, predicto
         for answer in (alone, one["answer"], record):
             # Shares are rounded for reading.
             assert figures(answer) == pytest.approx(expected, abs=6e-5, rel=1e-9)
+
+
+def test_half_an_emoji_costs_its_own_draft(predictor: Predictor) -> None:
+    """As JSON brings it; no client in Python can send it."""
+    drafts = [{"title": TITLE}, {"title": "cut \ud83d"}, {"title": "Tags", "tags": "a, \udc00"}]
+    first, second, third = Several(page(predictor)).api_score_batch(drafts)["scored"]
+    assert first["answer"] and not first["error"]
+    assert "half of a character" in second["error"] and "half of a character" in third["error"]
 
 
 def test_without_a_context_nothing_changes(client: Client) -> None:

@@ -105,7 +105,7 @@ def test_evaluation_leaves_the_figures_valid_and_another_bundle_does_not(work: P
     path = report.parent / "attribution" / "settings.json"
     kept = path.read_text()
     try:
-        for other, value in (("bundle", "f" * 64), ("sampling", [1.0, 2, 4, 0])):
+        for other, value in (("bundle", "f" * 64), ("code", "0" * 16)):
             path.write_text(json.dumps({**json.loads(kept), other: value}))
             with pytest.raises(DataError, match=f"holds explanations made from another {other}; remove it"):
                 explain(work, RECIPE, POSTS)

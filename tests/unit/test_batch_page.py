@@ -117,6 +117,22 @@ def test_hostile_zips_cost_their_rows(folder: Path, monkeypatch: pytest.MonkeyPa
         Archive(path)
 
 
+def test_a_damaged_picture_costs_its_row_however_it_was_packed(folder: Path) -> None:
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        path = folder / "a.zip"
+        with zipfile.ZipFile(path, "w", method) as file:
+            file.writestr("torn", picture(64, 64))
+            file.writestr("good", picture())
+            start = file.getinfo("torn").header_offset + 40
+        data = bytearray(path.read_bytes())
+        data[start : start + 20] = b"\xff" * 20
+        path.write_bytes(data)
+        archive = Archive(path)
+        with pytest.raises(ImageError, match=re.escape(BROKEN)):
+            archive.read("torn")
+        assert archive.read("good") == picture()
+
+
 def test_a_name_that_two_files_have_needs_its_folder(folder: Path) -> None:
     archive = Archive(zipped(folder / "a.zip", x__a=b"1", y__a=b"2", y__b=b"3"))
     assert archive.read("x/a") == b"1" and archive.read("Y/A") == b"2" and archive.read("b") == b"3"
@@ -161,7 +177,11 @@ def test_who_stops_ends_their_own_work(folder: Path) -> None:
     assert "of 600 rows" in next(steps)[0]
     asked.stop(VISITOR)
     assert list(steps)[-1] == (page.STOPPED, None, None)
-    # Also before it began; and what was stopped once may be begun again.
+    # Also while rows are counted; also before it began; and what was stopped once may be begun again.
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(page.StoppedError):
+        Job(Slow(), kept(text, ".csv"), None, stop)._ended.result(timeout=10)  # type: ignore[arg-type]
     asked.begin(VISITOR)
     asked.stop(VISITOR)
     assert list(asked.run(kept(text, ".csv"), None, "", VISITOR))[-1] == (page.STOPPED, None, None)

@@ -90,6 +90,25 @@ def test_an_unclosed_quote_costs_its_own_line_only(tmp_path: Path, broken: str, 
     assert "quote" in str(table[2]["error"])
 
 
+def test_quotes_that_open_and_close_in_every_line_are_followed_only_so_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each field is short, and no line has a quote that the next does not close: one record down to the end."""
+    monkeypatch.setattr(batch_text, "MAX_LINES", 20)
+    records = batch_text.CsvRecords(iter(['x",y,"\n'] * 300), ",", 2)
+    found = []
+    for record in records:
+        found.append(record)
+        assert len(records.ahead) <= 2 * 20
+    assert len(found) == 300 and {type(record) for record in found} == {str}
+    # The same where few lines are long.
+    monkeypatch.setattr(batch_text, "MAX_CELL", 100)
+    records = batch_text.CsvRecords(iter([f'x",{"y" * 40},"\n'] * 30), ",", 2)
+    assert all(len(records.ahead) <= 8 for _ in records)
+    table = score(lines(tmp_path / "in.csv", "post_id,title", 'a,"two', 'lines"', "b,one"))
+    assert [row["post_id"] for row in table] == ["a", "b"]
+
+
 def test_a_record_in_several_lines_with_a_wrong_number_of_fields_is_one_row(tmp_path: Path) -> None:
     table = score(lines(tmp_path / "in.csv", "post_id,title", 'a,"two', 'lines",more', "b,two"))
     assert [row["post_id"] for row in table] == ["1", "b"] and "3 fields" in str(table[0]["error"])

@@ -233,6 +233,8 @@ def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(
     assert (again / "ablations.parquet").exists()
     before(picture="another")
     pd.DataFrame({"former": [1]}).to_parquet(again / "signals.parquet")
+    with pytest.raises(DataError, match="run `python -m training align`"):
+        ship(work, recipe, tmp_path / "model", tmp_path / "signals")
     (work / "signals").mkdir(exist_ok=True)
     without = ship(work, recipe, tmp_path / "model", tmp_path / "signals") / "report"
     assert (without / "recipes.parquet").exists()

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from engine.errors import BundleError, EncoderError, PostError
+from engine.errors import BundleError, DataError, EncoderError, PostError
 from engine.evidence.index import FOLDER, MANIFEST, TABLE, VECTORS, read_index, read_manifest
 from engine.evidence.nearest import SHOWN, Evidence
 from engine.evidence.space import Space, unit
@@ -44,7 +44,11 @@ def models(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(step, "ENCODERS", encoders)
-        folder = step.evidence(work, tmp_path_factory.mktemp("models"), neighbours=NEIGHBOURS, resamples=20)
+        model = tmp_path_factory.mktemp("models")
+        with pytest.raises(DataError, match="holds no bundle"):
+            step.evidence(work, model)
+        (model / "bundle").mkdir()
+        folder = step.evidence(work, model, neighbours=NEIGHBOURS, resamples=20)
     return folder.parent
 
 

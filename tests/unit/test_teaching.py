@@ -112,6 +112,16 @@ def test_what_was_said_is_kept_without_the_weights(
     assert not list(folder.rglob("network")) and not list(folder.rglob("*.safetensors"))
 
 
+def test_a_teacher_may_choose_its_epoch_and_its_pupil_may_not(
+    matrix: FeatureMatrix, spec: Network, tmp_path: Path
+) -> None:
+    choosing = replace(spec.teachers[0], settings={**SETTINGS, "patience": 1})
+    found = soft_targets(replace(spec, teachers=(choosing,)), matrix, tmp_path)
+    assert found is not None and np.isfinite(found.target[matrix.workspace.rows("train")]).all()
+    with pytest.raises(DataError, match="set patience to 0"):
+        soft_targets(replace(spec, settings={**SETTINGS, "patience": 1}), matrix, tmp_path)
+
+
 def test_answers_of_another_teacher_are_refused(
     asked: tuple[SoftTargets, list[FeatureMatrix]], matrix: FeatureMatrix, spec: Network, folder: Path
 ) -> None:

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy.special import softmax
 from scipy.stats import spearmanr
+from sklearn.linear_model import LogisticRegression
 from structlog.testing import capture_logs
 
 from engine.encoders import load_encoder
@@ -19,12 +21,14 @@ from engine.features.base import Values
 from engine.fusion import FusionConfig
 from tests import tiny
 from training.data.workspace import normal_scores
+from training.modeling import trainer
 from training.modeling.batches import frozen_set
 from training.modeling.network import (
     ADAPTER_RATE,
     JointNetwork,
     NetworkConfig,
     encoder_blocks,
+    level_fit,
     levels_from_score,
     losses,
     parameter_groups,
@@ -167,6 +171,45 @@ def test_killed_and_resumed_ends_as_if_it_had_not_been(tmp_path: Path, after: in
     assert not (tmp_path / "killed" / "checkpoint.pt").exists()
 
 
+@pytest.mark.parametrize("patience", [0, 2])
+def test_killed_while_it_validates_it_validates_that_epoch_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int
+) -> None:
+    config = replace(CONFIG, checkpoint_minutes=0.0, patience=patience)
+    whole, _ = run(tmp_path / "whole", config)
+    validate = _Training.validate
+
+    def killed(self: _Training, validation: Any, epoch: int, loss: float) -> None:
+        if epoch == 3:
+            raise Killed
+        validate(self, validation, epoch, loss)
+
+    monkeypatch.setattr(_Training, "validate", killed)
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", config)
+    monkeypatch.undo()
+    resumed, _ = run(tmp_path / "killed", config)
+    assert curve(resumed, "src_both") == curve(whole, "src_both") and len(curve(whole, "src_both")) == 4
+    assert all(torch.equal(value, whole.weights[name]) for name, value in resumed.weights.items())
+
+
+def test_killed_after_it_stopped_early_it_does_not_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(CONFIG, epochs=30, patience=1, heads_rate=0.05)
+    whole, _ = run(tmp_path / "whole", config)
+    epochs = len(curve(whole, "src_both"))
+    assert epochs < 30
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(trainer, "write_table", killed)
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", config)
+    monkeypatch.undo()
+    resumed, _ = run(tmp_path / "killed", config)
+    assert len(curve(resumed, "src_both")) == epochs
+
+
 def test_a_torn_checkpoint_never_takes_the_place_of_a_whole_one(tmp_path: Path, monkeypatch) -> None:
     config = replace(CONFIG, checkpoint_minutes=0.0)
     train, validation = data_of()
@@ -290,6 +333,16 @@ def test_levels_read_off_the_score_are_part_of_the_network() -> None:
         assert np.array_equal(output["score"], before[view]["score"])
         assert np.allclose(output["probabilities"], after[view]["probabilities"], atol=1e-4)
         assert np.allclose(output["probabilities"].mean(0), np.bincount(validation.level) / 96, atol=0.02)
+
+
+@pytest.mark.parametrize("levels", [(0, 4), (1, 2, 3), (0, 1, 2, 3, 4)])
+def test_levels_are_told_apart_however_many_there_are(levels: tuple[int, ...]) -> None:
+    level = np.repeat(levels, 40)
+    score = (level + np.random.default_rng(0).normal(0, 0.4, len(level)))[:, None]
+    slopes, offsets = level_fit(score, level)
+    shares = softmax(score @ slopes.T + offsets, axis=1)
+    expected = LogisticRegression(C=100.0, max_iter=1000).fit(score, level).predict_proba(score)
+    assert np.allclose(shares[:, levels], expected, atol=1e-6) and (shares.argmax(1) == level).mean() > 0.7
 
 
 @pytest.fixture(scope="module")

@@ -87,7 +87,8 @@ def crossvalidate(
     deepest: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Evaluate a recipe on nested folds; returns this protocol's rows of the report's crossvalidation.parquet.
+    """Evaluate a recipe on nested folds; returns this protocol's rows of the report's crossvalidation.parquet,
+    of several processes the first alone.
 
     `deepest` leaves candidates with deeper trees out of the grid. Raises DataError for fewer than two folds, too few
     posts or groups, or a folder that holds folds of other posts or settings.
@@ -108,7 +109,10 @@ def crossvalidate(
             table = table.assign(recipe=recipe.name, protocol=protocol, fold=fold, candidates=1 + len(recipe.grid))
             write_table(path, table)
             log.info("fold", fold=fold, chosen=table["chosen"].iloc[0])
-    return _gathered(run.folder, protocol) if own_process().is_main_process else pd.DataFrame()
+    found = _gathered(run.folder, protocol) if own_process().is_main_process else pd.DataFrame()
+    # Whichever ends first would take the others with it.
+    own_process().wait_for_everyone()
+    return found
 
 
 def _shallow(recipe: Recipe, deepest: int | None) -> Recipe:

@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from engine.bundle import Side
+from engine.errors import DataError
 from engine.evidence.index import ENCODERS, FOLDER, POSTS, Encoded, Index, Manifest, save_index
 from engine.evidence.nearest import SAME, Numbers, likeness_of
 from engine.evidence.space import Space
@@ -47,8 +48,10 @@ Rows = npt.NDArray[np.int64]
 def evidence(work: Path, target: Path, *, neighbours: int = NEIGHBOURS, resamples: int = RESAMPLES) -> Path:
     """Write the index of a work folder's posts into `evidence` in the folder `target`; returns where it lies.
 
-    Raises DataError when a step before it has not run, or a picture cannot be read any more.
+    Raises DataError when `target` holds no bundle, a step before has not run, or a picture cannot be read any more.
     """
+    if not (target / "bundle").is_dir():
+        raise DataError(f"{target} holds no bundle that the index could stand beside; name the folder of a model.")
     workspace = Workspace(work, learned=OUTSIDE_OF_TEST)
     matrix = FeatureMatrix(workspace, FeatureSettings(encoders={str(side): spec for side, spec in ENCODERS.items()}))
     spaces = {side: Space.fit(matrix[side], WIDTH) for side in ENCODERS}

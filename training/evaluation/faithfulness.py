@@ -21,6 +21,7 @@ import structlog
 from tqdm import tqdm
 
 from engine.bundle import fingerprint
+from engine.encoders.runtime import short_hash
 from engine.errors import DataError
 from engine.explain import gradients, owen
 from engine.explain.faithfulness import area, deletion_insertion
@@ -57,8 +58,7 @@ def explain(work: Path, recipe: Recipe, posts: int = POSTS, *, seed: int = 0, re
     predictor = run.measured()
     made_from = {
         "bundle": fingerprint(predictor.bundle),
-        "method": owen.METHOD,
-        "sampling": [owen.ERROR, owen.FEWEST_PAIRS, owen.MOST_PAIRS, owen.SHARED],
+        "code": short_hash({}, Path(owen.__file__).parent.glob("*.py")),
         "random_orders": RANDOM_ORDERS,
     }
     folder = run.part("attribution", made_from, "explanations")

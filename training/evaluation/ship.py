@@ -61,6 +61,8 @@ def ship(work: Path, recipe: Recipe, target: Path | Address, signals: Path | Non
             target.upload_folder(own, last=(REPORT, MANIFEST))
         return target
     run = Run(work, recipe)
+    if signals is not None and not (work / SIGNALS).is_dir():
+        raise DataError(f"{work / SIGNALS} is not there; run `python -m training align` and `caption` first.")
     evaluated = read_bundle(run.bundle)
     typical = evaluated.typical
     report = run.need_report()

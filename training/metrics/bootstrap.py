@@ -86,12 +86,12 @@ def calibration_by_chance(
     """
     posts, rng = evaluated(predictions, truth), np.random.default_rng(seed)
     below = posts.probabilities.cumsum(axis=1)[:, :-1]
-    levels = (rng.random((draws, len(below), 1)) > below).sum(axis=2)
-    drawn = [replace(posts, level=level) for level in levels]
-    ones, rows = np.ones((1, len(below))), []
-    for name in ("classwise_ece", "ece"):
-        values = np.array([METRICS[name](each, ones)[0] for each in drawn])
-        rows.append((name + BY_CHANCE, values.mean(), *bounds(values), len(below)))
+    found: dict[str, list[float]] = {"classwise_ece": [], "ece": []}
+    for _ in range(draws):
+        drawn = replace(posts, level=(rng.random((len(below), 1)) > below).sum(axis=1))
+        for name, values in found.items():
+            values.append(METRICS[name](drawn, np.ones((1, len(below))))[0])
+    rows = [(name + BY_CHANCE, np.mean(values), *bounds(values), len(below)) for name, values in found.items()]
     return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "n"])
 
 

@@ -32,6 +32,7 @@ from training.modeling.heads_network import (
     inputs_of,
     losses_of,
 )
+from training.modeling.network import schedule
 from training.tables import claim, write_table
 
 log = structlog.get_logger()
@@ -97,7 +98,7 @@ def _fit(
         found = []
         for number in range(steps):
             place = epoch * steps + number
-            factor = 1.0 if config.published else _schedule(place, config.epochs * steps, config.warmup)
+            factor = 1.0 if config.published else schedule(place, config.epochs * steps, config.warmup)
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             rows = order[number * config.batch_size : (number + 1) * config.batch_size]
@@ -169,14 +170,6 @@ def _learn(
         "score_loss": float(score.detach()),
     }
     return figures | {"category_accuracy": accuracy_of(logits, data.category[rows])}
-
-
-def _schedule(step: int, total: int, warmup: float) -> float:
-    """Linear warm-up, then a cosine to zero, as a factor of the rate."""
-    start = max(1, int(warmup * total))
-    return (
-        (step + 1) / start if step < start else 0.5 * (1 + math.cos(math.pi * (step - start) / max(1, total - start)))
-    )
 
 
 def _resident() -> float:

@@ -5,6 +5,7 @@ input; or fine-tuned by low-rank adapters in their attention layers. A convoluti
 adapters, its last blocks are fine-tuned.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -166,6 +167,14 @@ def encoder_blocks(module: nn.Module) -> list[nn.Module]:
     return [nn.ModuleList(children[:place]), *blocks, nn.ModuleList(children[place + 1 :])]
 
 
+def schedule(step: int, total: int, warmup: float) -> float:
+    """Linear warm-up, then cosine to zero, as a factor of the rate."""
+    start = max(1, int(warmup * total))
+    if step < start:
+        return (step + 1) / start
+    return 0.5 * (1 + math.cos(math.pi * (step - start) / max(1, total - start)))
+
+
 def losses(
     outputs: Mapping[View, HeadOutput], level: torch.Tensor, target: torch.Tensor, config: NetworkConfig
 ) -> torch.Tensor:
@@ -179,6 +188,24 @@ def losses(
     return total
 
 
+def level_fit(
+    scores: npt.NDArray[np.float64], level: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Slopes (levels, k) and offsets (levels,) of the logits that a multinomial logistic regression gives each level.
+
+    `scores` is (n, k), `level` (n,). A level that no post has is as good as impossible.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    fit = LogisticRegression(C=100.0, max_iter=1000).fit(scores, level)
+    slopes, offsets = np.zeros((len(LEVELS), scores.shape[1])), np.full(len(LEVELS), ABSENT_LEVEL)
+    # Of two levels it has a single row, that of the second against the first.
+    own = fit.classes_[-len(fit.coef_) :]
+    offsets[fit.classes_] = 0.0
+    slopes[own], offsets[own] = fit.coef_, fit.intercept_
+    return slopes, offsets
+
+
 def levels_from_score(
     model: JointNetwork, outputs: Mapping[View, Mapping[str, npt.NDArray[np.float32]]], level: npt.NDArray[np.int64]
 ) -> dict[View, dict[str, npt.NDArray[np.float32]]]:
@@ -187,20 +214,16 @@ def levels_from_score(
     For a network whose loss has no levels in it. a and b are a multinomial logistic regression of `level` (n,) on the
     scores of `outputs`; they become part of the level layer's weights, so the network keeps its form.
     """
-    from sklearn.linear_model import LogisticRegression
-
     found: dict[View, dict[str, npt.NDArray[np.float32]]] = {}
     for view, output in outputs.items():
         score = output["score"][:, None].astype(np.float64)
-        fit = LogisticRegression(C=100.0, max_iter=1000).fit(score, level)
-        slopes, offsets = np.zeros(len(LEVELS)), np.full(len(LEVELS), ABSENT_LEVEL)
-        slopes[fit.classes_], offsets[fit.classes_] = fit.coef_[:, 0], fit.intercept_
+        slopes, offsets = level_fit(score, level)
         head: Any = model.fusion.heads[view]
-        a, b = (torch.as_tensor(values).to(head.score.weight) for values in (slopes, offsets))
+        a, b = (torch.as_tensor(values).to(head.score.weight) for values in (slopes[:, 0], offsets))
         with torch.no_grad():
             head.levels.weight.copy_(a[:, None] * head.score.weight)
             head.levels.bias.copy_(a * head.score.bias + b)
-        logits = score * slopes + offsets
+        logits = score @ slopes.T + offsets
         found[view] = {**output, "probabilities": softmax(logits, axis=1).astype(np.float32)}
     return found
 

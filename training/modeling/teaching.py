@@ -13,14 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import structlog
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from scipy.special import softmax
+from sklearn.linear_model import LinearRegression
 
 from engine.encoders import load_encoder
+from engine.errors import DataError
 from engine.features.base import digest
 from engine.scoring import LEVELS
 from training.data.splits import stratified_folds
 from training.features.matrix import FeatureMatrix
 from training.modeling.further import Further
+from training.modeling.network import NetworkConfig, level_fit, predict_rows
 from training.modeling.networks import train_replicates
 from training.modeling.processes import own_process
 from training.modeling.training_set import SoftTargets, rounded
@@ -37,10 +40,14 @@ def soft_targets(spec: Network, matrix: FeatureMatrix, folder: Path) -> SoftTarg
     """What the teachers of `spec` say of every training post, NaN elsewhere; None where it has none.
 
     A fold that a teacher has answered is kept in `folder`/<teacher>/<fold> and not trained again; one that was stopped
-    goes on there.
+    goes on there. Raises DataError for a network that chooses its epoch.
     """
     if not spec.teachers:
         return None
+    if spec.settings.get("patience", NetworkConfig.patience):
+        raise DataError(
+            f"The teachers of {spec.name} learn from the posts that would choose its epoch; set patience to 0."
+        )
     workspace = matrix.workspace
     rows, posts = workspace.rows("train"), workspace.posts
     level, target, groups = (posts[name].to_numpy()[rows] for name in ("level", "target", "group_number"))
@@ -50,9 +57,8 @@ def soft_targets(spec: Network, matrix: FeatureMatrix, folder: Path) -> SoftTarg
     seconds = sum(float(table.groupby("fold")["seconds"].first().sum()) for table in answers)
     targets, shares = np.full(len(posts), np.nan), np.full((len(posts), len(LEVELS)), np.nan)
     targets[rows] = LinearRegression().fit(scores, target).predict(scores)
-    fit = LogisticRegression(C=100.0, max_iter=1000).fit(scores, level)
-    shares[rows] = 0.0
-    shares[np.ix_(rows, fit.classes_)] = fit.predict_proba(scores)
+    slopes, offsets = level_fit(scores, level)
+    shares[rows] = softmax(scores @ slopes.T + offsets, axis=1)
     return SoftTargets(targets, shares, spec.taught, digest(scores.tolist()), seconds)
 
 
@@ -91,13 +97,14 @@ def _fold(teacher: Teacher, matrix: FeatureMatrix, folder: Path, identity: str) 
     if own_process().is_main_process:
         claim(folder, made_from, "a teacher")
     if not path.exists():
-        result = train_replicates(_network(teacher), matrix, folder / "network", (HELD,)).results[0]
+        trained = train_replicates(_network(teacher), matrix, folder / "network", (HELD,))
+        # Not what it said of the posts that chose its epoch, if any did.
+        score = predict_rows(trained.model, trained.parts[HELD])[teacher.side]["score"].astype(np.float64)
         # Every process has read the weights before the first removes them.
         own_process().wait_for_everyone()
         if own_process().is_main_process:
             table = workspace.posts.iloc[workspace.rows(HELD)][["post_id"]]
-            score = result.outputs[teacher.side]["score"].astype(np.float64)
-            write_table(path, table.assign(score=score, seconds=result.seconds))
+            write_table(path, table.assign(score=score, seconds=trained.results[0].seconds))
             log.info("teacher", name=teacher.name, posts=len(table))
     if own_process().is_main_process:
         # What it said is kept, its weights are not.

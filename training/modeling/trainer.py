@@ -30,7 +30,7 @@ from engine.errors import DataError
 from engine.files import replacing
 from engine.prediction import View
 from training.modeling.batches import by_length
-from training.modeling.network import JointNetwork, NetworkConfig, losses, parameter_groups, predict_rows
+from training.modeling.network import JointNetwork, NetworkConfig, losses, parameter_groups, predict_rows, schedule
 from training.modeling.training_set import TrainingSet
 from training.tables import claim, write_table
 
@@ -80,6 +80,11 @@ class _Training:
     def path(self) -> Path:
         return self.folder / "checkpoint.pt"
 
+    @property
+    def stopped_early(self) -> bool:
+        """Whether `patience` whole epochs brought none better than the best."""
+        return 0 < self.config.patience <= self.step // self.steps - 1 - self.best_epoch
+
     def save(self) -> None:
         if not self.accelerator.is_main_process:
             return
@@ -117,7 +122,7 @@ class _Training:
     def learn(self, data: TrainingSet, batch: npt.NDArray[np.int64]) -> float:
         """One step on a batch, of which this process takes its share; returns the loss of the whole batch."""
         rows = batch[self.accelerator.process_index :: self.accelerator.num_processes]
-        rate = _schedule(self.step, self.total, self.config.warmup)
+        rate = schedule(self.step, self.total, self.config.warmup)
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * rate
         # Dropout and augmentation of a step depend on nothing before it; each process draws its own.
@@ -239,26 +244,27 @@ def _fit(run: _Training, train: TrainingSet, validation: TrainingSet | None) -> 
     config = run.config
     quiet = not run.accelerator.is_main_process
     with tqdm(total=run.total, initial=run.step, desc=run.folder.name, mininterval=5, disable=quiet) as progress:
-        while run.step < run.total:
+        while run.step < run.total and not run.stopped_early:
             epoch = run.step // run.steps
             generator = np.random.default_rng([config.seed, config.replicate, epoch])
             order = generator.permutation(len(train))
             if train.lengths is not None:
                 order = by_length(order, train.lengths, config.batch_size, generator)
             running: list[float] = []
-            for number in range(run.step - epoch * run.steps, min(run.steps, run.total - epoch * run.steps)):
+            last = min(run.steps, run.total - epoch * run.steps)
+            for number in range(run.step - epoch * run.steps, last):
                 batch = order[number * config.batch_size : (number + 1) * config.batch_size]
                 running.append(run.learn(train, batch))
                 progress.update()
                 if number % 20 == 0:
                     progress.set_postfix(loss=f"{np.mean(running[-50:]):.3f}", src=f"{run.best_src:.3f}")
-                if time.monotonic() - run.saved > config.checkpoint_minutes * 60:
+                # Behind its last batch an epoch would count as over, and not be validated.
+                if number + 1 < last and time.monotonic() - run.saved > config.checkpoint_minutes * 60:
                     run.save()
             run.validate(validation, epoch, float(np.mean(running or [math.nan])))
             run.save()
-            if config.patience and epoch - run.best_epoch >= config.patience:
-                log.info("stopped early", run=run.folder.name, epoch=epoch, best_epoch=run.best_epoch)
-                break
+    if run.stopped_early:
+        log.info("stopped early", run=run.folder.name, best_epoch=run.best_epoch)
 
 
 def validation_src(outputs: Mapping[View, Mapping[str, Any]], data: TrainingSet, view: View = "both") -> float:
@@ -283,14 +289,6 @@ def copy_into(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
         for name, parameter in model.named_parameters():
             if name in values:
                 parameter.copy_(values[name])
-
-
-def _schedule(step: int, total: int, warmup: float) -> float:
-    """Linear warm-up, then cosine to zero, as a factor of the rate."""
-    start = max(1, int(warmup * total))
-    if step < start:
-        return (step + 1) / start
-    return 0.5 * (1 + math.cos(math.pi * (step - start) / max(1, total - start)))
 
 
 def _freeze_normalisation(model: nn.Module) -> None:

@@ -90,7 +90,9 @@ def crossvalidate(
     from training.evaluation.cross_validation import summary
     from training.recipes import chosen
 
-    print(summary(run(work, chosen(recipe, encoders), folds=folds, protocol=protocol, deepest=deepest)))
+    table = run(work, chosen(recipe, encoders), folds=folds, protocol=protocol, deepest=deepest)
+    if len(table):
+        print(summary(table))
 
 
 def explain(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", posts: int = 150) -> None:
