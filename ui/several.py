@@ -13,7 +13,7 @@ from engine.context import cells_of
 from engine.errors import ImageError, PostError
 from engine.images import load_image
 from engine.memory import released
-from engine.posts import Post
+from engine.posts import TEXT_FIELDS, Post
 from engine.prediction import Prediction
 from engine.previews import file_of
 from ui import details
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 MOST = 100
 # Drafts in memory, and answered, at a time.
 TOGETHER = 16
-WORDS = ("title", "tags", "description")
-FIELDS = (*WORDS, "picture", "context")
+FIELDS = (*TEXT_FIELDS, "picture", "context")
 NO_LIST = 'Give the drafts as a list, as in [{"title": "One title"}, {"title": "Another"}].'
 NO_DRAFT = f"This is no draft: give an object with {', '.join(FIELDS)}, as far as there."
 NO_TEXT = "The {} is no text; write it in quotes."
@@ -99,14 +98,14 @@ class Several:
             raise PostError(NO_DRAFT)
         if odd := sorted(set(map(str, given)) - {*FIELDS}):
             raise PostError(f"A draft has no field {odd[0][:40]}; it has {', '.join(FIELDS)}.")
-        for name in WORDS:
+        for name in TEXT_FIELDS:
             if not isinstance(given.get(name) or "", str):
                 raise PostError(NO_TEXT.format(name))
         picture = given.get("picture")
         path = _path(given)
         if path is not None and not self._page.uploads.holds(path):
             raise ImageError(GONE)
-        words = {name: given.get(name) for name in WORDS}
+        words = {name: given.get(name) for name in TEXT_FIELDS}
         post = read_draft(path, **words, context=given.get("context", context))
         if not picture or path is not None:
             return post

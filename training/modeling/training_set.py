@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from engine.features.base import digest
 from engine.fusion import soft_levels
+from engine.scoring import LEVELS
 
 Inputs = Mapping[str, torch.Tensor]
 
@@ -67,8 +68,7 @@ class TrainingSet:
         count, weight = len(soft.target), soft.weight
         target = self.target.copy()
         target[:count] += weight * (soft.target - target[:count])
-        levels = torch.tensor(self.level[:count])
-        known = soft_levels(levels) if ordinal else functional.one_hot(levels, soft.shares.shape[1])
+        known = _shares(torch.tensor(self.level[:count]), ordinal=ordinal)
         shares = np.full((len(self), soft.shares.shape[1]), np.nan) if self.shares is None else self.shares.copy()
         shares[:count] = (1 - weight) * known.numpy() + weight * soft.shares
         made_from = digest([self.fingerprint, soft.fingerprint, weight])
@@ -80,8 +80,12 @@ class TrainingSet:
         if self.shares is None:
             return level
         shares = torch.as_tensor(self.shares[rows], dtype=torch.float32)
-        known = soft_levels(level) if ordinal else functional.one_hot(level, shares.shape[1]).float()
-        return torch.where(shares.isnan(), known, shares)
+        return torch.where(shares.isnan(), _shares(level, ordinal=ordinal), shares)
+
+
+def _shares(level: torch.Tensor, *, ordinal: bool) -> torch.Tensor:
+    """Shares (n, levels) of known levels (n,): spread over those beside where they are in order."""
+    return soft_levels(level) if ordinal else functional.one_hot(level, len(LEVELS)).float()
 
 
 def rounded(values: npt.NDArray[np.float64]) -> list[Any]:
