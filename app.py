@@ -55,6 +55,10 @@ ONE_READS: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "signals"
 ONE_SEARCHES: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "evidence"}
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
+# Gradio's own event of a line of text comes with keys that write a character: not when one is deleted, or text pasted.
+EDITED = """() => document.addEventListener('input', ({target}) => {
+  if (target.closest('#title, #tags, #description')) document.querySelector('.fi-columns')?.classList.add('fi-stale');
+})"""
 STALE = "() => { document.querySelector('.fi-columns')?.classList.add('fi-stale'); }"
 # What was typed last before Enter is announced after it.
 FRESH = """(...draft) => {
@@ -186,7 +190,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
             drafts.reset(answered)
             # The verdict does not wait for it.
             told: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
-            answered.then(feed.show, draft, preview, **told, **ONE_A_CORE)
+            answered.then(feed.show, [draft, picture, title], preview, **told, **ONE_A_CORE)
             read = answered.then(page.signals, [draft, model], seen, **told, **ONE_READS)
             # They have read the lettering by then.
             reading += [read, read.then(feed.read, draft, preview, **told, **ONE_READS)]
@@ -199,8 +203,9 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         drafts.clear(clear.click)
         clear.click(page.start_over, None, [*inputs, *outcome], queue=False, cancels=[explaining, trying], **PRIVATE)
         picture.upload(page.uploads.remember, picture, None, queue=False, **PRIVATE)
-        for edited in (title.input, tags.input, description.input, context.input, picture.upload, picture.clear):
+        for edited in (context.input, picture.upload, picture.clear):
             edited(None, js=STALE)
+        demo.load(None, js=EDITED)
         shown = [tags, description, method, facts, answer, context]
         demo.load(None, title, title, js=from_link("title")).then(None, js=asks(at_once=True))
         described = demo.load(page.describe, model, shown, show_progress="hidden", js=SPOKEN, **PRIVATE)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from engine.context import cells_of
 from engine.errors import PostError
+from engine.guard import REASONS
 from engine.posts import Post
 from engine.prediction import MemberPrediction, Prediction, View
 from engine.scoring import LEVELS, SCORE_FORMULA
@@ -138,7 +139,7 @@ class PagePredictor:
             level_set=tuple(range(low, high + 1)),
             prior=PRIOR,
             abstain=strange,
-            reason="Nobody writes such a title." if strange else "",
+            reason=REASONS["text"] if strange else "",
             strange="text" if strange else None,
             note=NOTES[view],
             members=(

@@ -28,6 +28,8 @@ HELP = (
     "Paste a few of your recent posts to see this draft against what is usual for you. Comments may be missing, and "
     "columns copied from a table will do. They are read for this answer and stored nowhere."
 )
+NO_COUNTS = f"No line has views and likes; write each post as in {EXAMPLE.splitlines()[0]}."
+UNANSWERED = "The model does not answer this draft: there is nothing to set beside your posts."
 NO_RATE = "This model estimates no engagement per view, so your own posts cannot be set beside it; choose another."
 
 
@@ -61,12 +63,14 @@ class OwnAccount:
             return ""
         try:
             counts, told = counts_of(text or "")
-            if not counts or post is None:
-                return panel(told)
+            if not counts:
+                return panel(told or [NO_COUNTS])
+            if post is None:
+                return panel([UNANSWERED, *told])
             prediction, bundle = self._page.answer(post, model)
             scale = scale_of(bundle)
             if prediction.strange is not None:
-                return panel(told)
+                return panel([UNANSWERED, *told])
             if not scale.is_rate:
                 return panel([NO_RATE])
             found = against(prediction, scores_of(counts), float(np.var(bundle.score_quantiles)))
@@ -100,7 +104,8 @@ def panel(told: Sequence[str], found: Against | None = None, scale: Scale | None
     body = ""
     if found and scale:
         body = f"<h3>{escape(headline(found))}</h3>{_line(found)}<p>{escape(usual(found, scale))}</p>"
-    more = [f"And {len(told) - NAMED} more lines."] if len(told) > NAMED else []
+    left = len(told) - NAMED
+    more = [f"And {left} more line{'s' * (left > 1)}."] if left > 0 else []
     errors = "".join(f"<li>{escape(line)}</li>" for line in [*told[:NAMED], *more])
     listed = f'<div role="alert"><ul class="fi-left-out">{errors}</ul></div>' if errors else ""
     return f'<section class="fi-card fi-own">{body}{listed}</section>' if body or listed else ""

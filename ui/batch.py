@@ -164,6 +164,8 @@ class Job:
             if total > MAX_ROWS:
                 raise DataError(TOO_MANY)
             self._go_on()
+        if not total:
+            raise DataError(f"{source} has no rows; write one post a line below the columns' names.")
         self._told.put((0, total))
         self._go_on()
 
@@ -172,7 +174,7 @@ class Job:
             # Every picture is bytes by now: no name in a table is a path here.
             drafts = [prepare(row, source.parent) for row in filled]
             records = score_drafts(self._predictor, filled, drafts)
-            return [record | shown(draft) for record, draft in zip(records, drafts, strict=True)]
+            return [record | shown(draft, row) for record, draft, row in zip(records, drafts, rows, strict=True)]
 
         def written(records: "list[Record]") -> None:
             self.records += records
@@ -186,10 +188,10 @@ class Job:
             raise StoppedError
 
 
-def shown(draft: Post | str) -> dict[str, object]:
+def shown(draft: Post | str, row: "Row") -> dict[str, object]:
     """What the page shows of a row beside its answer: its title, and its picture as a data URL."""
     if isinstance(draft, str):
-        return {"title": "", "picture": ""}
+        return {"title": row.title, "picture": ""}
     if draft.image is None:
         return {"title": draft.title, "picture": ""}
     small = draft.image.copy()
@@ -206,23 +208,25 @@ def progress(done: int, total: int) -> str:
 
 
 def answers(records: "list[Record]", scale: Scale, csv: bytes) -> str:
-    """HTML of the rows, those with the highest expected level first and those with errors last, and the CSV of all."""
+    """HTML of the rows, the highest expected level first, then those without a verdict, then errors; the CSV of all."""
     numbered = list(enumerate(records, start=1))
     failed = [(number, record) for number, record in numbered if record["error"] is not None]
     scored = [(number, record) for number, record in numbered if record["error"] is None]
-    scored.sort(key=lambda pair: -cast(float, pair[1]["expected_level"]))
+    scored.sort(key=lambda pair: (_withheld(pair[1]), -cast(float, pair[1]["expected_level"])))
+    withheld = sum(_withheld(record) for _, record in scored)
     # Some of what went wrong is seen however many rows there are.
     told = failed[: SHOWN // 5]
     best = scored[: SHOWN - len(told)]
     rows = "".join(_row(number, record, scale) for number, record in best) + "".join(
         _error(number, record) for number, record in told
     )
-    errors = f", {len(failed):,} with errors" if failed else ""
+    errors = f", {withheld:,} without a verdict" if withheld else ""
+    errors += f", {len(failed):,} with errors" if failed else ""
     more = "" if len(best) + len(told) == len(records) else f" Shown are {len(best) + len(told)} of them."
     address = f"data:text/csv;charset=utf-8;base64,{base64.b64encode(csv).decode('ascii')}"
     return (
         '<section class="fi-card fi-batch"><h3>How these posts would do</h3>'
-        f"<p>{len(scored):,} scored{errors}, the best first.{more} "
+        f"<p>{len(scored) - withheld:,} scored{errors}, the best first.{more} "
         f'<a download="predictions.csv" href="{address}">Download all as CSV</a></p>'
         '<div class="fi-scroll" tabindex="0"><table><thead><tr><th scope="col">Row</th><th scope="col">Post</th>'
         '<th scope="col">Level</th><th scope="col">Levels</th>'
@@ -243,6 +247,8 @@ def _post(number: int, record: "Mapping[str, object]") -> str:
 def _row(number: int, record: "Mapping[str, object]", scale: Scale) -> str:
     from engine.batch.table import PROBABILITIES
 
+    if _withheld(record):
+        return f'<tr>{_post(number, record)}<td colspan="3">{escape(str(record["reason"]))}</td></tr>'
     shares = [cast(float, record[name]) for name in PROBABILITIES]
     reason = f"<small>{escape(str(record['reason']))}</small>" if record["reason"] else ""
     level = str(record["level"])
@@ -254,8 +260,15 @@ def _row(number: int, record: "Mapping[str, object]", scale: Scale) -> str:
     )
 
 
+def _withheld(record: "Mapping[str, object]") -> bool:
+    """Whether the model says of a row no more than what is usual."""
+    from engine.guard import REASONS
+
+    return record["reason"] in REASONS.values()
+
+
 def _error(number: int, record: "Mapping[str, object]") -> str:
-    post = _post(number, {**record, "title": "not scored"})
+    post = _post(number, {**record, "title": record.get("title") or "not scored"})
     return f'<tr>{post}<td colspan="3">{escape(str(record["error"]))}</td></tr>'
 
 

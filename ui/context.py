@@ -59,9 +59,7 @@ fill();
 
 def context_field() -> gr.HTML:
     """The fields, of which there are none until `shown` is known."""
-    field = gr.HTML({}, html_template="${shown}", js_on_load=ON_LOAD, elem_id="context", shown="")
-    take_no_address(field)
-    return field
+    return take_no_address(gr.HTML({}, html_template="${shown}", js_on_load=ON_LOAD, elem_id="context", shown=""))
 
 
 def fields(reads: Mapping[str, tuple[str, ...]]) -> str:

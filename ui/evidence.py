@@ -19,6 +19,7 @@ from engine.scoring import LEVELS
 from ui.chooser import Models
 from ui.model import sentence, zero_gpu
 from ui.scale import Scale, scale_of
+from ui.verdict import NOTHING
 
 if TYPE_CHECKING:
     from engine.bundle import Bundle
@@ -33,7 +34,7 @@ BY = {"both": "words and picture", "text": "words", "image": "picture"}
 NEARNESS = ((0.75, "very close"), (0.25, "close"), (0.02, "loosely alike"), (0.0, "hardly alike"))
 KEY = (
     "Very close: nearer to the draft than 3 of 4 real posts have any post of another channel; close: than 1 of 4; "
-    "hardly alike: than next to none."
+    "loosely alike: than 1 of 50; hardly alike: than next to none."
 )
 NO_PROOF = (
     "Likeness is no cause: the same words and picture from another channel may do quite otherwise. The model has "
@@ -89,11 +90,11 @@ class SimilarPosts:
             return gr.update(visible=False)
 
     def show(self, post: Post | None, model: str | None = "") -> Iterator[str]:
-        """HTML of the posts nearest to the draft that was predicted last; "" without a draft or an index."""
+        """HTML of the posts nearest to the draft that was predicted last; "" without an index."""
         try:
-            evidence = self._evidence(model) if post is not None else None
+            evidence = self._evidence(model)
             if post is None or evidence is None:
-                yield ""
+                yield NOTHING.format("compare") if evidence is not None else ""
                 return
             yield WORKING
             with released():
@@ -205,7 +206,7 @@ def _post(neighbour: "Neighbour", place: int) -> str:
     )
     link = (
         f' · <a href="{escape(neighbour.post_address)}" target="_blank" rel="noopener noreferrer" '
-        f'aria-label="See post {place} in a new tab">see it ↗</a>'
+        f'aria-label="See post {place} in a new tab">see\u00a0it\u00a0↗</a>'
         if neighbour.post_address
         else ""
     )

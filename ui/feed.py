@@ -7,12 +7,13 @@ from typing import Any
 import gradio as gr
 
 from engine.drafts.feed import WIDTHS, Crop, crop_of, too_small
+from engine.errors import FirstImpressionsError
 from engine.lettering import READER, Line
 from engine.memory import released
 from engine.posts import Post
 from engine.previews import data_url
 from ui.bars import percent
-from ui.verdict import NOTHING
+from ui.uploads import read_draft
 
 # Twice the widest cover, for screens with two dots a pixel.
 SIDE = 2 * max(WIDTHS.values())
@@ -23,9 +24,17 @@ LEAST_LOSS = 0.01
 HOW = "By size alone: capitals below about 8 pixels are hardly read in passing."
 
 
-def show(post: Post | None) -> str:
-    """HTML of the draft that was predicted last, as feeds show it, before its lettering is read."""
-    return NOTHING.format("preview") if post is None else panel(post, None)
+def show(post: Post | None, path: str | None = None, title: str = "") -> str:
+    """HTML of the draft that was predicted last, as feeds show it, before its lettering is read.
+
+    One that the model does not answer is shown from its picture and title: a crop needs no verdict.
+    """
+    if post is None:
+        try:
+            post = read_draft(path, title, "", "")
+        except FirstImpressionsError:
+            return ""
+    return panel(post, None) if post.has_image or post.has_text else ""
 
 
 def read(post: Post | None) -> Any:
@@ -33,7 +42,8 @@ def read(post: Post | None) -> Any:
     if post is None or post.image is None:
         return gr.skip()
     with released():
-        lines = READER.read(post.image).found
+        # A lone character is a cup as often as a letter.
+        lines = [line for line in READER.read(post.image).found or () if len(line.text.strip()) > 1]
     return panel(post, lines) if lines else gr.skip()
 
 

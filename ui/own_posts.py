@@ -28,7 +28,7 @@ def counts_of(text: str) -> tuple[list[Counts], list[str]]:
         raise PostError(f"That is too long to read; paste at most {MOST_POSTS} posts.")
     lines = [(number, line.strip(" ")) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
     order: Sequence[str] = COLUMNS
-    if lines and not re.search(r"\d", lines[0][1]):
+    if len(lines) > 1 and not re.search(r"\d", lines[0][1]):
         order = _order(lines.pop(0)[1])
     if len(lines) > MOST_POSTS:
         raise PostError(f"Those are {len(lines)} posts; paste the latest {MOST_POSTS} at most.")
@@ -56,6 +56,8 @@ def _order(header: str) -> Sequence[str]:
 
 def _cells(line: str) -> list[str]:
     """The cells of a line, by the first separator that is in it; a comma before a space parts those that have one."""
+    # "12000 views" is one cell, also where spaces part them.
+    line = re.sub(r"(?<=[\dkm])\s+(?=(?:views?|likes?|comments?)\b)", "", line, flags=re.IGNORECASE)
     for separator in (r"\t", ";", r"\|", r",\s+", ",", r"\s+"):
         if re.search(separator, line):
             break
@@ -64,7 +66,8 @@ def _cells(line: str) -> list[str]:
 
 def _counts(cells: Sequence[str], order: Sequence[str]) -> Counts:
     if len(cells) < 2:
-        raise ValueError("it has one number, and views and likes are needed")
+        numbers = "one number" if re.search(r"\d", "".join(cells)) else "no number"
+        raise ValueError(f"it has {numbers}, and views and likes are needed")
     given = {
         name: _number(cell) for name, cell in zip(order, cells, strict=False) if name and (cell or name in order[:2])
     }
@@ -81,7 +84,8 @@ def _counts(cells: Sequence[str], order: Sequence[str]) -> Counts:
 def _number(cell: str) -> int:
     """A count: "12345", "12,345", "12.345", "12 345", "1.2k", "3M"."""
     plain = _WORD.sub("", cell).strip()
-    if re.fullmatch(r"\d{1,12}", plain):
+    # No count begins with 0: in "12 000 480" spaces part thousands, and nobody can tell which.
+    if re.fullmatch(r"0|[1-9]\d{0,11}", plain):
         return int(plain)
     if _GROUPED.fullmatch(plain) and len(plain) <= 16:
         return int(re.sub(r"\D", "", plain))

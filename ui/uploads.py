@@ -32,43 +32,54 @@ def picture_field(**settings: object) -> gr.Image:
     """A gr.Image whose file reaches the handlers as a path below Gradio's upload folder, neither copied nor decoded.
 
     The stock one opens the file with Pillow before our limits are checked, and downloads any address it is given
-    without a limit. Gradio writes a stub file beside the module of every subclass, hence methods set on the instance.
+    without a limit.
     """
     field: gr.Image = as_it_arrived(gr.Image(type="filepath", image_mode=None, **settings))  # type: ignore[arg-type]
     schema = {**field.api_info(), "additional_description": "A local file, as handle_file(path)."}
-    field.api_info = lambda: schema  # type: ignore[method-assign]
-    # Gradio's own is a web address.
-    field.example_payload = lambda: None  # type: ignore[method-assign]
-    return field
+    # Gradio's own example is a web address.
+    return altered(field, api_info=lambda _: schema, example_payload=lambda _: None)
 
 
-def as_it_arrived(field: Any) -> Any:
+def as_it_arrived(field: Field) -> Field:
     """A field of files whose file reaches the handlers as its path below Gradio's upload folder, or None."""
-    take_no_address(field)
-    field.preprocess = uploaded_path
-    return field
+    return altered(take_no_address(field), preprocess=lambda _, payload: uploaded_path(payload))
 
 
 def pictures_field(kind: Callable[..., Field], **settings: object) -> Field:
     """A gr.File or gr.UploadButton for several pictures, whose files reach the handlers as `picture_field`'s does."""
-    field = kind(file_count="multiple", type="filepath", **settings)
-    take_no_address(field)
-    field.example_payload = lambda: None  # type: ignore[attr-defined]
-    # The stock one makes an empty file for each.
-    field.preprocess = lambda payload: [uploaded_path(file) for file in payload.root] if payload else []  # type: ignore[attr-defined]
-    return field
+    field = take_no_address(kind(file_count="multiple", type="filepath", **settings))
+    return altered(
+        field,
+        example_payload=lambda _: None,
+        # The stock one makes an empty file for each.
+        preprocess=lambda _, payload: [uploaded_path(file) for file in payload.root] if payload else [],
+    )
 
 
-def take_no_address(field: Any) -> None:
-    """Have a field fetch nothing from the web, and leave files that visitors brought where they are."""
-    fetch = field.async_move_resource_to_block_cache
+def take_no_address(field: Field) -> Field:
+    """The field, which fetches nothing from the web, and leaves files that visitors brought where they are."""
+    kind: Any = type(field)
 
-    async def only_local(url_or_file_path: str | Path | None) -> str | None:
+    async def only_local(self: Any, url_or_file_path: str | Path | None) -> str | None:
         if str(url_or_file_path).lower().startswith(("http:", "https:")):
             raise gr.Error(NO_ADDRESS, print_exception=False)
-        return str(url_or_file_path) if UPLOADS.holds(url_or_file_path) else await fetch(url_or_file_path)
+        if UPLOADS.holds(url_or_file_path):
+            return str(url_or_file_path)
+        found: str | None = await kind.async_move_resource_to_block_cache(self, url_or_file_path)
+        return found
 
-    field.async_move_resource_to_block_cache = only_local
+    return altered(field, async_move_resource_to_block_cache=only_local)
+
+
+def altered(field: Field, **methods: Any) -> Field:
+    """The field with other methods, in a class of its own: Gradio makes a field anew whenever a handler leaves it as it
+    is or changes a setting, and what was set on the instance would be gone.
+
+    The class is made past Gradio's metaclass, which writes a stub file beside the module of every subclass.
+    """
+    kind: Any = type(field)
+    field.__class__ = type.__new__(type(kind), kind.__name__, (kind,), {"__module__": kind.__module__, **methods})
+    return field
 
 
 def uploaded_path(payload: ImageData | FileData | None) -> str | None:

@@ -49,11 +49,12 @@ def read_lines(handle: IO[str]) -> Iterator[str | None]:
 def read_header(line: str, wanted: Sequence[str]) -> tuple[str, list[str]]:
     """Delimiter and column names of a CSV header; the delimiter is the one that gives most of the `wanted` names.
 
-    Raises csv.Error.
+    Those are known whatever the case of their letters. Raises csv.Error.
     """
-    readings = []
+    readings, known = [], {name.lower(): name for name in wanted}
     for delimiter in (",", ";", "\t"):
-        names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        found = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        names = [name if name in wanted else known.get(name.lower(), name) for name in found]
         readings.append((len(set(names) & set(wanted)), delimiter, names))
     _, delimiter, names = max(readings, key=lambda reading: reading[0])
     return delimiter, names

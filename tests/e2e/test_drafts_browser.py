@@ -224,7 +224,7 @@ def test_a_draft_is_set_beside_ones_own_posts_and_a_withheld_one_keeps_its_tabs(
     for tab, told in (
         ("Explanation", "nothing to explain"),
         ("Edits", "nothing to edit"),
-        ("Preview", "nothing to prev"),
+        ("Preview", "As feeds show it"),
     ):
         page.get_by_role("tab", name=tab).click()
         expect(page.locator("#more")).to_contain_text(told, timeout=60_000)

@@ -61,6 +61,8 @@ def test_short_counts_and_missing_comments() -> None:
         ("1200, -5", "“-5” is no count"),
         ("1200; ; 3", "a count is missing"),
         ("nan, inf 1", "“nan” is no count"),
+        ("12 000 480", "“000” is no count"),
+        ("soon", "it has no number, and views and likes are needed"),
     ],
 )
 def test_a_line_that_cannot_be_read_costs_itself(line: str, reason: str) -> None:
@@ -173,10 +175,13 @@ def test_the_answer_is_one_sentence_beside_what_is_usual() -> None:
 
 
 def test_what_cannot_be_said_is_said_in_a_sentence() -> None:
-    assert own(" \n") == "" and own(POSTS, None) == ""
+    assert own(" \n") == "" and account.UNANSWERED in own(POSTS, None)
+    # A lone line is no header.
+    assert "it has no number" in own("hello") and "And 1 more line." in own("a\n" * 4 + "b")
     hostile = own(f"{POSTS}\n" + "<img src=x>, 5\n" * 5)
     assert "times your usual" in hostile and "<img src=x>" not in hostile
     assert hostile.count("<li>") == account.NAMED + 1 and "And 2 more lines." in hostile
     assert account.NO_RATE in own(POSTS, formula=POPULARITY_FORMULA)
-    assert "times your" not in own(POSTS, Post(STRANGE))
+    withheld = own(POSTS, Post(STRANGE))
+    assert "times your" not in withheld and account.UNANSWERED in withheld
     assert "too long" in own("1" * (own_posts.MOST_CHARACTERS + 1))

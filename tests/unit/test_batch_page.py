@@ -17,9 +17,10 @@ from engine.batch import archive as archives
 from engine.batch.archive import BROKEN, LOCKED, UNKNOWN, Archive
 from engine.batch.rows import Row
 from engine.errors import DataError, ImageError
+from engine.guard import REASONS
 from engine.images import MAX_BYTES, TOO_LARGE
 from tests.batch_files import picture
-from tests.page_predictor import PagePredictor
+from tests.page_predictor import STRANGE, PagePredictor
 from ui import batch as page
 from ui.batch import Batch, Job
 from ui.chooser import Models
@@ -144,7 +145,11 @@ def test_a_name_that_two_files_have_needs_its_folder(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("views\n1\n", "The table has no column named title or image"), ("title\n" + "a\n" * 6, "more than 4 rows")],
+    [
+        ("views\n1\n", "The table has no column named title or image"),
+        ("title\n" + "a\n" * 6, "more than 4 rows"),
+        ("Title,Image\n", "The table has no rows"),
+    ],
 )
 def test_a_table_of_no_use_gets_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str) -> None:
     monkeypatch.setattr(page, "TOO_MANY", "The table has more than 4 rows; split it.")
@@ -211,6 +216,17 @@ def gone(folder: Path) -> None:
     while list(folder.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not list(folder.iterdir())
+
+
+def test_rows_without_a_verdict_stand_last_and_say_no_figure() -> None:
+    text = f"Title,tags,image\n{STRANGE},a,\nMy cat,b,\nnever,c,\ntoo many,{'|'.join(['t'] * 101)},\n"
+    *_, (html, *_) = run(text)
+    assert "2 scored, 1 without a verdict, 1 with errors" in html
+    rows = re.findall("<tr><td>.*?</tr>", html)
+    assert [row[8] for row in rows][2:] == ["1", "4"]
+    assert REASONS["text"] in rows[2] and "vote" not in rows[2] and "too many" in rows[3]
+    # In the file they are flagged.
+    assert downloaded(html)[0]["abstain"] == "true"
 
 
 def test_many_rows_are_shown_in_part() -> None:

@@ -90,6 +90,11 @@ def test_an_unclosed_quote_costs_its_own_line_only(tmp_path: Path, broken: str, 
     assert "quote" in str(table[2]["error"])
 
 
+def test_names_of_columns_are_known_whatever_their_case(tmp_path: Path) -> None:
+    [row] = read_rows(lines(tmp_path / "in.csv", "POST_ID;Title;Tags", "a;one;b"))
+    assert (row.post_id, row.title, row.tags) == ("a", "one", ("b",))
+
+
 def test_quotes_that_open_and_close_in_every_line_are_followed_only_so_far(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,10 +75,19 @@ def test_the_panel_shows_three_sizes_and_escapes() -> None:
     assert bare.count("no picture") == len(WIDTHS) and "data:image" not in bare and "fi-safe" not in bare
 
 
+def test_a_draft_without_a_verdict_is_shown_all_the_same() -> None:
+    assert "asdf" in feed.show(None, None, "asdf") and feed.show(None) == ""
+    # One that cannot be read has had its sentence.
+    assert feed.show(None, "/nowhere.png", "asdf") == ""
+
+
 def test_lettering_that_cannot_be_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     for found in (None, ()):
         monkeypatch.setattr(feed.READER, "read", lambda picture, found=found: Reading(found))
         assert feed.read(Post("My cat", TALL)) == {"__type__": "update"}
+    # A cup is read as a letter.
+    monkeypatch.setattr(feed.READER, "read", lambda picture: Reading((line("O", 0.3),)))
+    assert feed.read(Post("My cat", TALL)) == {"__type__": "update"}
     monkeypatch.setattr(feed.READER, "read", lambda picture: Reading((line("tiny", 0.01),)))
     assert "too small to read on a phone: “tiny”" in feed.read(Post("My cat", TALL))
-    assert "nothing to preview" in feed.show(None) and feed.read(Post("My cat")) == {"__type__": "update"}
+    assert feed.read(Post("My cat")) == {"__type__": "update"}
