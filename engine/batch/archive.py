@@ -19,6 +19,8 @@ ENCRYPTED = 0x1
 NO_ZIP = "The row names a picture, but no zip of pictures came with the table; add one, or leave the cell empty."
 UNKNOWN = "The zip holds no picture of that name; check the name, or put the picture into the zip."
 LOCKED = "The picture in the zip is locked by a password; make the zip without one."
+# What zipfile and its four decompressors raise of an entry that is damaged, or packed in a way they do not know.
+DAMAGED = (*(BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError, zlib.error, lzma.LZMAError),)
 BROKEN = "The picture in the zip is broken; make the zip again."
 
 
@@ -59,16 +61,7 @@ class Archive:
             with self._zip.open(info) as file:
                 # What the zip says of its size is not believed.
                 data = file.read(MAX_BYTES + 1)
-        except (
-            BadZipFile,
-            OSError,
-            ValueError,
-            NotImplementedError,
-            RuntimeError,
-            EOFError,
-            zlib.error,
-            lzma.LZMAError,
-        ) as error:
+        except DAMAGED as error:
             raise ImageError(BROKEN) from error
         if len(data) > MAX_BYTES:
             raise ImageError(TOO_LARGE)
