@@ -13,7 +13,7 @@ with contextlib.suppress(ImportError):
     import spaces  # noqa: F401
 
 import gradio as gr
-from gradio.utils import get_upload_folder
+from gradio.utils import get_cancelled_fn_indices, get_upload_folder
 
 from engine.posts import MAX_DESCRIPTION, MAX_TITLE
 from ui import feed, history
@@ -171,8 +171,12 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         )
         trying, applied = drafts.wire(inputs, draft, model, ONE_A_CORE, ONE_AT_A_TIME)
         ask: dict[str, Any] = {"fn": page.predict, "inputs": [*inputs, model], "outputs": outcome, "js": FRESH}
-        # An explanation still under way would otherwise land beside the next draft's verdict.
-        ask |= {"show_progress_on": answer, "cancels": [explaining, trying], **ONE_A_CORE, **PRIVATE}
+        ask |= {"show_progress_on": answer, **ONE_A_CORE, **PRIVATE}
+        # What is still under way for a former draft would land beside the next verdict. Declared before what asks,
+        # for the page goes by this order: later, cancelling would meet what the new answer has just begun.
+        left = [predict.click, title.submit, cards.click, visit.click, clear.click, model.input, drafts.use]
+        gr.on(left, None, cancels=[explaining, trying], **PRIVATE)
+        cancelling = next(reversed(demo.fns.values()))
         clicked = cards.click(page.load_example, None, inputs, queue=False, **PRIVATE)
         brought = visit.click(history.bring_back, None, inputs, queue=False, **PRIVATE)
         reading = []
@@ -197,11 +201,10 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
             reading.append(answered.then(evidence.show, [draft, model], similar, **told, **ONE_SEARCHES))
         account.wire(draft, model, asking, ONE_A_CORE)
         keeping.wire(draft, record, [title, tags, description], model, ONE_A_CORE)
-        asked = [predict.click, title.submit, cards.click, visit.click, clear.click, model.input, drafts.use]
-        gr.on(asked, None, cancels=reading, **PRIVATE)
+        cancelling.cancels += get_cancelled_fn_indices(reading)
         clear.click(lambda: ("", ""), None, [similar, preview], queue=False, **PRIVATE)
         drafts.clear(clear.click)
-        clear.click(page.start_over, None, [*inputs, *outcome], queue=False, cancels=[explaining, trying], **PRIVATE)
+        clear.click(page.start_over, None, [*inputs, *outcome], queue=False, **PRIVATE)
         picture.upload(page.uploads.remember, picture, None, queue=False, **PRIVATE)
         for edited in (context.input, picture.upload, picture.clear):
             edited(None, js=STALE)
