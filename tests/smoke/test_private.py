@@ -73,7 +73,8 @@ def press(address: str, pressed: str, *data: object, event_data: object = None) 
     """What the page's server answers in a session when something is pressed with this in the event's fields."""
     config = httpx.get(f"{address}config").json()
     [identity] = [one["id"] for one in config["components"] if one["props"].get("elem_id") == pressed]
-    event = next(one for one in config["dependencies"] if [identity, "click"] in map(list, one["targets"]))
+    clicked = (one for one in config["dependencies"] if [identity, "click"] in map(list, one["targets"]))
+    event = next(one for one in clicked if one["backend_fn"])
     asked = {"fn_index": event["id"], "data": data, "session_hash": "visitor", "event_data": event_data}
     if event["queue"] is False:
         return httpx.post(f"{address}gradio_api/run/predict", json=asked, timeout=60).raise_for_status().text
