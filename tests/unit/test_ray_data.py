@@ -4,67 +4,21 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import repeat
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
-from engine import threads
 from engine.__main__ import main
 from engine.batch import ray_data
 from engine.batch.score import Engine, Summary, score_file
 from engine.errors import BundleError, DataError
 from tests.batch_files import lines, read
 from tests.fake_predictor import REFUSED, FakePredictor
-from tests.made_up import picture
 from tests.ray_predictors import FAILS, KILLS, KILLS_ONCE, FragilePredictor
 
 pytest.importorskip("ray", reason="an extra")
 pytestmark = pytest.mark.slow
 WORKERS = 2
-
-
-def test_a_cluster_of_several_machines_writes_what_this_one_does(tmp_path: Path) -> None:
-    from ray.cluster_utils import Cluster
-
-    generator = np.random.default_rng(0)
-    posts: list[tuple[str | None, str | None, bytes | None]] = [
-        (f"p{row}", f"Why my cat never sleeps {'very ' * (row % 5)}long", picture(row / 20, generator))
-        for row in range(20)
-    ]
-    posts += [("words", "Only 3 words!", None), ("broken", "A title", b"no picture"), (None, None, None)]
-    source = tmp_path / "in.parquet"
-    pd.DataFrame(posts, columns=["post_id", "title", "image"]).to_parquet(source)
-    # A worker on each, with the threads that one has here.
-    cores = threads.cores() // threads.workers()
-    several = Cluster(initialize_head=True, head_node_args={"num_cpus": cores, "include_dashboard": False})
-    try:
-        several.add_node(num_cpus=cores)
-        for command in ("score", "features"):
-            here, there = tmp_path / f"{command}-local.parquet", tmp_path / f"{command}-ray.parquet"
-            arguments = [command, str(source), "--batch-size", "4", "-o"]
-            assert main([*arguments, str(here)]) == 0
-            assert main([*arguments, str(there), "--engine", "ray", "--ray-address", several.address]) == 0
-            assert there.read_bytes() == here.read_bytes()
-    finally:
-        several.shutdown()
-
-
-def test_where_machines_have_gpus_each_worker_has_one() -> None:
-    from ray.cluster_utils import Cluster
-
-    mixed = Cluster(initialize_head=True, head_node_args={"num_cpus": 8, "include_dashboard": False})
-    try:
-        mixed.add_node(num_cpus=2, num_gpus=2)
-        with ray_data.cluster(mixed.address) as engine:
-            # Of the standard library: other machines are not sent the tests.
-            seen = set(engine(os.getenv, partial(repeat, "CUDA_VISIBLE_DEVICES", 8), abs))
-    finally:
-        mixed.shutdown()
-    assert seen and seen <= {"0", "1"}
 
 
 def test_a_head_that_is_not_there_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

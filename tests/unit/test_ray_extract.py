@@ -1,6 +1,5 @@
 """Features extracted on a Ray cluster: the same store as here, whatever becomes of a worker."""
 
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine import threads
 from engine.batch import ray_data
 from engine.errors import DataError
 from engine.features import FeatureSettings
@@ -25,11 +23,6 @@ from training.features.matrix import FeatureMatrix
 from training.features.store import FeatureTable
 
 
-def stored(work: Path) -> dict[str, bytes]:
-    folder = work / "features"
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*.*") if file.name != ".lock"}
-
-
 def test_without_ray_or_for_an_address_alone_there_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "ray", None)
@@ -37,30 +30,6 @@ def test_without_ray_or_for_an_address_alone_there_is_one_sentence(capsys: pytes
     assert main(["extract", "--ray-address=head:6379"]) == 2
     missing, alone = capsys.readouterr().err.strip().splitlines()
     assert "requirements-ray.txt" in missing and "needs --engine ray" in alone
-
-
-@pytest.mark.slow
-def test_a_cluster_of_several_machines_stores_what_this_one_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("ray", reason="an extra")
-    from ray.cluster_utils import Cluster
-
-    # On a busy machine parts would be cut where either was when so long had passed.
-    monkeypatch.setattr(module, "FLUSH_SECONDS", np.inf)
-    here = make_work(tmp_path, 150)
-    there = shutil.copytree(here, tmp_path / "there")
-    # A worker on each, with the threads that one has here.
-    cores = threads.cores() // threads.workers()
-    several = Cluster(initialize_head=True, head_node_args={"num_cpus": cores, "include_dashboard": False})
-    try:
-        several.add_node(num_cpus=cores)
-        command = ["extract", "--recipe", "youtube_blend", "--encoders", "embedded", "--work"]
-        assert main([*command, str(there), "--engine", "ray", "--ray-address", several.address]) == 0
-        assert main([*command, str(here)]) == 0
-    finally:
-        several.shutdown()
-    assert stored(there) == stored(here) and len(stored(here)) == 2 * 4
 
 
 @pytest.fixture(scope="module")
