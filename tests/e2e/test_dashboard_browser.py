@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -58,20 +58,34 @@ def address(tiny_report: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         server.wait(timeout=20)
 
 
-@pytest.fixture
-def page(browser) -> Iterator[object]:
-    context = browser.new_context(viewport={"width": 1400, "height": 1000})
-    context.set_default_timeout(PATIENCE)
-    yield context.new_page()
-    context.close()
+@pytest.fixture(scope="module")
+def opened(browser) -> Iterator[Callable[..., object]]:
+    """Opens a tab; those of one kind share a browser's cache, for a page's scripts are large."""
+    contexts: dict[str, object] = {}
+
+    def tab(kind: str, **settings: object) -> object:
+        if kind not in contexts:
+            contexts[kind] = browser.new_context(**settings)
+            contexts[kind].set_default_timeout(PATIENCE)
+        return contexts[kind].new_page()
+
+    yield tab
+    for context in contexts.values():
+        context.close()
 
 
 @pytest.fixture
-def phone(browser) -> Iterator[object]:
-    context = browser.new_context(viewport={"width": 390, "height": 860}, has_touch=True, is_mobile=True)
-    context.set_default_timeout(PATIENCE)
-    yield context.new_page()
-    context.close()
+def page(opened) -> Iterator[object]:
+    tab = opened("wide", viewport={"width": 1400, "height": 1000})
+    yield tab
+    tab.close()
+
+
+@pytest.fixture
+def phone(opened) -> Iterator[object]:
+    tab = opened("phone", viewport={"width": 390, "height": 860}, has_touch=True, is_mobile=True)
+    yield tab
+    tab.close()
 
 
 @pytest.mark.parametrize(
