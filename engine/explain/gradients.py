@@ -25,8 +25,8 @@ MEMBERS_NOTE = "Only members with gradients are explained: trees have none, so t
 NOTHING_SEEN = "No member with gradients sees what this post has; ask for Owen values."
 # On the shipped model as complete as twice the steps, and then faster than Owen values.
 STEPS = 32
-# Each keeps about 55 MB for its gradients, and more of them together save a tenth of the time at most on a CPU.
-POINTS_AT_ONCE = 2
+# Each keeps about 90 MB for its gradients, and more of them together save a tenth of the time at most on a CPU.
+POINTS_AT_ONCE = 1
 
 
 def piece_values(
