@@ -7,9 +7,6 @@
 .DELETE_ON_ERROR:
 .PHONY: help app dashboard serve check lint test test-fast test-lowest format licences examples screenshots
 
-# Python compiles what it imports; to compile the rest while installing takes a minute.
-export PIP_COMPILE := 0
-
 VENV := .venv
 BIN := $(VENV)/bin
 APP := $(VENV)/.app-is-installed
