@@ -20,7 +20,7 @@ NO_ZIP = "The row names a picture, but no zip of pictures came with the table; a
 UNKNOWN = "The zip holds no picture of that name; check the name, or put the picture into the zip."
 LOCKED = "The picture in the zip is locked by a password; make the zip without one."
 # What zipfile and its four decompressors raise of an entry that is damaged, or packed in a way they do not know.
-DAMAGED = (*(BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError, zlib.error, lzma.LZMAError),)
+DAMAGED = (BadZipFile, OSError, ValueError, RuntimeError, EOFError, zlib.error, lzma.LZMAError)
 BROKEN = "The picture in the zip is broken; make the zip again."
 
 

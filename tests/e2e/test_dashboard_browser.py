@@ -88,26 +88,35 @@ def phone(opened) -> Iterator[object]:
     tab.close()
 
 
-@pytest.mark.parametrize(
-    ("path", "title", "chart"),
-    [
-        ("", "Dataset", "scores"),
-        ("results", "Results", "dots"),
-        ("calibration", "Calibration", "reliable"),
-        ("ablations", "Ablations", "forest"),
-        ("recipes", "Recipes and folds", "curves"),
-        ("explanations", "Explanations and speed", "attribution"),
-        ("picture-against-words", "Picture against words", "means-level"),
-        ("embedding", "Embedding", "search"),
-        ("errors", "Errors", "slices-0"),
-    ],
-)
-def test_a_page_draws_and_on_a_phone_scrolls_one_way(phone, address: str, path: str, title: str, chart: str) -> None:
-    phone.goto(f"{address}/{path}")
-    phone.get_by_role("heading", name=title, exact=True).wait_for()
-    phone.locator(f".st-key-{chart} .main-svg").first.wait_for()
-    assert "Traceback" not in phone.content()
-    assert phone.locator("[data-testid=stException]").count() == 0
+PLACES = [
+    ("", "Dataset", "scores"),
+    ("results", "Results", "dots"),
+    ("calibration", "Calibration", "reliable"),
+    ("ablations", "Ablations", "forest"),
+    ("recipes", "Recipes and folds", "curves"),
+    ("explanations", "Explanations and speed", "attribution"),
+    ("picture-against-words", "Picture against words", "means-level"),
+    ("embedding", "Embedding", "search"),
+    ("errors", "Errors", "slices-0"),
+]
+
+
+def _draws(page, url: str, title: str, chart: str) -> None:
+    page.goto(url)
+    page.get_by_role("heading", name=title, exact=True).wait_for()
+    page.locator(f".st-key-{chart} .main-svg").first.wait_for()
+    assert "Traceback" not in page.content()
+    assert page.locator("[data-testid=stException]").count() == 0
+
+
+@pytest.mark.parametrize(("path", "title", "chart"), PLACES)
+def test_pages_draw(page, address: str, path: str, title: str, chart: str) -> None:
+    _draws(page, f"{address}/{path}", title, chart)
+
+
+@pytest.mark.parametrize(("path", "title", "chart"), PLACES)
+def test_a_phone_shows_whole_charts_and_scrolls_one_way(phone, address: str, path: str, title: str, chart: str) -> None:
+    _draws(phone, f"{address}/{path}", title, chart)
     assert phone.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth <= innerWidth")
     for label in phone.locator(f".st-key-{chart} .xtitle").all():
         box = label.bounding_box()
@@ -262,7 +271,7 @@ DRAWN = """() => {
 }"""
 
 
-@pytest.mark.parametrize("corner", [0.1, 0.9])
+@pytest.mark.parametrize("corner", [0.1, 0.5, 0.9])
 def test_the_first_tap_selects_the_cell_under_it(phone, address: str, corner: float) -> None:
     phone.goto(f"{address}/errors")
     points = phone.locator(".st-key-matrix-0 .scatterlayer .points path")
