@@ -16,7 +16,8 @@ import numpy as np
 from benchmarks.explanation_stability import sample
 from engine.posts import Post
 from engine.predictor import Predictor
-from training.data.junk import LEARNED, LEARNED_PICTURES, junk_pictures, junk_titles
+from training.data.junk import LEARNED, junk_titles
+from training.data.junk_pictures import LEARNED_PICTURES, junk_pictures
 from training.data.workspace import Workspace
 from training.evaluation.guard import PICTURES, TITLES, shares_of
 

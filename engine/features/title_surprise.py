@@ -1,4 +1,4 @@
-"""How unlike the training titles a title is: the surprise of its letters and words, and its make-up."""
+"""How unlike the training titles a title is: the surprise of its letters and words, and what it is made of."""
 
 import hashlib
 import re
@@ -13,6 +13,8 @@ from engine.encoders.base import Modality
 from engine.errors import BundleError
 from engine.features.base import Feature, FeatureSettings, FittedFeature, Values
 from engine.posts import Post
+from engine.word_pieces import COLUMNS as PIECES
+from engine.word_pieces import make_up, vocabulary_hash
 
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.float64]
@@ -28,6 +30,10 @@ WINDOW = 6
 MOST_CHARACTERS = 300
 _START, _END = "\x02", "\x03"
 _WORD = re.compile(r"\w+")
+# What programs and addresses are full of, a stop or slash between letters, and a letter beside a digit.
+_SYMBOLS = frozenset("{}<>=;[]\\_$^~`|")
+_JOINED = re.compile(r"\w[._/\\:]\w")
+_MIXED = re.compile(r"[^\W\d_]\d|\d[^\W\d_]")
 _FACTOR, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xFF51AFD7ED558CCD)
 _POWERS = np.array([pow(int(_FACTOR), number, 2**64) for number in range(ORDER)], dtype=np.uint64)
 _ORDERS = np.arange(1, ORDER + 1, dtype=np.uint64)
@@ -162,17 +168,24 @@ COLUMNS = (
     "word_bits_mean",
     "word_bits_most",
     "digit_share",
+    "mark_share",
+    "symbol_share",
+    "joined_share",
+    "mixed_share",
+    "longest_word",
+    *PIECES,
 )
 
 
 class TitleSurprise(FittedFeature):
-    """Values (n, len(COLUMNS)): surprise in bits a character and a word under training titles, and a title's make-up.
+    """Values (n, len(COLUMNS)): surprise in bits a character and a word under training titles, and what it is made of.
 
-    An empty title gives zeros. No member reads it: it is what the guard judges titles by (`engine.guard`).
+    Upper and lower case are one: drafts are often typed without capitals. An empty title gives zeros. No member reads
+    it: it is what the guard judges titles by (`engine.guard`).
     """
 
     kind: ClassVar[str] = "title_surprise"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     by_default: ClassVar[bool] = False
     supervised: ClassVar[bool] = False
     modalities: tuple[Modality, ...] = ("text",)
@@ -209,12 +222,17 @@ class TitleSurprise(FittedFeature):
         window = min(WINDOW, len(bits))
         # Without any word it is as if there were one that nobody has used.
         known, word_bits = self.model.word_bits(words or [""])
+        parts = title.split()
         return [
             *(float(bits.mean()), float(np.median(bits))),
             *(float(np.convolve(bits, np.full(window, 1 / window), "valid").max()), float(bits.max())),
             *(float(known.mean()), float(known.sum()), len(words), length),
             *(sum(map(str.isalpha, title)) / length, sum(map(str.isspace, title)) / length),
             *(float(word_bits.mean()), float(word_bits.max()), sum(map(str.isdigit, title)) / length),
+            sum(not (character.isalnum() or character.isspace()) for character in title) / length,
+            sum(character in _SYMBOLS for character in title) / length,
+            *(sum(map(bool, map(odd.search, parts))) / len(parts) for odd in (_JOINED, _MIXED)),
+            *(max(map(len, parts)), *make_up(title)),
         ]
 
     def blank(self) -> Values:
@@ -228,7 +246,8 @@ class TitleSurprise(FittedFeature):
     def weights(self) -> str:
         if self.model is None:
             return ""
-        return hashlib.sha256(b"".join(self.model.tensors[name].tobytes() for name in SurpriseModel.NAMES)).hexdigest()
+        counts = b"".join(self.model.tensors[name].tobytes() for name in SurpriseModel.NAMES)
+        return hashlib.sha256(vocabulary_hash().encode() + counts).hexdigest()
 
     def save(self, folder: Path) -> None:
         from safetensors.numpy import save_file

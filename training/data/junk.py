@@ -1,4 +1,4 @@
-"""Titles and pictures that nobody publishes, made up: what people type and drop first to see what a page does.
+"""Titles that nobody publishes, made up: what people type first to see what a page does.
 
 Members of a recipe with `junk` also learn from them, and the guard's figures are measured on them. The kinds of
 `LEARNED` may be learned from; those of `UNSEEN` are kept for measuring what the guard catches of junk that nothing was
@@ -9,11 +9,9 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 Draw = np.random.Generator
 Title = Callable[[Draw, Sequence[str]], str]
-SIZE = (320, 180)
 NEUTRAL = 0.0
 
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "1234567890")
@@ -65,7 +63,8 @@ def _word(draw: Draw, letters: str, shortest: int, longest: int) -> str:
     return "".join(draw.choice(list(letters), int(draw.integers(shortest, longest + 1))))
 
 
-def _mash(draw: Draw, titles: Sequence[str]) -> str:
+def mash(draw: Draw, titles: Sequence[str] = ()) -> str:
+    """What a hand that runs over the keys types."""
     words = [_word(draw, str(draw.choice(_ROWS[:3])), 3, 10) for _ in range(int(draw.integers(1, 4)))]
     if draw.random() < 0.3:
         row = str(draw.choice(_ROWS))
@@ -152,7 +151,7 @@ def _shuffled_words(draw: Draw, titles: Sequence[str]) -> str:
 
 
 LEARNED: Mapping[str, Title] = {
-    "keyboard mash": _mash,
+    "keyboard mash": mash,
     "random characters": _random_letters,
     "single characters": _short,
     "file names": _file_name,
@@ -171,86 +170,6 @@ UNSEEN: Mapping[str, Title] = {
     "hashes": _hash,
     "other languages": _languages,
 }
-
-
-def _plain(draw: Draw) -> Image.Image:
-    return Image.new("RGB", SIZE, tuple(int(value) for value in draw.integers(0, 256, 3)))
-
-
-def _gradient(draw: Draw) -> Image.Image:
-    corners = Image.fromarray(draw.integers(0, 256, (2, 2, 3), dtype=np.uint8))
-    return corners.resize(SIZE, Image.Resampling.BILINEAR)
-
-
-def _noise(draw: Draw) -> Image.Image:
-    coarse = int(draw.choice([1, 1, 2, 4]))
-    shape = (SIZE[1] // coarse, SIZE[0] // coarse, 3 if draw.random() < 0.7 else 1)
-    pixels = draw.normal(draw.uniform(60, 200), draw.uniform(10, 90), shape).clip(0, 255).astype(np.uint8)
-    return Image.fromarray(np.broadcast_to(pixels, (*shape[:2], 3)).copy()).resize(SIZE, Image.Resampling.NEAREST)
-
-
-def _stripes(draw: Draw) -> Image.Image:
-    rows, columns = np.mgrid[: SIZE[1], : SIZE[0]]
-    width = int(draw.integers(2, 40))
-    chosen = [rows // width, columns // width, rows // width + columns // width][int(draw.integers(3))] % 2
-    return Image.fromarray(draw.integers(0, 256, (2, 3), dtype=np.uint8)[chosen])
-
-
-def _page(draw: Draw) -> Image.Image:
-    """A nearly empty page: a plain ground with a few thin lines of type."""
-    ground = int(draw.choice([255, 250, 245, 30, 0]))
-    image = Image.new("RGB", SIZE, (ground,) * 3)
-    pen = ImageDraw.Draw(image)
-    for line in range(int(draw.integers(0, 7))):
-        left, top = int(draw.integers(5, 60)), 12 + 14 * line
-        pen.text((left, top), _mash(draw, ()), fill=(255 - ground,) * 3)
-    return image
-
-
-def _clouds(draw: Draw) -> Image.Image:
-    size = int(draw.integers(2, 9))
-    return Image.fromarray(draw.integers(0, 256, (size, 2 * size, 3), dtype=np.uint8)).resize(
-        SIZE, Image.Resampling.BICUBIC
-    )
-
-
-def _windows(draw: Draw) -> Image.Image:
-    """A bare desktop: a plain ground with empty windows and bars."""
-    image = _gradient(draw)
-    pen = ImageDraw.Draw(image)
-    pen.rectangle((0, SIZE[1] - 10, SIZE[0], SIZE[1]), fill=(40, 40, 45))
-    for _ in range(int(draw.integers(1, 4))):
-        left, top = int(draw.integers(0, 200)), int(draw.integers(0, 110))
-        pen.rectangle((left, top, left + 110, top + 60), fill=(250, 250, 250), outline=(120, 120, 120))
-        pen.rectangle((left, top, left + 110, top + 8), fill=(200, 200, 205))
-    return image
-
-
-def _blocks(draw: Draw) -> Image.Image:
-    """What a two-dimensional bar code looks like."""
-    size = int(draw.integers(9, 40))
-    cells = np.repeat(255 * draw.integers(0, 2, (size, size, 1)), 3, axis=2).astype(np.uint8)
-    image = Image.new("RGB", SIZE, (255, 255, 255))
-    image.paste(Image.fromarray(cells).resize((150, 150), Image.Resampling.NEAREST), (85, 15))
-    return image
-
-
-Picture = Callable[[Draw], Image.Image]
-LEARNED_PICTURES: Mapping[str, Picture] = {
-    "plain colours": _plain,
-    "gradients": _gradient,
-    "noise": _noise,
-    "stripes": _stripes,
-    "empty pages": _page,
-}
-UNSEEN_PICTURES: Mapping[str, Picture] = {"clouds of colour": _clouds, "bare desktops": _windows, "bar codes": _blocks}
-
-
-def junk_pictures(kinds: Mapping[str, Picture], count: int, seed: int | Sequence[int]) -> list[tuple[str, Image.Image]]:
-    """`count` made-up (kind, picture), every kind as often as another."""
-    draw = np.random.default_rng(seed)
-    names = list(kinds)
-    return [(names[number % len(names)], kinds[names[number % len(names)]](draw)) for number in range(count)]
 
 
 def junk_titles(

@@ -14,16 +14,8 @@ from engine.intervals import bounds, cluster_weights, mean_interval
 from engine.posts import Post
 from engine.prediction import VIEWS, Prediction, View
 from engine.predictor import Predictor
-from training.data.junk import (
-    LEARNED,
-    LEARNED_PICTURES,
-    UNSEEN,
-    UNSEEN_PICTURES,
-    Picture,
-    Title,
-    junk_pictures,
-    junk_titles,
-)
+from training.data.junk import LEARNED, UNSEEN, Title, junk_titles
+from training.data.junk_pictures import LEARNED_PICTURES, UNSEEN_PICTURES, Picture, junk_pictures
 from training.metrics.predictions import evaluated, truth_of
 from training.metrics.weighted import METRICS, Evaluated
 from training.modeling.guard import LEFT_OUT

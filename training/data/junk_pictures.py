@@ -1,0 +1,140 @@
+"""Pictures that nobody publishes, drawn: what is dropped first to see what a page does.
+
+The kinds of `LEARNED_PICTURES` may be learned from, those of `UNSEEN_PICTURES` are kept for measuring (`junk`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from training.data.junk import Draw, mash
+
+SIZE = (320, 180)
+
+
+def _colour(draw: Draw) -> tuple[int, int, int]:
+    red, green, blue = draw.integers(0, 256, 3).tolist()
+    return red, green, blue
+
+
+def _plain(draw: Draw) -> Image.Image:
+    return Image.new("RGB", SIZE, _colour(draw))
+
+
+def _gradient(draw: Draw) -> Image.Image:
+    corners = Image.fromarray(draw.integers(0, 256, (2, 2, 3), dtype=np.uint8))
+    return corners.resize(SIZE, Image.Resampling.BILINEAR)
+
+
+def _noise(draw: Draw) -> Image.Image:
+    coarse = int(draw.choice([1, 1, 2, 4]))
+    shape = (SIZE[1] // coarse, SIZE[0] // coarse, 3 if draw.random() < 0.7 else 1)
+    pixels = draw.normal(draw.uniform(60, 200), draw.uniform(10, 90), shape).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(np.broadcast_to(pixels, (*shape[:2], 3)).copy()).resize(SIZE, Image.Resampling.NEAREST)
+
+
+def _stripes(draw: Draw) -> Image.Image:
+    rows, columns = np.mgrid[: SIZE[1], : SIZE[0]]
+    width = int(draw.integers(2, 40))
+    chosen = [rows // width, columns // width, rows // width + columns // width][int(draw.integers(3))] % 2
+    return Image.fromarray(draw.integers(0, 256, (2, 3), dtype=np.uint8)[chosen])
+
+
+def _page(draw: Draw) -> Image.Image:
+    """A nearly empty page: a plain ground with a few thin lines of type."""
+    ground = int(draw.choice([255, 250, 245, 30, 0]))
+    image = Image.new("RGB", SIZE, (ground,) * 3)
+    pen = ImageDraw.Draw(image)
+    for line in range(int(draw.integers(0, 7))):
+        left, top = int(draw.integers(5, 60)), 12 + 14 * line
+        pen.text((left, top), mash(draw), fill=(255 - ground,) * 3)
+    return image
+
+
+def _shapes(draw: Draw) -> Image.Image:
+    """Flat forms on a plain ground or a gradient."""
+    image = (_plain, _gradient)[int(draw.integers(2))](draw)
+    pen = ImageDraw.Draw(image)
+    for _ in range(int(draw.integers(1, 9))):
+        left, top, width, height = (int(draw.integers(*ends)) for ends in ((-40, 300), (-40, 170), (8, 168), (8, 128)))
+        box, fill = (left, top, left + width, top + height), _colour(draw)
+        form = int(draw.integers(4))
+        if form == 0:
+            pen.ellipse(box, fill)
+        elif form == 1:
+            pen.rectangle(box, fill, _colour(draw) if draw.random() < 0.5 else None)
+        elif form == 2:
+            pen.polygon(draw.integers(0, 320, 6).tolist(), fill)
+        else:
+            pen.line(box, fill, int(draw.integers(1, 12)))
+    return image
+
+
+def _chart(draw: Draw) -> Image.Image:
+    """Bars or a line between two axes, with a few numbers beside them."""
+    ground = int(draw.choice([255, 245, 30]))
+    ink, fill = (255 - ground,) * 3, _colour(draw)
+    image = Image.new("RGB", SIZE, (ground,) * 3)
+    pen = ImageDraw.Draw(image)
+    pen.line((25, 10, 25, 160, 310, 160), ink)
+    count = int(draw.integers(3, 14))
+    points = [
+        (30 + 280 * place // count, 160 - int(height)) for place, height in enumerate(draw.integers(10, 140, count))
+    ]
+    if draw.random() < 0.5:
+        for left, top in points:
+            pen.rectangle((left, top, left + 200 // count, 160), fill)
+    else:
+        pen.line(points, fill, 2)
+    for line in range(int(draw.integers(0, 5))):
+        pen.text((2, 10 + 30 * line), str(draw.integers(0, 999)), ink)
+    return image
+
+
+def _clouds(draw: Draw) -> Image.Image:
+    size = int(draw.integers(2, 9))
+    return Image.fromarray(draw.integers(0, 256, (size, 2 * size, 3), dtype=np.uint8)).resize(
+        SIZE, Image.Resampling.BICUBIC
+    )
+
+
+def _windows(draw: Draw) -> Image.Image:
+    """A bare desktop: a plain ground with empty windows and bars."""
+    image = _gradient(draw)
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((0, SIZE[1] - 10, SIZE[0], SIZE[1]), fill=(40, 40, 45))
+    for _ in range(int(draw.integers(1, 4))):
+        left, top = int(draw.integers(0, 200)), int(draw.integers(0, 110))
+        pen.rectangle((left, top, left + 110, top + 60), fill=(250, 250, 250), outline=(120, 120, 120))
+        pen.rectangle((left, top, left + 110, top + 8), fill=(200, 200, 205))
+    return image
+
+
+def _blocks(draw: Draw) -> Image.Image:
+    """What a two-dimensional bar code looks like."""
+    size = int(draw.integers(9, 40))
+    cells = np.repeat(255 * draw.integers(0, 2, (size, size, 1)), 3, axis=2).astype(np.uint8)
+    image = Image.new("RGB", SIZE, (255, 255, 255))
+    image.paste(Image.fromarray(cells).resize((150, 150), Image.Resampling.NEAREST), (85, 15))
+    return image
+
+
+Picture = Callable[[Draw], Image.Image]
+LEARNED_PICTURES: Mapping[str, Picture] = {
+    "plain colours": _plain,
+    "gradients": _gradient,
+    "noise": _noise,
+    "stripes": _stripes,
+    "empty pages": _page,
+    "flat shapes": _shapes,
+    "charts": _chart,
+}
+UNSEEN_PICTURES: Mapping[str, Picture] = {"clouds of colour": _clouds, "bare desktops": _windows, "bar codes": _blocks}
+
+
+def junk_pictures(kinds: Mapping[str, Picture], count: int, seed: int | Sequence[int]) -> list[tuple[str, Image.Image]]:
+    """`count` made-up (kind, picture), every kind as often as another."""
+    draw = np.random.default_rng(seed)
+    names = list(kinds)
+    return [(names[number % len(names)], kinds[names[number % len(names)]](draw)) for number in range(count)]
