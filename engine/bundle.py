@@ -82,7 +82,7 @@ class ViewFit(_Strict):
 class GuardFit(_Strict):
     """What keeps the model from answering to one side of a post that is unlike what it learned from.
 
-    The feature it looks at, and how strange that may look; `share` of the validation posts look stranger.
+    The feature it looks at, and how strange that may look; `share` of the posts outside of test look stranger.
     """
 
     feature: Name

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from engine.bundle import GuardFit, Side
 from engine.errors import BundleError
 from engine.features.base import Feature, Values
+from engine.trees import save_trees
 
 REASONS: Mapping[Side, str] = {
     "text": "This does not look like a title the model has learned from, so it says no more than what is usual.",
@@ -41,7 +42,7 @@ class Guard:
         return strange
 
     def save(self, folder: Path) -> None:
-        self.model.save_model(str(folder / f"{self.side}.cbm"))
+        save_trees(self.model, folder / f"{self.side}.cbm")
 
     @classmethod
     def load(cls, folder: Path, side: Side, fit: GuardFit, feature: Feature) -> "Guard":

@@ -23,6 +23,7 @@ from engine.heads import HeadsMember
 from engine.networks import with_weights
 from engine.prediction import VIEWS, Array, MemberOutput, View
 from engine.scoring import LEVELS, PERCENTILES
+from engine.trees import save_trees
 
 
 class Member(Protocol):
@@ -125,8 +126,8 @@ class CatBoostMember:
 
     def save(self, folder: Path) -> dict[str, Any]:
         for view, (levels, score) in self.models.items():
-            levels.save_model(str(folder / f"{self.name}-levels-{view}.cbm"))
-            score.save_model(str(folder / f"{self.name}-score-{view}.cbm"))
+            save_trees(levels, folder / f"{self.name}-levels-{view}.cbm")
+            save_trees(score, folder / f"{self.name}-score-{view}.cbm")
         return {"reads": {view: list(names) for view, names in self.reads.items()}}
 
     @classmethod

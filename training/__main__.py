@@ -23,7 +23,7 @@ STEPS = {
             studies.caption,
             studies.consistency,
         ),
-        *(models.ship, models.evidence, models.figures),
+        *(models.ship, models.guard, models.evidence, models.figures),
     )
 }
 # As they are typed.

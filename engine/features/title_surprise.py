@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -34,6 +35,8 @@ _WORD = re.compile(r"\w+")
 _SYMBOLS = frozenset("{}<>=;[]\\_$^~`|")
 _JOINED = re.compile(r"\w[._/\\:]\w")
 _MIXED = re.compile(r"[^\W\d_]\d|\d[^\W\d_]")
+KEY_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "1234567890")
+_NEIGHBOURS = {pair for row in KEY_ROWS for keys in (row, row[::-1]) for pair in pairwise(keys)}
 _FACTOR, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xFF51AFD7ED558CCD)
 _POWERS = np.array([pow(int(_FACTOR), number, 2**64) for number in range(ORDER)], dtype=np.uint64)
 _ORDERS = np.arange(1, ORDER + 1, dtype=np.uint64)
@@ -70,6 +73,15 @@ def _words(text: str) -> list[str]:
 def _word_hashes(words: Iterable[str]) -> Hashes:
     digests = (hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest() for word in words)
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
+
+
+def _key_run(text: str) -> int:
+    """Characters of the longest run over neighbouring keys of a keyboard, in either direction."""
+    longest = run = 1
+    for pair in pairwise(text):
+        run = run + 1 if pair in _NEIGHBOURS else 1
+        longest = max(longest, run)
+    return longest
 
 
 def _counted(hashes: Hashes, least: int) -> tuple[Hashes, npt.NDArray[np.int32]]:
@@ -173,6 +185,7 @@ COLUMNS = (
     "joined_share",
     "mixed_share",
     "longest_word",
+    "key_run",
     *PIECES,
 )
 
@@ -232,7 +245,7 @@ class TitleSurprise(FittedFeature):
             sum(not (character.isalnum() or character.isspace()) for character in title) / length,
             sum(character in _SYMBOLS for character in title) / length,
             *(sum(map(bool, map(odd.search, parts))) / len(parts) for odd in (_JOINED, _MIXED)),
-            *(max(map(len, parts)), *make_up(title)),
+            *(max(map(len, parts)), _key_run(title.lower()), *make_up(title)),
         ]
 
     def blank(self) -> Values:

@@ -1,29 +1,38 @@
 """Titles and pictures that nobody publishes: made up with care, told from real ones, answered with what is usual."""
 
+import json
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from catboost import CatBoostClassifier
 from PIL import Image
 from scipy.stats import spearmanr
 
 from engine.batch.table import SCHEMA, make_record
-from engine.bundle import amend_bundle
+from engine.bundle import amend_bundle, identity, read_bundle
+from engine.errors import DataError
 from engine.features.title_surprise import COLUMNS, SurpriseModel, TitleSurprise
+from engine.files import write_json
 from engine.guard import REASONS
 from engine.images import load_image
 from engine.posts import Post
 from engine.prediction import VIEWS, Prediction
 from engine.predictor import Predictor
+from engine.trees import save_trees
 from tests import made_up
 from tests.tiny_report import JUNK
 from training.data.junk import LEARNED, UNSEEN, junk_titles
 from training.data.junk_pictures import LEARNED_PICTURES, UNSEEN_PICTURES, junk_pictures
+from training.evaluation.gains import reads_note
 from training.evaluation.guard import KINDS, PICTURES, SEED, guard_notes
 from training.evaluation.guard import TITLES as TITLE_KINDS
+from training.evaluation.reguard import guard
 from training.evaluation.report import evaluate
+from training.evaluation.ship import ship
 from training.modeling.run import Run
 from training.modeling.train import train
 from training.recipes.base import CatBoost, Ngrams, Recipe
@@ -62,6 +71,23 @@ def test_surprise_is_small_for_what_was_often_seen_and_large_for_the_rest() -> N
 def test_no_title_breaks_the_surprise(title: str) -> None:
     feature = TitleSurprise(model=SurpriseModel.fit(TITLES))
     assert np.isfinite(feature.compute([Post(title)], {})).all()
+
+
+def test_a_hand_that_runs_over_the_keys_leaves_a_run() -> None:
+    feature = TitleSurprise(model=SurpriseModel.fit(TITLES))
+    titles = ["asdfgh", "ASDF lkjh", "My cat eats", "1234", "x"]
+    runs = feature.compute([Post(title) for title in titles], {})[:, COLUMNS.index("key_run")]
+    # Of "My cat eats" no two neighbours in a row.
+    assert runs.tolist() == [6, 4, 1, 4, 1]
+
+
+def test_code_and_addresses_are_told_by_what_they_are_made_of() -> None:
+    feature = TitleSurprise(model=SurpriseModel.fit(TITLES))
+    code, plain = feature.compute([Post("if (x[3] == y2) { go.on }"), Post("My cat eats the a")], {})
+    odd = [COLUMNS.index(name) for name in ("mark_share", "symbol_share", "joined_share", "mixed_share")]
+    # Nine marks of 25 characters, six of them symbols; of seven words one is joined and one mixed.
+    np.testing.assert_allclose(code[odd], [9 / 25, 6 / 25, 1 / 7, 1 / 7], rtol=1e-6)
+    assert not plain[odd].any() and plain[COLUMNS.index("longest_word")] == 4
 
 
 def test_more_spaces_surprise_nobody() -> None:
@@ -148,23 +174,26 @@ def test_a_table_says_why(model: SimpleNamespace) -> None:
 # --- what evaluate says of it ---
 
 
-@pytest.fixture(scope="module", params=["tiny", "lenient"])
-def report(request: pytest.FixtureRequest) -> Path:
-    """A report of the whole pipeline, and one of a model that lets much of the junk through."""
-    if request.param == "tiny":
-        return request.getfixturevalue("tiny_report")
-    model = request.getfixturevalue("model")
+@pytest.fixture(scope="module")
+def lenient(model: SimpleNamespace) -> Path:
+    """The report of the model when it lets much of the junk through."""
     work, predictor = model.work, model.predictor
     junk = {
         "text": [Post(title) for _, title in junk_titles(TITLE_KINDS, 300, TITLES, seed=4)],
         "image": [Post(image=picture) for _, picture in junk_pictures(PICTURES, 100, seed=4)],
     }
-    lenient = {}
-    for side, guard in predictor.guards.items():
-        found = guard.strangeness(predictor._guarded.features[guard.fit.feature].compute(junk[side], {}))
-        lenient[side] = guard.fit.model_copy(update={"threshold": float(np.median(found))})
-    amend_bundle(Run(work, RECIPE).bundle, guards=lenient)
+    fits = {}
+    for side, fitted in predictor.guards.items():
+        found = fitted.strangeness(predictor._guarded.features[fitted.fit.feature].compute(junk[side], {}))
+        fits[side] = fitted.fit.model_copy(update={"threshold": float(np.median(found))})
+    amend_bundle(Run(work, RECIPE).bundle, guards=fits)
     return evaluate(work, RECIPE, resamples=20, junk=JUNK)
+
+
+@pytest.fixture(scope="module", params=["tiny_report", "lenient"])
+def report(request: pytest.FixtureRequest) -> Path:
+    """A report of the whole pipeline, and one of a model that lets much of the junk through."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -249,3 +278,56 @@ def test_its_sentences_carry_the_figures(table: pd.DataFrame, predictor: Predict
     pictures = table.query("view == 'image'").reset_index()
     assert "titles" not in guard_notes(pictures)[0]
     assert len(guard_notes(pictures.query("origin == 'test'"))) == 1
+
+
+# --- and a guard on its own ---
+
+
+def test_guards_fitted_anew_take_the_place_of_those_that_were_shipped(
+    model: SimpleNamespace, lenient: Path, tmp_path: Path
+) -> None:
+    shipped = ship(model.work, RECIPE, tmp_path / "model")
+    (shipped / "evidence").mkdir()
+    before, former = read_bundle(shipped / "bundle"), json.loads((shipped / "report" / "report.json").read_text())
+    loose = pd.read_parquet(shipped / "report" / "guard.parquet").set_index(["view", "origin", "kind", "metric"])
+    assert guard(model.work, RECIPE, shipped, resamples=20, junk=JUNK) == shipped and (shipped / "evidence").is_dir()
+
+    # Fitted on the same posts they are the same, and nothing else is another.
+    predictor, after = Predictor.load(shipped / "bundle", device="cpu"), read_bundle(shipped / "bundle")
+    assert {side: found.fit for side, found in predictor.guards.items()} == {
+        side: found.fit for side, found in model.predictor.guards.items()
+    }
+    assert after.files == before.files and after.features == before.features and after.guards != before.guards
+
+    table = pd.read_parquet(shipped / "report" / "guard.parquet")
+    notes = guard_notes(table)
+    table = table.set_index(["view", "origin", "kind", "metric"])
+    assert table.loc[("both", "test", "all", "src")].equals(loose.loc[("both", "test", "all", "src")])
+    for view in KINDS:
+        row = (view, "all", "all", "withheld")
+        assert table.loc[row, "value"] > loose.loc[row, "value"]
+    found = json.loads((shipped / "report" / "report.json").read_text())
+    assert found["bundle"] == identity(after) != former["bundle"] and after.notes == tuple(found["notes"])
+    assert found["notes"][-2:] == notes and len(found["notes"]) == len(former["notes"])
+    assert len(found["test_reads"]) == len(former["test_reads"]) + 1
+    assert found["test_reads"][-1]["step"] == "guard" and reads_note(found["test_reads"]) in found["notes"]
+
+
+def test_guards_of_other_posts_are_refused(model: SimpleNamespace, lenient: Path, tmp_path: Path) -> None:
+    shipped = ship(model.work, RECIPE, tmp_path / "model")
+    path = shipped / "report" / "report.json"
+    write_json(path, {**json.loads(path.read_text()), "split": "another"})
+    with pytest.raises(DataError, match="another split than"):
+        guard(model.work, RECIPE, shipped)
+    assert read_bundle(shipped / "bundle").guards != {side: found.fit for side, found in model.predictor.guards.items()}
+
+
+def test_equal_trees_are_equal_files(tmp_path: Path) -> None:
+    features, labels = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+    for name in ("first", "second"):
+        fitted = CatBoostClassifier(iterations=3, thread_count=1, verbose=False, allow_writing_files=False)
+        save_trees(fitted.fit(features, labels), tmp_path / name)
+        time.sleep(1.1)
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+    again = CatBoostClassifier().load_model(str(tmp_path / "second"))
+    np.testing.assert_array_equal(again.predict_proba(features), fitted.predict_proba(features))

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from engine.features.title_surprise import KEY_ROWS
+
 Draw = np.random.Generator
 Title = Callable[[Draw, Sequence[str]], str]
 NEUTRAL = 0.0
 
-_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "1234567890")
 _LATIN = (
     "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore et dolore magna "
     "aliqua enim ad minim veniam quis nostrud exercitation ullamco laboris nisi aliquip ex ea commodo consequat"
@@ -65,9 +66,9 @@ def _word(draw: Draw, letters: str, shortest: int, longest: int) -> str:
 
 def mash(draw: Draw, titles: Sequence[str] = ()) -> str:
     """What a hand that runs over the keys types."""
-    words = [_word(draw, str(draw.choice(_ROWS[:3])), 3, 10) for _ in range(int(draw.integers(1, 4)))]
+    words = [_word(draw, str(draw.choice(KEY_ROWS[:3])), 3, 10) for _ in range(int(draw.integers(1, 4)))]
     if draw.random() < 0.3:
-        row = str(draw.choice(_ROWS))
+        row = str(draw.choice(KEY_ROWS))
         start = int(draw.integers(0, len(row) - 3))
         words = [row[start : start + int(draw.integers(3, 8))] * int(draw.integers(1, 4))]
     text = " ".join(words)

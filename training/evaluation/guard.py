@@ -30,6 +30,8 @@ SHARES = ("withheld", "near_prior", "abstained")
 TITLES: Mapping[str, Title] = {**LEARNED, **UNSEEN}
 PICTURES: Mapping[str, Picture] = {**LEARNED_PICTURES, **UNSEEN_PICTURES}
 KINDS: Mapping[View, Mapping[str, object]] = {"text": TITLES, "image": PICTURES}
+# How the sentences about it begin.
+NOTES = CAUGHT, LOST = "Of made-up junk the guard turns away", "Of the test posts it turns away"
 COLUMNS = ["view", "origin", "kind", "metric", "value", "low", "high", "n"]
 
 
@@ -133,7 +135,7 @@ def guard_notes(table: pd.DataFrame) -> list[str]:
     view = next(view for view in VIEWS if (view, "test", "withheld") in totals)
     lost, change = (totals[view, "test", metric] for metric in ("withheld", "src_difference"))
     return [
-        f"Of made-up junk the guard turns away {' and '.join(caught)}.",
-        f"Of the test posts it turns away {lost['value']:.1%}; ranked in the middle, they change the SRC by "
+        f"{CAUGHT} {' and '.join(caught)}.",
+        f"{LOST} {lost['value']:.1%}; ranked in the middle, they change the SRC by "
         f"{change['value']:+.3f} (95 % interval {change['low']:+.3f} to {change['high']:+.3f}).",
     ][not caught :]

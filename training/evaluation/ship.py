@@ -85,7 +85,7 @@ def ship(work: Path, recipe: Recipe, target: Path | Address, signals: Path | Non
                 typical = read_bundle(target / "bundle").typical
         else:
             before = {}
-        new = _with_reads(new, before, run.test_reads())
+        new = with_reads(new, before, run.test_reads())
         # What benchmarks measured says of which bundle, and so tells whether it was this one.
         new["bundle"] = identity(read_bundle(staging / "bundle"))
         write_json(staging / "report" / REPORT, new)
@@ -163,7 +163,7 @@ def _others_kept(former: Path, report: Path, name: str, recipe: str) -> bool:
     return True
 
 
-def _with_reads(new: dict[str, Any], former: dict[str, Any], since: list[dict[str, str]]) -> dict[str, Any]:
+def with_reads(new: dict[str, Any], former: dict[str, Any], since: list[dict[str, str]]) -> dict[str, Any]:
     """The new report.json with the test reads of the former one of the same split, and with those since."""
     earlier = former.get("test_reads", [])
     reads: list[dict[str, str]] = []

@@ -5,8 +5,10 @@ Drafts are shorter than published titles, so a few words out of each training ti
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.model_selection import GroupKFold
 
 from engine.bundle import GuardFit, Side
@@ -18,9 +20,9 @@ from training.data.junk_pictures import LEARNED_PICTURES, junk_pictures
 from training.features.matrix import FeatureMatrix
 
 FEATURES: Mapping[Side, str] = {"text": "title_surprise", "image": "picture_statistics"}
-# Share of the validation posts that may be turned away: each costs what the answers know of it. Pictures that nobody
-# publishes are told apart more clearly.
-LOST: Mapping[Side, float] = {"text": 0.005, "image": 0.001}
+# Share of the posts outside of test that may be turned away: what the answers know of these is lost. Pictures that
+# nobody publishes are told apart more clearly.
+LOST: Mapping[Side, float] = {"text": 0.0075, "image": 0.001}
 # Words of several titles, shuffled, are made of what titles are made of: to turn those away would cost many real ones.
 LEFT_OUT = "shuffled words"
 # Made-up ones for every real one.
@@ -30,25 +32,45 @@ EXCERPT = (2, 4)
 
 
 def fit_guards(matrix: FeatureMatrix, sides: Collection[str] = tuple(FEATURES)) -> dict[Side, Guard]:
-    """The guard of each of `sides`, those that the members read; thresholds come from the validation posts."""
+    """The guard of each of `sides`, those that the members read.
+
+    Thresholds come from the validation posts and from the training posts, each judged by a guard that its group did not
+    teach.
+    """
     return {side: _fit(matrix, side, name) for side, name in FEATURES.items() if side in sides}
 
 
 def _fit(matrix: FeatureMatrix, side: Side, name: str) -> Guard:
-    from catboost import CatBoostClassifier
-
     train, validation = (matrix.workspace.rows(split) for split in ("train", "validation"))
     count = max(round(JUNK * len(train)), len(LEARNED))
-    real = matrix[name][train]
+    feature, groups = matrix.feature(name), matrix.workspace.posts["group_number"].to_numpy()[train]
+    # What is real of each training post, (m, n, columns).
+    real = matrix[name][train][None]
     if side == "text":
-        real = np.concatenate([real, _excerpts(matrix, matrix.feature(name))])
+        real = np.concatenate([real, _excerpts(matrix, feature)[None]])
         kinds = {kind: make for kind, make in LEARNED.items() if kind != LEFT_OUT}
         lent = [matrix.posts[row].title for row in train]
-        junk = [Post(title) for _, title in junk_titles(kinds, count, lent, seed=1)]
+        made_up = [Post(title) for _, title in junk_titles(kinds, count, lent, seed=1)]
     else:
-        junk = [Post(image=picture) for _, picture in junk_pictures(LEARNED_PICTURES, count, seed=1)]
-    table = np.concatenate([real, matrix.feature(name).compute(junk, {})])
-    labels = np.repeat([0, 1], [len(real), len(junk)])
+        made_up = [Post(image=picture) for _, picture in junk_pictures(LEARNED_PICTURES, count, seed=1)]
+    junk = feature.compute(made_up, {})
+
+    def guard(posts: npt.NDArray[np.int64] | slice) -> Guard:
+        model = _classifier(real[:, posts].reshape(-1, real.shape[-1]), junk)
+        return Guard(side, GuardFit(feature=name, threshold=0.0, share=0.0), model)
+
+    whole = guard(slice(None))
+    folds = GroupKFold(min(FOLDS, len(np.unique(groups)))).split(train, groups=groups)
+    outside = [guard(rest).strangeness(real[0, held]) for rest, held in folds]
+    found = np.concatenate([whole.strangeness(matrix[name][validation]), *outside])
+    threshold = float(np.quantile(found, 1 - LOST[side]))
+    fit = GuardFit(feature=name, threshold=threshold, share=float(np.mean(found > threshold)))
+    return replace(whole, fit=fit)
+
+
+def _classifier(real: Values, junk: Values) -> Any:
+    from catboost import CatBoostClassifier
+
     model = CatBoostClassifier(
         iterations=300,
         depth=6,
@@ -57,11 +79,8 @@ def _fit(matrix: FeatureMatrix, side: Side, name: str) -> Guard:
         thread_count=1,
         allow_writing_files=False,
         verbose=False,
-    ).fit(table, labels)
-    draft = Guard(side, GuardFit(feature=name, threshold=0.0, share=0.0), model)
-    found = draft.strangeness(matrix[name][validation])
-    threshold = float(np.quantile(found, 1 - LOST[side]))
-    return Guard(side, GuardFit(feature=name, threshold=threshold, share=float(np.mean(found > threshold))), model)
+    )
+    return model.fit(np.concatenate([real, junk]), np.repeat([0, 1], [len(real), len(junk)]))
 
 
 def _excerpts(matrix: FeatureMatrix, feature: Feature) -> Values:

@@ -104,13 +104,17 @@ class Run:
             raise DataError(f"{self.bundle} was fitted on the test posts too; run `python -m training train` again.")
         return predictor
 
-    def read_test(self, step: str) -> None:
-        """Write into the ledger that a step reads the test posts. Call it before the first of them is read."""
+    def read_test(self, step: str, bundle: Path | None = None) -> None:
+        """Write into the ledger that a step reads the test posts, of the run's own bundle where no other is given.
+
+        Call it before the first of them is read.
+        """
+        folder = bundle or self.bundle
         entry = {
             "step": step,
             "recipe": self.recipe.name,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "bundle": identity(read_bundle(self.bundle)) if (self.bundle / "bundle.json").exists() else "",
+            "bundle": identity(read_bundle(folder)) if (folder / "bundle.json").exists() else "",
             "split": self.workspace.split_digest,
         }
         line = json.dumps(entry, sort_keys=True, ensure_ascii=True) + "\n"

@@ -159,7 +159,7 @@ def _write(
         prior=tuple(prior_of(workspace).tolist()),
         score_quantiles=tuple(np.quantile(workspace.posts["log_score"].to_numpy()[workspace.learned_rows], STEPS)),
         text_fields=run.recipe.text_fields,
-        features=tuple(_entry(feature) for feature in features.values()),
+        features=tuple(entry_of(feature) for feature in features.values()),
         members=tuple(members),
         views=views,
         guards={side: guard.fit for side, guard in guards.items()},
@@ -172,7 +172,8 @@ def _write(
     )
 
 
-def _entry(feature: Feature) -> FeatureEntry:
+def entry_of(feature: Feature) -> FeatureEntry:
+    """What a manifest says of a feature."""
     return FeatureEntry(
         kind=feature.kind,
         name=feature.name,

@@ -146,6 +146,26 @@ def evidence(work: Path = WORK, model: Path = Path("models/youtube")) -> None:
     print(f"evidence: {run(work, model)}")
 
 
+def guard(
+    recipe: str = "youtube_blend",
+    work: Path = WORK,
+    encoders: str = "recipe",
+    model: Path = Path("models/youtube"),
+) -> None:
+    """Fit the guards of a shipped model anew, and say in its report what they do; its members stay.
+
+    Args:
+        recipe: Name of the module in training/recipes that was shipped.
+        work: A work folder of the same posts and split; nothing need be trained in it.
+        encoders: As it was trained.
+        model: Folder of the shipped model.
+    """
+    from training.evaluation.reguard import guard as run
+    from training.recipes import chosen
+
+    print(f"guards: {run(work, chosen(recipe, encoders), model)}")
+
+
 def figures(report: str = "models/youtube/report", readme: Path = Path("README.md")) -> None:
     """Write the figures of a report into the README, between its markers.
 

@@ -1,0 +1,82 @@
+"""The `guard` step: the guards of a shipped model fitted anew, and what they do, without training a member.
+
+    python -m training guard --work work/youtube --recipe youtube_blend --model models/youtube
+
+For whoever changes what a guard reads, learns from or may turn away. Guards never learn from test, and the report holds
+what members that did not either say of the test posts; so what it then says of the guard there is what `evaluate` would
+say. Made-up junk is answered by the members that ship.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from engine.bundle import FEATURES, GUARDS, MANIFEST, Bundle, Side, amend_bundle, identity, read_bundle, save_bundle
+from engine.errors import DataError
+from engine.features.extractor import SIDES
+from engine.files import replacing_folder, write_json
+from engine.guard import Guard
+from engine.predictor import Predictor
+from training.evaluation.guard import NOTES, guard_notes, guard_table
+from training.evaluation.runs import PREDICTIONS
+from training.evaluation.ship import REPORT, with_reads
+from training.modeling.guard import fit_guards
+from training.modeling.run import Run
+from training.modeling.train import entry_of
+from training.recipes.base import Recipe
+from training.tables import write_table
+
+
+def guard(work: Path, recipe: Recipe, target: Path, *, resamples: int = 1000, junk: int = 200) -> Path:
+    """Replace the guards in the folder `target` of a shipped model, and in its report what is said of them.
+
+    Members, blend and every other figure stay. That test was read goes into the ledger and the report. Returns the
+    folder. Raises BundleError where `target` holds no sound bundle, DataError where its report is of another recipe, of
+    other posts or of another split than the work folder's.
+    """
+    run = Run(work, recipe)
+    former = read_bundle(target / "bundle")
+    facts = json.loads((target / "report" / REPORT).read_text(encoding="utf-8"))
+    ours = recipe.name, run.workspace.dataset["fingerprint"], run.workspace.split_digest
+    if (facts["recipe"], facts["data"]["fingerprint"], facts.get("split")) != ours:
+        raise DataError(f"{target} was shipped from another recipe, other posts or another split than {work} has.")
+    guards = fit_guards(run.matrix, {side for view in former.views for side in SIDES[view]})
+    with replacing_folder(target) as staging:
+        shutil.copytree(target, staging, dirs_exist_ok=True)
+        bundle, report = staging / "bundle", staging / "report"
+        save_bundle(bundle, lambda place: _write(place, target / "bundle", former, run, guards))
+        run.read_test("guard", bundle)
+        own = pd.read_parquet(report / PREDICTIONS).query("model == @recipe.name")
+        table = guard_table(Predictor.load(bundle), run, own, junk, resamples)
+        write_table(report / "guard.parquet", table)
+        notes = [note for note in facts["notes"] if not note.startswith(NOTES)] + guard_notes(table)
+        found = {**facts, "notes": notes, "bundle": identity(read_bundle(bundle))}
+        facts = with_reads(found, {}, run.test_reads())
+        write_json(report / REPORT, facts)
+        amend_bundle(bundle, notes=tuple(facts["notes"]))
+    return target
+
+
+def _write(place: Path, former: Path, bundle: Bundle, run: Run, guards: Mapping[Side, Guard]) -> Bundle:
+    """Fill the folder of a bundle: a former one with other guards. Returns its manifest."""
+    shutil.copytree(former, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST, GUARDS))
+    features = run.matrix.behind(found.fit.feature for found in guards.values())
+    for name in (FEATURES, GUARDS):
+        (place / name).mkdir(exist_ok=True)
+    for feature in features.values():
+        feature.save(place / FEATURES)
+    for found in guards.values():
+        found.save(place / GUARDS)
+    entries = {entry.name: entry for entry in bundle.features}
+    entries |= {name: entry_of(feature) for name, feature in features.items()}
+    return bundle.model_copy(
+        update={
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "features": tuple(entries.values()),
+            "guards": {side: found.fit for side, found in guards.items()},
+        }
+    )
