@@ -128,7 +128,11 @@ CATALOGUE = {
             None,
         ),
         Metric("abstained", "Abstained", "Share turned away, or left unanswered for any other reason.", None),
-        Metric("src_guarded", "SRC with the guard", "SRC when posts that are turned away rank in the middle."),
+        Metric(
+            "src_guarded",
+            "SRC with the guard",
+            "SRC when posts that are turned away rank by their other side, or in the middle.",
+        ),
         Metric("src_difference", "Change in SRC", "SRC with the guard minus SRC without it."),
         Metric("seconds", "Seconds", "Time that one explanation took.", "lower"),
         *(

@@ -21,6 +21,17 @@ REASONS: Mapping[Side, str] = {
     "text": "This does not look like a title the model has learned from, so it says no more than what is usual.",
     "image": "This does not look like a picture the model has learned from, so it says no more than what is usual.",
 }
+# Where the other side is none of that.
+BESIDE: Mapping[Side, str] = {
+    "text": "This does not look like a title the model has learned from, so this is what the picture alone suggests.",
+    "image": "This does not look like a picture the model has learned from, so this is what the title alone suggests.",
+}
+
+
+def left_over(strange: Mapping[Side, npt.NDArray[np.bool_]]) -> dict[Side, npt.NDArray[np.bool_]]:
+    """Of n posts with both sides, by side, which have it left to be answered on its own: only the other is strange."""
+    pairs: tuple[tuple[Side, Side], ...] = ("image", "text"), ("text", "image")
+    return {side: strange[other] & ~strange.get(side, np.False_) for side, other in pairs if other in strange}
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,8 @@ class Prediction:
     log) with its 80 % interval, `percentiles` the share of training posts below the score and below both ends of the
     interval. `level_set` is the conformal 90 % set, consecutive levels. `prior` is the share of
     each level in the training split. `reason` says why `abstain` is set ("" otherwise); `strange` names the side that
-    is unlike all that the model learned from, and then the probabilities are the prior. `note` says which side of the
+    is unlike all that the model learned from: then `view` is the other side, answered on its own, or, where there is
+    none, the probabilities are the prior. `note` says which side of the
     post the model did not see, or did not read. `categories` are names with their probability, the likeliest first, of
     a model that says them and is not kept from answering.
     """
@@ -112,6 +113,11 @@ class Prediction:
     strange: Literal["image", "text"] | None = None
     members: tuple[MemberPrediction, ...] = ()
     categories: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is only what is usual, for want of a side that is not strange."""
+        return self.strange is not None and self.view in ("both", self.strange)
 
     @property
     def level_name(self) -> str:

@@ -1,6 +1,7 @@
 """The one front door: a bundle in, posts in, predictions out.
 
-A post's way: features (`extractor`) → outputs of the members → blend and calibration → guard → its prediction.
+A post's way: features (`extractor`) → outputs of the members → blend and calibration → guard → its prediction. A side
+that a guard turns away is left out, and the other one answered; where there is none, the answer is what is usual.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from engine.features import find_kind
 from engine.features.base import Feature, Features, Values
 from engine.features.encoder_vector import EncoderVector
 from engine.features.extractor import SIDES, Extractor
-from engine.guard import REASONS, Guard
+from engine.guard import BESIDE, REASONS, Guard, left_over
 from engine.members import Member, NetworkMember, load_member
 from engine.posts import Post
 from engine.prediction import BatchPrediction, MemberOutput, MemberPrediction, Prediction, View
@@ -122,9 +123,11 @@ class Predictor:
             chosen = [posts[row] for row in rows]
             features = self._features(chosen, view)
             batch, strange = self.predict_features(view, features), self.strange(chosen, view, features)
+            beside = self._beside(chosen, view, features, strange)
             for place, row in enumerate(rows):
                 side = next((side for side, found in strange.items() if found[place]), None)
-                predictions[row] = self._prediction(posts[row], batch, place, side)
+                answer = (batch, place) if side is None else beside.get(place, (self.usual(view), 0))
+                predictions[row] = self._prediction(posts[row], *answer, side)
         return [predictions[row] for row in range(len(posts))]
 
     def strange(
@@ -170,6 +173,21 @@ class Predictor:
             raise PostError(UNANSWERED.format(*(("title", "picture") if has_text else ("picture", "title"))))
         return view
 
+    def _beside(
+        self, posts: Sequence[Post], view: View, features: Features, strange: Mapping[Side, npt.NDArray[np.bool_]]
+    ) -> dict[int, tuple[BatchPrediction, int]]:
+        """Of n posts, the answer to the other side of those that have one strange side, by place, and its row there."""
+        found: dict[int, tuple[BatchPrediction, int]] = {}
+        for side, left in left_over(strange).items() if view == "both" else ():
+            places = np.flatnonzero(left).tolist()
+            if places and side in self.bundle.views:
+                own = (name for name in features if {side}.issuperset(self.extractor.features[name].modalities))
+                known = {name: features[name][places] for name in own}
+                chosen = self.extractor.compute([posts[place] for place in places], side, known)
+                batch = self.predict_features(side, chosen)
+                found |= {place: (batch, row) for row, place in enumerate(places)}
+        return found
+
     def _features(self, posts: Sequence[Post], view: View) -> Features:
         """Features of n posts of one view; a picture or words that some of them share are read once."""
         known: Features = {}
@@ -185,10 +203,8 @@ class Predictor:
         return self.extractor.compute(posts, view, known)
 
     def _prediction(self, post: Post, batch: BatchPrediction, row: int, strange: Side | None) -> Prediction:
-        """The prediction of one row; where a side is `strange`, what is usual takes the place of what members say."""
+        """The prediction of one row; where a side is `strange`, of the other side or of what is usual."""
         view, fit = batch.view, self.bundle.views[batch.view]
-        if strange is not None:
-            batch, row = self.usual(view), 0
         probabilities = tuple(batch.probabilities[row].tolist())
         logs = (float(batch.log_score[row]), *batch.interval[row].tolist())
         score, low, high = np.exp(logs).tolist()
@@ -199,10 +215,13 @@ class Predictor:
             categories = sorted(zip(batch.category.names, shares, strict=True), key=lambda found: -found[1])
         abstain = bool(batch.abstain[row])
         reason = Abstention.reason(first, last) if abstain else ""
+        withheld = strange is not None and strange in SIDES[view]
+        if strange is not None:
+            abstain, reason = True, (REASONS if withheld else BESIDE)[strange]
         return Prediction(
             post_id=post.post_id,
             view=view,
-            level=int(np.argmax(probabilities)) if strange is None else round(float(batch.expected_level[row])),
+            level=round(float(batch.expected_level[row])) if withheld else int(np.argmax(probabilities)),
             probabilities=probabilities,
             expected_level=float(batch.expected_level[row]),
             score=score,
@@ -212,7 +231,7 @@ class Predictor:
             level_set=tuple(range(first, last + 1)),
             prior=self.bundle.prior,
             abstain=abstain,
-            reason=reason if strange is None else REASONS[strange],
+            reason=reason,
             strange=strange,
             note=self._note(post, view) if strange is None else "",
             members=tuple(

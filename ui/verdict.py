@@ -18,6 +18,7 @@ STRANGE = {
     "text": "This does not look like a title the model has learned from",
     "image": "This does not look like a picture the model has learned from",
 }
+SEEN = {"text": "title", "image": "picture"}
 # Where tabs would have their say on a draft.
 NOTHING = (
     '<section class="fi-card fi-quiet"><p>The model does not answer this draft: there is nothing to {}.</p></section>'
@@ -51,10 +52,12 @@ def headline(prediction: Prediction, scale: Scale) -> str:
 
 def certainty(prediction: Prediction, scale: Scale) -> str:
     """How sure the verdict is, in one sentence."""
-    if prediction.strange is not None:
+    if prediction.is_usual:
         return f"So there is no verdict: the bars show how {scale.crowd} are spread, whatever they look like."
     low, high = (above(share) for share in prediction.percentiles[1:])
     told = f"between {low or 'almost none'} and {'nearly all' if high == 10 else high} of 10 {scale.crowd}"
+    if prediction.strange is not None:
+        return f"So only the {SEEN[prediction.view]} counts: 8 times in 10, one like this beats {told}."
     sure = "It could go almost anywhere" if prediction.abstain else SURENESS[max(len(prediction.level_set), 1)]
     return f"{sure}: 8 times in 10, a draft like this beats {told}."
 

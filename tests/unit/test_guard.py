@@ -17,7 +17,7 @@ from engine.bundle import amend_bundle, identity, read_bundle
 from engine.errors import DataError
 from engine.features.title_surprise import COLUMNS, SurpriseModel, TitleSurprise
 from engine.files import write_json
-from engine.guard import REASONS
+from engine.guard import BESIDE, REASONS
 from engine.images import load_image
 from engine.posts import Post
 from engine.prediction import VIEWS, Prediction
@@ -127,7 +127,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 def check_usual(predictor: Predictor, found: Prediction, side: str) -> None:
     """That an answer says what is usual, and why."""
     assert found.strange == side and found.reason == REASONS[side]  # type: ignore[index]
-    assert found.abstain and found.probabilities == found.prior == predictor.bundle.prior
+    assert found.is_usual and found.abstain and found.probabilities == found.prior == predictor.bundle.prior
     assert found.level_set == (0, 1, 2, 3, 4) and found.level == round(found.expected_level)
     assert found.score == pytest.approx(np.exp(predictor.bundle.views[found.view].intercept))
     low, middle, high = (found.percentiles[place] for place in (1, 0, 2))
@@ -136,18 +136,44 @@ def check_usual(predictor: Predictor, found: Prediction, side: str) -> None:
     assert found.members == ()
 
 
-def test_a_strange_title_is_answered_with_what_is_usual(model: SimpleNamespace) -> None:
-    alone, beside = model.predictor.predict([Post("asdf {jkl} 123 ;;; qwertz"), Post("今日は", model.real.image)])
+def check_beside(found: Prediction, alone: Prediction, side: str) -> None:
+    """That an answer leaves a strange side out, says so, and is the answer to the other side `alone`."""
+    assert found.strange == side and found.reason == BESIDE[side] and found.abstain  # type: ignore[index]
+    assert not found.is_usual and not alone.is_usual and alone.strange is None and found.view == alone.view
+    for name in ("probabilities", "percentiles", "score", "score_low", "score_high"):
+        np.testing.assert_allclose(getattr(found, name), getattr(alone, name))
+    assert (found.level, found.level_set) == (alone.level, alone.level_set)
+    assert [vote.member for vote in found.members] == [vote.member for vote in alone.members]
+
+
+def test_a_strange_title_is_left_out(model: SimpleNamespace) -> None:
+    picture = model.real.image
+    posts = [Post("asdf {jkl} 123 ;;; qwertz"), Post("今日は", picture), model.real, Post(image=picture)]
+    alone, beside, _, other = model.predictor.predict(posts)
     check_usual(model.predictor, alone, "text")
-    check_usual(model.predictor, beside, "text")
-    assert "title" in alone.reason and (alone.view, beside.view) == ("text", "both")
+    check_beside(beside, other, "text")
+    assert "title" in alone.reason and (alone.view, beside.view) == ("text", "image")
 
 
-def test_a_strange_picture_is_answered_with_what_is_usual(model: SimpleNamespace) -> None:
-    alone, beside = model.predictor.predict([Post(image=model.blank), Post(model.real.title, model.blank)])
+def test_a_strange_picture_is_left_out(model: SimpleNamespace) -> None:
+    title = model.real.title
+    posts = [Post(image=model.blank), Post(title, model.blank), model.real, Post(title)]
+    alone, beside, _, other = model.predictor.predict(posts)
     check_usual(model.predictor, alone, "image")
-    check_usual(model.predictor, beside, "image")
-    assert "picture" in alone.reason and (alone.view, beside.view) == ("image", "both")
+    check_beside(beside, other, "image")
+    assert "picture" in alone.reason and (alone.view, beside.view) == ("image", "text")
+
+
+def test_where_both_sides_are_strange_the_answer_is_what_is_usual(model: SimpleNamespace) -> None:
+    check_usual(model.predictor, model.predictor.predict([Post("今日は", model.blank)])[0], "image")
+
+
+def test_without_an_answer_to_the_other_side_it_is_what_is_usual(model: SimpleNamespace) -> None:
+    views = {view: fit for view, fit in model.predictor.bundle.views.items() if view != "image"}
+    bundle = model.predictor.bundle.model_copy(update={"views": views})
+    kept = model.predictor
+    narrow = Predictor(bundle, kept._guarded.features, kept.members, kept.guards)
+    check_usual(narrow, narrow.predict([Post("今日は", model.real.image)])[0], "text")
 
 
 def test_a_real_post_is_answered_as_if_there_were_no_guard(model: SimpleNamespace) -> None:

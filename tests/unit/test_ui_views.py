@@ -76,11 +76,23 @@ def test_what_cannot_be_told_is_not_praised(prediction: Prediction) -> None:
 
 @pytest.mark.parametrize(("side", "what"), [("text", "title"), ("image", "picture")])
 def test_a_strange_side_is_named_and_nothing_is_estimated(prediction: Prediction, side: Any, what: str) -> None:
-    html = verdict.verdict_panel(changed(prediction, abstain=True, strange=side), CUTS, RATE)
+    html = verdict.verdict_panel(changed(prediction, abstain=True, strange=side, view="both"), CUTS, RATE)
     assert f"This does not look like a {what} the model has learned from" in html
     for wrong in ("Likely above", "points per 100 views", "8 times in 10"):
         assert wrong not in html
     assert details.members_table(changed(prediction, strange=side), RATE) == ""
+
+
+@pytest.mark.parametrize(("side", "view", "what"), [("text", "image", "picture"), ("image", "text", "title")])
+def test_beside_a_strange_side_the_other_one_counts(prediction: Prediction, side: Any, view: Any, what: str) -> None:
+    left = changed(prediction, abstain=True, strange=side, view=view, percentiles=(0.6, 0.2, 0.8))
+    html = verdict.verdict_panel(left, CUTS, RATE)
+    assert html.index(verdict.STRANGE[side]) < html.index(
+        f"So only the {what} counts: 8 times in 10, one like this beats"
+    )
+    assert "between 2 and 8 of 10 posts" in html and "fi-bar" in html
+    for praise in ("Likely above", "Likeliest level", "points per 100 views"):
+        assert praise not in html
 
 
 def test_shares_of_the_members_add_up(prediction: Prediction) -> None:

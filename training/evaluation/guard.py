@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from engine.guard import left_over
 from engine.intervals import bounds, cluster_weights, mean_interval
 from engine.posts import Post
 from engine.prediction import VIEWS, Prediction, View
@@ -43,7 +44,8 @@ def guard_table(
     Columns: view, origin (learned | unseen | all | test), kind ("all" for every kind of that origin), metric, value,
     low, high, n. Shares: withheld (by the guard), near_prior (withheld, or every probability within `NEAR` of the
     prior), abstained (withheld, or left unanswered for any other reason). Of test posts also src and src_guarded,
-    without and with the guard, and src_difference, paired. `predictions` are the model's own, without the guard.
+    without and with the guard, and src_difference, paired: a post with one strange side ranks by the other, one with
+    none left in the middle. `predictions` are the model's own, without the guard.
     """
     junk = _junk(predictor, run, count)
     parts = [] if junk.empty else [junk, junk.assign(kind=ALL), junk.assign(kind=ALL, origin=ALL)]
@@ -93,16 +95,20 @@ def _price(predictor: Predictor, run: Run, predictions: pd.DataFrame, resamples:
     test, truth = run.workspace.rows("test"), truth_of(run.workspace, "test")
     posts = [run.matrix.posts[row] for row in test]
     known = {guard.fit.feature: run.matrix[guard.fit.feature][test] for guard in predictor.guards.values()}
-    for view in predictor.bundle.views:
-        own = predictions[predictions["split"].eq("test") & predictions["view"].eq(view)]
-        own = own.set_index("post_id", drop=False).loc[truth["post_id"]].reset_index(drop=True)
-        withheld = np.zeros(len(test), dtype=bool)
-        for found in predictor.strange(posts, view, known).values():
-            withheld |= found
+    predictions = predictions[predictions["split"].eq("test")].set_index("post_id", drop=False)
+    answers = {
+        view: predictions[predictions["view"].eq(view)].loc[truth["post_id"]].reset_index(drop=True)
+        for view in predictor.bundle.views
+    }
+    for view, own in answers.items():
+        strange = predictor.strange(posts, view, known)
+        withheld = np.logical_or.reduce([np.zeros(len(test), dtype=bool), *strange.values()])
         for share, held in (("withheld", withheld), ("abstained", withheld | own["abstain"].to_numpy())):
             yield (view, "test", ALL, share, held.mean(), *mean_interval(held, truth["group"], resamples), len(test))
-        usual = float(np.exp(predictor.usual(view).log_score[0]))
-        guarded = own.assign(score=own["score"].mask(withheld, usual))
+        score = own["score"].mask(withheld, float(np.exp(predictor.usual(view).log_score[0])))
+        for side, left in left_over(strange).items() if view == "both" else ():
+            score = score.mask(left, answers[side]["score"]) if side in answers else score
+        guarded = own.assign(score=score)
         for metric, figures in _ranked(evaluated(own, truth), evaluated(guarded, truth), resamples).items():
             yield (view, "test", ALL, metric, *figures, len(test))
 
@@ -136,6 +142,6 @@ def guard_notes(table: pd.DataFrame) -> list[str]:
     lost, change = (totals[view, "test", metric] for metric in ("withheld", "src_difference"))
     return [
         f"{CAUGHT} {' and '.join(caught)}.",
-        f"{LOST} {lost['value']:.1%}; ranked in the middle, they change the SRC by "
+        f"{LOST} {lost['value']:.1%}; ranked by their other side, or in the middle, they change the SRC by "
         f"{change['value']:+.3f} (95 % interval {change['low']:+.3f} to {change['high']:+.3f}).",
     ][not caught :]

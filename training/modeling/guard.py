@@ -72,9 +72,10 @@ def _classifier(real: Values, junk: Values) -> Any:
     from catboost import CatBoostClassifier
 
     model = CatBoostClassifier(
-        iterations=300,
+        iterations=150,
         depth=6,
-        learning_rate=0.08,
+        learning_rate=0.15,
+        border_count=32,
         random_seed=0,
         thread_count=1,
         allow_writing_files=False,
