@@ -83,7 +83,7 @@ class Page:
         votes = details.members_table(prediction, scale)
         record = details.record(prediction, scale, cells_of(post))
         if prediction.strange is not None:
-            return panel, votes, record, verdict.NOTHING.format("explain"), "", None, tried
+            return panel, votes, record, verdict.unexplained(prediction), "", None, tried
         return panel, votes, record, explanation.HINT, signals.WORKING, post, tried
 
     def signals(self, post: Post | None, model: str = "") -> Iterator[str]:

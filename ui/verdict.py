@@ -18,7 +18,7 @@ STRANGE = {
     "text": "This does not look like a title the model has learned from",
     "image": "This does not look like a picture the model has learned from",
 }
-SEEN = {"text": "title", "image": "picture"}
+NAMES = {"text": "title", "image": "picture"}
 # Where tabs would have their say on a draft.
 NOTHING = (
     '<section class="fi-card fi-quiet"><p>The model does not answer this draft: there is nothing to {}.</p></section>'
@@ -57,7 +57,7 @@ def certainty(prediction: Prediction, scale: Scale) -> str:
     low, high = (above(share) for share in prediction.percentiles[1:])
     told = f"between {low or 'almost none'} and {'nearly all' if high == 10 else high} of 10 {scale.crowd}"
     if prediction.strange is not None:
-        return f"So only the {SEEN[prediction.view]} counts: 8 times in 10, one like this beats {told}."
+        return f"So only the {NAMES[prediction.view]} counts: 8 times in 10, a draft like this beats {told}."
     sure = "It could go almost anywhere" if prediction.abstain else SURENESS[max(len(prediction.level_set), 1)]
     return f"{sure}: 8 times in 10, a draft like this beats {told}."
 
@@ -101,6 +101,16 @@ def _estimate(prediction: Prediction, cuts: Sequence[float], scale: Scale) -> st
     return (
         f'<div class="fi-estimate"><p>{escape(estimate(prediction, scale))}</p>{_ruler(prediction, cuts, scale)}'
         f'<p class="fi-small">{escape(scale.key)} Zones: the five levels.</p></div>'
+    )
+
+
+def unexplained(prediction: Prediction) -> str:
+    """HTML in the place of an explanation where a side is strange: how to get one, if the other is answered."""
+    if prediction.strange is None or prediction.is_usual:
+        return NOTHING.format("explain")
+    return (
+        f'<section class="fi-card fi-quiet"><p>Clear the {NAMES[prediction.strange]} and predict again to see why.</p>'
+        "</section>"
     )
 
 
