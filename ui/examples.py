@@ -39,7 +39,7 @@ EXAMPLES = (
     Example("Rocket launch highlights", "rocket.jpg"),
     Example("What is hiding behind these galaxies?", "hubble_deep_field.jpg"),
     Example("Trying the most expensive coffee in the world", "coffee.png"),
-    Example("White House press briefing, live", "astronaut.png"),
+    Example("Space shuttle: the last flight", "astronaut.png"),
     Example("What your eye doctor sees", "retina.jpg"),
     Example("", "astronaut.png"),
     Example("IMG_2041.JPG", "coffee.png"),

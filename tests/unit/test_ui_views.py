@@ -88,11 +88,14 @@ def test_beside_a_strange_side_the_other_one_counts(prediction: Prediction, side
     left = changed(prediction, abstain=True, strange=side, view=view, percentiles=(0.6, 0.2, 0.8))
     html = verdict.verdict_panel(left, CUTS, RATE)
     assert html.index(verdict.STRANGE[side]) < html.index(
-        f"So only the {what} counts: 8 times in 10, one like this beats"
+        f"So only the {what} counts: 8 times in 10, a draft like this beats"
     )
     assert "between 2 and 8 of 10 posts" in html and "fi-bar" in html
     for praise in ("Likely above", "Likeliest level", "points per 100 views"):
         assert praise not in html
+    other = {"title": "picture", "picture": "title"}[what]
+    assert f"Clear the {other} and predict again" in verdict.unexplained(left)
+    assert "nothing to explain" in verdict.unexplained(changed(left, view="both"))
 
 
 def test_shares_of_the_members_add_up(prediction: Prediction) -> None:
