@@ -1,7 +1,10 @@
 """What several kinds of tests share."""
 
 import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 # Processes of tests that run side by side share the cores; libraries read this when they are loaded.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -13,6 +16,19 @@ import pytest
 from filelock import FileLock
 
 from tests.tiny_report import make_report
+from training.evaluation import baselines
+from training.modeling import guard
+
+# Of a few hundred posts.
+FEW = 30
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_trees() -> Iterator[None]:
+    """Guards and baselines of a few trees each: what is trained here is small, and trained often."""
+    quick = replace(baselines.QUICK, iterations=FEW, early_stopping=None)
+    with patch.object(guard, "ITERATIONS", FEW), patch.object(baselines, "QUICK", quick):
+        yield
 
 
 @pytest.fixture(scope="session")

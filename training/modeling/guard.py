@@ -27,6 +27,7 @@ LOST: Mapping[Side, float] = {"text": 0.0075, "image": 0.001}
 LEFT_OUT = "shuffled words"
 # Made-up ones for every real one.
 JUNK = 0.5
+ITERATIONS = 150
 # Words of an excerpt. Single ones of titles, among them names, are no more like a title than what is typed at random.
 EXCERPT = (2, 4)
 
@@ -72,7 +73,7 @@ def _classifier(real: Values, junk: Values) -> Any:
     from catboost import CatBoostClassifier
 
     model = CatBoostClassifier(
-        iterations=150,
+        iterations=ITERATIONS,
         depth=6,
         learning_rate=0.15,
         border_count=32,
