@@ -10,6 +10,7 @@ from dashboard.reports import open_report
 from dashboard.scope import Scope, predicted_models
 from tests.dashboard_page import completed, page, texts
 from tests.tiny_report import altered
+from training.evaluation.guard import PICTURES, TITLES
 
 SCOPE = Scope("tiny", "both", "test")
 
@@ -76,7 +77,7 @@ def test_what_is_not_answered_is_told_by_kind_and_with_its_price(folder: Path, t
     assert not app.exception and "What it does not answer" in texts(app)
     shown = {frame.value.columns[0]: frame.value for frame in app.dataframe}
     junk = shown["kind"].set_index(["view", "origin", "kind"])
-    assert len(junk) == 24 + 6
+    assert len(junk) == len(TITLES) + len(PICTURES) + 6
     row = rows.loc[("text", "unseen", "hashes", "withheld")]
     assert junk.loc[("titles", "never seen", "hashes"), "withheld"].startswith(f"{row['value']:.1%} [{row['low']:.1%}")
     assert junk.loc[("pictures", "both", "all together"), "n"] == rows.loc[("image", "all", "all", "withheld"), "n"]
