@@ -106,8 +106,8 @@ def _price(table: pd.DataFrame) -> None:
     shown = pd.DataFrame(rows).reindex(columns=list(titles))
     st.dataframe(shown, hide_index=True, key="price", column_config=titles)
     st.caption(
-        "Figures elsewhere in this dashboard are those without the guard. With it, a post of which one side is turned "
-        "away is ranked by the other alone, and one without any left stands in the middle; the change is paired by post."
+        "Figures elsewhere in this dashboard are those without the guard. With it, a post with one side turned away is "
+        "ranked by the other alone, and one without any left stands in the middle; the change is paired by post."
     )
 
 
