@@ -26,7 +26,7 @@ FEW = 30
 @pytest.fixture(scope="session", autouse=True)
 def few_trees() -> Iterator[None]:
     """Guards and baselines of a few trees each: what is trained here is small, and trained often."""
-    quick = replace(baselines.QUICK, iterations=FEW, early_stopping=None)
+    quick = replace(baselines.QUICK, iterations=FEW)
     with patch.object(guard, "ITERATIONS", FEW), patch.object(baselines, "QUICK", quick):
         yield
 

@@ -1,6 +1,5 @@
 """Pairs, the measures of matching, and a small alignment trained, stopped, gone on with, and read again."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -184,10 +183,6 @@ def test_an_alignment_is_trained_gone_on_with_and_read_again(
             raise StoppedError
 
     monkeypatch.setattr(alignment._Training, "save", stop)
-    (tmp_path / "b").mkdir()
-    for kind in ("photos", "covers"):
-        # What was read of the pictures, which takes the time.
-        shutil.copy(tmp_path / "a" / f"{kind}.npy", tmp_path / "b")
     with pytest.raises(StoppedError):
         align(*pairs, tmp_path / "b", tmp_path / "again", TINY)
     assert not (tmp_path / "again").exists()
