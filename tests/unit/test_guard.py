@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 
 from engine.batch.table import SCHEMA, make_record
 from engine.bundle import amend_bundle, identity, read_bundle
-from engine.errors import DataError
+from engine.errors import BundleError, DataError
 from engine.features.title_surprise import COLUMNS, SurpriseModel, TitleSurprise
 from engine.files import write_json
 from engine.guard import BESIDE, REASONS
@@ -343,8 +343,13 @@ def test_guards_of_other_posts_are_refused(model: SimpleNamespace, lenient: Path
     shipped = ship(model.work, RECIPE, tmp_path / "model")
     path = shipped / "report" / "report.json"
     write_json(path, {**json.loads(path.read_text()), "split": "another"})
-    with pytest.raises(DataError, match="another split than"):
+    with pytest.raises(DataError, match="no report of the recipe guarded on the posts and the split"):
         guard(model.work, RECIPE, shipped)
+    path.unlink()
+    with pytest.raises(DataError, match="name the model"):
+        guard(model.work, RECIPE, shipped)
+    with pytest.raises(BundleError):
+        guard(model.work, RECIPE, tmp_path / "none")
     assert read_bundle(shipped / "bundle").guards != {side: found.fit for side, found in model.predictor.guards.items()}
 
 
@@ -353,7 +358,8 @@ def test_equal_trees_are_equal_files(tmp_path: Path) -> None:
     for name in ("first", "second"):
         fitted = CatBoostClassifier(iterations=3, thread_count=1, verbose=False, allow_writing_files=False)
         save_trees(fitted.fit(features, labels), tmp_path / name)
-        time.sleep(1.1)
+        # Each would else say the second in which it was fitted.
+        time.sleep(1.1 * (name == "first"))
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
     again = CatBoostClassifier().load_model(str(tmp_path / "second"))
     np.testing.assert_array_equal(again.predict_proba(features), fitted.predict_proba(features))

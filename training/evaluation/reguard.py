@@ -7,7 +7,6 @@ what members that did not either say of the test posts; so what it then says of 
 say. Made-up junk is answered by the members that ship.
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from engine.guard import Guard
 from engine.predictor import Predictor
 from training.evaluation.guard import NOTES, guard_notes, guard_table
 from training.evaluation.runs import PREDICTIONS
-from training.evaluation.ship import REPORT, with_reads
+from training.evaluation.ship import REPORT, facts_of, with_reads
 from training.modeling.guard import fit_guards
 from training.modeling.run import Run
 from training.modeling.train import entry_of
@@ -40,10 +39,13 @@ def guard(work: Path, recipe: Recipe, target: Path, *, resamples: int = 1000, ju
     """
     run = Run(work, recipe)
     former = read_bundle(target / "bundle")
-    facts = json.loads((target / "report" / REPORT).read_text(encoding="utf-8"))
+    facts = facts_of(target / "report")
     ours = recipe.name, run.workspace.dataset["fingerprint"], run.workspace.split_digest
-    if (facts["recipe"], facts["data"]["fingerprint"], facts.get("split")) != ours:
-        raise DataError(f"{target} was shipped from another recipe, other posts or another split than {work} has.")
+    if not facts or (facts["recipe"], facts["data"]["fingerprint"], facts.get("split")) != ours:
+        raise DataError(
+            f"{target} has no report of the recipe {recipe.name} on the posts and the split of {work}; name the model "
+            "that was shipped from there."
+        )
     guards = fit_guards(run.matrix, {side for view in former.views for side in SIDES[view]})
     with replacing_folder(target) as staging:
         shutil.copytree(target, staging, dirs_exist_ok=True)

@@ -72,7 +72,7 @@ def ship(work: Path, recipe: Recipe, target: Path | Address, signals: Path | Non
         shutil.copytree(report, staging / "report")
         if (former / HARDWARE).exists() and not (report / HARDWARE).exists():
             shutil.copy(former / HARDWARE, staging / "report")
-        new, before = (_facts(folder) for folder in (report, former))
+        new, before = (facts_of(folder) for folder in (report, former))
         if (target / FOLDER).is_dir() and before.get("data", {}).get("fingerprint") == new["data"]["fingerprint"]:
             shutil.copytree(target / FOLDER, staging / FOLDER)
         if before.get("split") == new["split"] and before["data"]["fingerprint"] == new["data"]["fingerprint"]:
@@ -107,7 +107,8 @@ def _whole(run: Run, evaluated: Bundle) -> Path:
     return run.refitted
 
 
-def _facts(report: Path) -> dict[str, Any]:
+def facts_of(report: Path) -> dict[str, Any]:
+    """The content of report.json, nothing where there is none."""
     path = report / REPORT
     facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return facts
