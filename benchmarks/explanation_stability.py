@@ -6,12 +6,18 @@ Posts are drawn from the test split of a work folder. Each is explained with sev
 the values of regions are set beside their reference: the Owen values by their definition, from all 2^k coalitions, to
 which any number of orders can only come close. Printed are the share of 95 % intervals that hold their reference, the
 share of posts whose strongest word, and strongest region shown as certain, is the same with every seed, and the time.
+
+All coalitions of a hundred posts take hours. What each post gave is kept in the work folder, so that a run that was
+stopped goes on.
 """
 
 import argparse
+import json
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -21,6 +27,8 @@ from engine.explain import owen
 from engine.explain.base import Explanation
 from engine.explain.game import Game
 from engine.explain.regions import SEGMENTS
+from engine.features.base import digest
+from engine.files import write_json
 from engine.posts import Post
 from engine.predictor import Predictor
 from training.data.workspace import Workspace
@@ -28,6 +36,7 @@ from training.features.extract import with_pictures
 from training.features.matrix import post_of
 
 TARGET = 0.93
+KEPT = ("held", "widths", "seconds")
 # All coalitions of more would take minutes a post.
 MOST_REGIONS = 13
 
@@ -55,6 +64,35 @@ def strongest(explanation: Explanation) -> tuple[int, int]:
     return tuple(int(part.argmax()) if part.any() else -1 for part in (shown[regions:], shown[:regions]))  # type: ignore[return-value]
 
 
+def measure(predictor: Predictor, post: Post, seeds: int) -> dict[str, Any]:
+    """Of one post: whether each interval holds its reference, half widths, seconds and strongest parts of each seed."""
+    truth = reference(predictor, post)
+    # However long the error takes that the page asks for: a busy machine must not change the figures.
+    found = [owen.explain(predictor, post, seed=seed, seconds=None) for seed in range(seeds)]
+    held: list[bool] = []
+    widths: list[float] = []
+    for explanation in found:
+        if truth is None or explanation.half_widths is None or explanation.segment_values is None:
+            continue
+        noise = explanation.half_widths[: len(truth)]
+        held += (np.abs(explanation.segment_values - truth) <= noise + 1e-9).tolist()
+        widths += noise.tolist()
+    leaders = [strongest(explanation) for explanation in found]
+    return {"held": held, "widths": widths, "seconds": [one.seconds for one in found], "leaders": leaders}
+
+
+def made_from(work: Path, *chosen: object) -> str:
+    """Hash of all that decides what is kept: posts and their parts, the code of explanations, and what was `chosen`."""
+    workspace = Workspace(work)
+    code = [path.read_text(encoding="utf-8") for path in (Path(__file__), *Path(owen.__file__).parent.glob("*.py"))]
+    return digest([workspace.dataset["fingerprint"], workspace.split_digest, sorted(code), *chosen])
+
+
+def agree(leaders: Iterable[int]) -> bool:
+    """A part that one seed calls certain and another does not is no contradiction; another part is."""
+    return len({*leaders} - {-1}) <= 1
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="a work folder, for its test posts")
@@ -63,29 +101,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     options = parser.parse_args()
-    predictor = Predictor.load(options.bundle)
-    held: list[bool] = []
-    widths: list[float] = []
-    seconds: list[float] = []
-    same: list[tuple[bool, bool]] = []
-    for post in tqdm(sample(options.work, options.posts), total=options.posts, mininterval=5):
-        truth = reference(predictor, post)
-        # However long the error takes that the page asks for: a busy machine must not change the figures.
-        found = [owen.explain(predictor, post, seed=seed, seconds=None) for seed in range(options.seeds)]
-        leaders = [strongest(explanation) for explanation in found]
-        # A region that one seed calls certain and another does not is no contradiction; another region is.
-        named = [{leader[side] for leader in leaders} - {-1} for side in (0, 1)]
-        same.append((len(named[0]) <= 1, len(named[1]) <= 1))
-        seconds += [explanation.seconds for explanation in found]
-        for explanation in found:
-            if truth is None or explanation.half_widths is None or explanation.segment_values is None:
-                continue
-            noise = explanation.half_widths[: len(truth)]
-            held += (np.abs(explanation.segment_values - truth) <= noise + 1e-9).tolist()
-            widths += noise.tolist()
+    predictor, bundle = Predictor.load(options.bundle), hardware.identity(options.bundle)
+    kept = options.work / "explanation_stability" / made_from(options.work, bundle, options.posts, options.seeds)
+    posts: list[dict[str, Any]] = []
+    for number, post in enumerate(tqdm(sample(options.work, options.posts), total=options.posts, mininterval=5)):
+        path = kept / f"{number}.json"
+        if not path.exists():
+            write_json(path, measure(predictor, post, options.seeds))
+        posts.append(json.loads(path.read_text(encoding="utf-8")))
+    held, widths, seconds = (list(chain.from_iterable(post[name] for post in posts)) for name in KEPT)
     coverage = float(np.mean(held))
-    words, regions = (float(np.mean([pair[side] for pair in same])) for side in (0, 1))
-    print(f"{len(same)} posts, {options.seeds} seeds: 95 % intervals hold {coverage:.1%} of {len(held):,} references")
+    words, regions = (
+        float(np.mean([agree(pair[side] for pair in post["leaders"]) for post in posts])) for side in (0, 1)
+    )
+    print(f"{len(posts)} posts, {options.seeds} seeds: 95 % intervals hold {coverage:.1%} of {len(held):,} references")
     print(f"strongest word the same in {words:.1%}, strongest certain region in {regions:.1%} of posts")
     print(
         f"half width {statistics.median(widths):.4f} levels, explanation {statistics.median(seconds):.2f} s (medians)"
@@ -98,11 +127,9 @@ def main() -> None:
             "median half width": (statistics.median(widths), "levels"),
         }
         what = (
-            f"95 % intervals of region values that hold the reference, {len(same)} test posts × {options.seeds} seeds"
+            f"95 % intervals of region values that hold the reference, {len(posts)} test posts × {options.seeds} seeds"
         )
-        found_here = hardware.entry(
-            what, coverage, TARGET, figures, len(same), "higher", hardware.identity(options.bundle)
-        )
+        found_here = hardware.entry(what, coverage, TARGET, figures, len(posts), "higher", bundle)
         hardware.merge(options.json, "explanation_stability", found_here)
 
 

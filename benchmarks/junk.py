@@ -5,21 +5,31 @@
 Junk is made up of the kinds that something was learned from and of kinds that nothing was; the thresholds were set on
 real posts alone. Real posts are those of the test split of a work folder: their titles and pictures, each alone and
 together. Printed are, by kind, the share withheld by the guard, and the share that abstains for any reason or is
-answered within .05 of the prior.
+answered within .05 of the prior. Sides of different posts are no junk each; of these it is printed how often the card
+"Picture and words" says that they hardly belong together, or are about different things, and how often of posts as
+they are.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.explanation_stability import sample
+from engine.bundle import Bundle
+from engine.features import make_features
+from engine.features.base import FeatureSettings
+from engine.features.extractor import Extractor
 from engine.posts import Post
 from engine.predictor import Predictor
+from engine.signals import ENCODERS, objection
 from training.data.junk import LEARNED, junk_titles
 from training.data.junk_pictures import LEARNED_PICTURES, junk_pictures
 from training.data.workspace import Workspace
 from training.evaluation.guard import PICTURES, TITLES, shares_of
+from ui.signals import HARDLY, LITTLE
+from ui.strip import share_below
 
 SEED = 21
 
@@ -53,6 +63,18 @@ def main() -> None:
         ("picture", [Post(image=post.image) for post in real]),
     ):
         print(f"{len(posts)} real posts, {name}: withheld {_shares(predictor, posts)[0]:.1%}")
+    swapped = [replace(post, image=other.image) for post, other in zip(real, [*real[1:], real[0]], strict=True)]
+    for name, posts in (("sides of different posts", swapped), ("posts as they are", real)):
+        below = _alike(predictor.bundle, [post for post in posts if not objection("similarity", post)])
+        hardly, little = (float((below <= share).mean()) for share in (HARDLY, LITTLE))
+        print(f"{len(below)} {name}: hardly belong together {hardly:.1%}, about different things {little:.1%}")
+
+
+def _alike(bundle: Bundle, posts: list[Post]) -> np.ndarray:
+    """Of each post the share of the dataset's posts whose title and picture are less alike, as the card has it."""
+    features = make_features(["similarity"], FeatureSettings(encoders=ENCODERS))
+    cosines = Extractor(features, ["similarity"]).compute(posts, "both")["similarity"][:, 0]
+    return np.array([share_below(float(cosine), bundle.typical["similarity"], bundle.prior) for cosine in cosines])
 
 
 def _shares(predictor: Predictor, posts: list[Post]) -> tuple[float, float]:

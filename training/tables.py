@@ -181,6 +181,14 @@ def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None
         table.append(frame)
 
 
+def replace_rows(path: Path, rows: pd.DataFrame) -> None:
+    """Put `rows` into a table of a report, in place of what it holds of the same recipes and protocols."""
+    keys = [name for name in ("recipe", "protocol") if name in rows]
+    before = pd.read_parquet(path) if path.exists() else rows.iloc[:0]
+    others = before[~pd.MultiIndex.from_frame(before[keys]).isin(pd.MultiIndex.from_frame(rows[keys]))]
+    write_table(path, pd.concat([rows, others], ignore_index=True).sort_values(keys, kind="stable"))
+
+
 def claim(folder: Path, made_from: Mapping[str, Any], what: str) -> None:
     """Say in settings.json what the parts in `folder` were made from, so that a later run may go on with them.
 

@@ -22,6 +22,8 @@ WORKING = (
 )
 # Shares of the dataset's posts below and above which something is said to be unusual.
 LITTLE, MUCH = 0.2, 0.8
+# At this share, the least that is known, two sides hardly belong together: one post in twenty.
+HARDLY = 0.06
 LINES, LINE = 3, 40
 NUMBERS = ("No", "One", "Two", "Three", "Four", "Five")
 LANGUAGES = {
@@ -52,6 +54,11 @@ class Seen:
 
 
 def _similarity(seen: Seen) -> str:
+    if seen.below is not None and seen.below <= HARDLY:
+        return (
+            f"The title and the picture hardly seem to belong together; in 19 of 20 {seen.crowd} they have more to do "
+            "with each other. Are they of the same post?"
+        )
     return (
         seen.word(
             "The title and the picture seem to be about different things.",

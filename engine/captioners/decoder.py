@@ -1,6 +1,7 @@
 """A small caption decoder: transformer layers that read the grid of a picture tower, and their beam search."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,6 +12,8 @@ from torch.nn import functional
 # Ids that the tokenizer reserves, in this order.
 PAD, START, END, UNKNOWN = range(4)
 SPECIALS = ("[pad]", "[start]", "[end]", "[unknown]")
+# Keys and values, each (rows, heads, tokens or cells, width of a head).
+Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -46,18 +49,26 @@ class _Layer(nn.Module):
         self.inner = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, states: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-        """States (n · c, tokens, width) of c captions for each of n pictures, of cells (n, cells, width)."""
+    def look(self, seen: torch.Tensor) -> Pair:
+        """Keys and values of cells (n, cells, width)."""
+        keys, values = (self._split(part) for part in self.cells(seen).chunk(2, dim=-1))
+        return keys, values
+
+    def forward(self, states: torch.Tensor, cells: Pair, past: Pair | None = None) -> tuple[torch.Tensor, Pair]:
+        """States (n · c, tokens, width) of c captions for each of n pictures, and the captions' own keys and values.
+
+        `past` are those of all earlier tokens, behind which a single one comes; without it the tokens are the first.
+        """
         asked, keys, values = (self._split(part) for part in self.own(self.norms[0](states)).chunk(3, dim=-1))
-        attended = functional.scaled_dot_product_attention(asked, keys, values, is_causal=True)
+        if past is not None:
+            keys, values = (torch.cat(both, dim=2) for both in zip(past, (keys, values), strict=True))
+        attended = functional.scaled_dot_product_attention(asked, keys, values, is_causal=past is None)
         states = states + self.dropout(self.own_out(self._joined(attended)))
         # All captions of a picture ask in one row.
-        asked = self.query(self.norms[1](states)).view(len(seen), -1, states.shape[-1])
-        keys, values = (self._split(part) for part in self.cells(seen).chunk(2, dim=-1))
-        found = self._joined(functional.scaled_dot_product_attention(self._split(asked), keys, values))
+        asked = self._split(self.query(self.norms[1](states)).view(len(cells[0]), -1, states.shape[-1]))
+        found = self._joined(functional.scaled_dot_product_attention(asked, *cells))
         states = states + self.dropout(self.cells_out(found)).view(states.shape)
-        result: torch.Tensor = states + self.dropout(self.inner(self.norms[2](states)))
-        return result
+        return states + self.dropout(self.inner(self.norms[2](states))), (keys, values)
 
     def _split(self, vectors: torch.Tensor) -> torch.Tensor:
         split: torch.Tensor = vectors.unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -69,7 +80,7 @@ class _Layer(nn.Module):
 
 
 class CaptionDecoder(nn.Module):
-    """Cells (n, cells, width) and pieces (n · c, tokens) to logits of the next piece (n · c, tokens, vocabulary)."""
+    """What is seen of n grids and pieces (n · c, tokens) to logits of the next piece (n · c, tokens, vocabulary)."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
@@ -83,18 +94,29 @@ class CaptionDecoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def look(self, grid: torch.Tensor) -> torch.Tensor:
-        """Grids (n, cells, channels) as the layers read them, (n, cells, width)."""
-        seen: torch.Tensor = self.cells(grid)
-        return seen
+    def look(self, grid: torch.Tensor) -> list[Pair]:
+        """Keys and values of grids (n, cells, channels), for each layer."""
+        seen = self.cells(grid)
+        return [layer.look(seen) for layer in self.layers]  # type: ignore[operator]
 
-    def forward(self, seen: torch.Tensor, pieces: torch.Tensor) -> torch.Tensor:
-        states = self.pieces(pieces) * math.sqrt(self.config.width) + self.places[: pieces.shape[1]]
+    def forward(self, seen: Sequence[Pair], pieces: torch.Tensor) -> torch.Tensor:
+        return self.step(seen, pieces)[0]
+
+    def step(
+        self, seen: Sequence[Pair], pieces: torch.Tensor, past: Sequence[Pair] = ()
+    ) -> tuple[torch.Tensor, list[Pair]]:
+        """Logits of what comes after each piece, and keys and values of all pieces so far, for each layer.
+
+        `past` are those of earlier pieces, behind which one comes (n · c, 1).
+        """
+        begin = past[0][0].shape[2] if past else 0
+        states = self.pieces(pieces) * math.sqrt(self.config.width) + self.places[begin : begin + pieces.shape[1]]
         states = self.dropout(states)
-        for layer in self.layers:
-            states = layer(states, seen)
-        logits: torch.Tensor = functional.linear(self.norm(states), self.pieces.weight)
-        return logits
+        kept: list[Pair] = []
+        for place, layer in enumerate(self.layers):
+            states, own = layer(states, seen[place], past[place] if past else None)
+            kept.append(own)
+        return functional.linear(self.norm(states), self.pieces.weight), kept
 
 
 @torch.inference_mode()
@@ -107,13 +129,14 @@ def beam_search(
     pair of pieces comes twice, which small decoders like to do.
     """
     count, length = len(grid), decoder.config.length
-    seen = decoder.look(grid)
+    seen, past = decoder.look(grid), list[Pair]()
     pieces = torch.full((count * beams, 1), START)
     scores = torch.full((count, beams), -math.inf)
     scores[:, 0] = 0
     finished: list[list[tuple[float, list[int], float]]] = [[] for _ in range(count)]
     for step in range(1, length + 1):
-        logits = decoder(seen, pieces)[:, -1].float().log_softmax(-1)
+        found, past = decoder.step(seen, pieces[:, -1:], past)
+        logits = found[:, -1].float().log_softmax(-1)
         logits[:, [PAD, START, UNKNOWN]] = -math.inf
         for row, earlier in enumerate(pieces.tolist()):
             for first, second in pairwise(earlier):
@@ -137,6 +160,7 @@ def beam_search(
                     kept_pieces.append(piece)
                     kept_scores.append(score)
         pieces = torch.cat([pieces[kept_rows], torch.tensor(kept_pieces)[:, None]], dim=1)
+        past = [(keys[kept_rows], values[kept_rows]) for keys, values in past]
         scores = torch.tensor(kept_scores).view(count, beams)
         # Every further piece only lowers a score: once as many captions ended as there are beams, none will win.
         if all(len(found) >= beams for found in finished):

@@ -61,11 +61,15 @@ def test_a_caption_does_not_depend_on_its_neighbours() -> None:
 
 
 def test_a_piece_sees_only_those_before_it() -> None:
-    net, seen = decoder(), torch.randn(1, 9, 16)
+    net, grid = decoder(), torch.randn(1, 9, 6)
     with torch.inference_mode():
+        seen = net.look(grid)
         short = net(seen, torch.tensor([[START, 5, 6]]))
         long = net(seen, torch.tensor([[START, 5, 6, 7, 8]]))
+        before = net.step(seen, torch.tensor([[START, 5, 6]]))[1]
+        behind, _ = net.step(seen, torch.tensor([[7]]), before)
     torch.testing.assert_close(short, long[:, :3])
+    torch.testing.assert_close(behind, long[:, 3:4])
 
 
 def test_bleu_is_that_of_the_field_with_an_interval_around_it() -> None:

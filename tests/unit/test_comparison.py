@@ -1,6 +1,8 @@
 """Runs of one work folder beside one another."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from training.data.workspace import Workspace
 from training.evaluation.runs import compare
 from training.metrics.bootstrap import evaluate_metrics
 from training.metrics.predictions import PROBABILITIES, truth_of
+from training.modeling.run import Run
 from training.recipes.base import Ngrams, Recipe
 
 RECIPE = Recipe(name="one", summary="Of n-grams.", members=(Ngrams(),))
@@ -104,6 +107,50 @@ def test_one_experiment_under_two_names_is_one_row(work: Path) -> None:
     assert table["same_as"].to_dict() == {"clip": "siglip", "one": "again"}
     assert table.loc["clip", "summary"] == "clip. On these encoders siglip is the same run."
     assert pd.read_parquet(report / "crossvalidation.parquet")["recipe"].tolist() == ["one"]
+
+
+@pytest.fixture
+def shipped(work: Path, tmp_path: Path) -> Path:
+    """A model that was shipped from a work folder like this one, beside which another recipe stands."""
+    model = tmp_path / "model"
+    (model / "bundle").mkdir(parents=True)
+    (model / "bundle" / "bundle.json").write_text("{}")
+    report = write_run(work, "one", 0.6, notes=["Read once."], test_reads=[])
+    write_run(work, "gone", 0.3, folds=True)
+    compare(work, RECIPE)
+    shutil.move(report, model / "report")
+    shutil.rmtree(work / "runs" / "gone")
+    return model
+
+
+def test_a_shipped_model_stands_in_for_its_run(work: Path, shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is trained later stands beside it, and what it says of recipes that are no longer there stays."""
+    noted = []
+    monkeypatch.setattr("training.evaluation.shipped.amend_bundle", lambda bundle, notes: noted.append((bundle, notes)))
+    write_run(work, "later", 0.5, folds=True)
+    write_run(work, "one", 0.9, notes=["Read once."], test_reads=[])
+    Run(work, replace(RECIPE, name="later")).read_test("evaluate")
+    for _ in range(2):
+        assert compare(work, RECIPE, shipped) == shipped / "report"
+        table = pd.read_parquet(shipped / "report" / "recipes.parquet").set_index("recipe")
+        assert table["value"].to_dict() == {"gone": 0.3, "later": 0.5, "one": 0.6}
+        assert table["gain"].notna().to_dict() == {"gone": True, "later": True, "one": False}
+        for name in ("crossvalidation", "grid"):
+            rows = pd.read_parquet(shipped / "report" / f"{name}.parquet")
+            assert rows["recipe"].tolist() == ["gone", "later"]
+    facts = json.loads((shipped / "report" / "report.json").read_text())
+    assert [(read["step"], read["recipe"]) for read in facts["test_reads"]] == [("evaluate", "later")]
+    assert noted == [(shipped / "bundle", tuple(facts["notes"]))] * 2
+
+
+def test_a_shipped_model_of_other_posts_is_refused(work: Path, shipped: Path) -> None:
+    with pytest.raises(DataError, match="has no report of the recipe two on the posts and the split of"):
+        compare(work, replace(RECIPE, name="two"), shipped)
+    path = shipped / "report" / "report.json"
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps({**facts, "data": {"fingerprint": "another"}}))
+    with pytest.raises(DataError, match="name the model that was shipped from there"):
+        compare(work, RECIPE, shipped)
 
 
 def test_a_recipe_without_a_report_has_nothing_to_compare(work: Path) -> None:

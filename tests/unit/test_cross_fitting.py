@@ -28,7 +28,8 @@ from training.evaluation.faithfulness import explain
 from training.evaluation.learning_curve import learn
 from training.evaluation.report import evaluate
 from training.evaluation.runs import GAIN
-from training.evaluation.ship import REPORT, ship
+from training.evaluation.ship import ship
+from training.evaluation.shipped import REPORT
 from training.modeling import fitting
 from training.modeling.batches import by_length
 from training.modeling.cross_fitting import folds_of, out_of_fold, outside_of_test, parts_without

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from engine.errors import DataError
+from engine.files import write_json
 from tests import made_up, tiny
 from training.data.splits import stratified_folds
 from training.data.workspace import Workspace
@@ -168,6 +169,27 @@ def test_protocols_stand_side_by_side_and_deep_trees_can_stay_out(work: Path) ->
         assert set(found["protocol"]) == {protocol} and set(found["candidates"]) == {1}
     report = pd.read_parquet(Run(work, recipe).report / "crossvalidation.parquet")
     assert set(report["protocol"]) == {"grouped", "random"}
+
+
+def test_folds_go_into_the_report_of_a_shipped_model(work: Path, table: pd.DataFrame, tmp_path: Path) -> None:
+    """In the place of the same folds, beside those of other recipes and the other protocol."""
+    report, workspace = tmp_path / "model" / "report", Workspace(work)
+    report.mkdir(parents=True)
+    facts = {
+        "recipe": "another",
+        "data": {"fingerprint": workspace.dataset["fingerprint"]},
+        "split": workspace.split_digest,
+    }
+    write_json(report / "report.json", facts)
+    others = [table.assign(recipe="another"), table.assign(protocol="random"), table.assign(value=0.0)]
+    pd.concat(others).to_parquet(report / "crossvalidation.parquet")
+    crossvalidate(work, RECIPE, folds=3, model=tmp_path / "model")
+    found = pd.read_parquet(report / "crossvalidation.parquet")
+    expected = pd.concat([others[0], table, others[1]], ignore_index=True)
+    pd.testing.assert_frame_equal(found, expected)
+    write_json(report / "report.json", {**facts, "split": "another"})
+    with pytest.raises(DataError, match="no report on the posts and the split"):
+        crossvalidate(work, RECIPE, folds=3, model=tmp_path / "model")
 
 
 def test_networks_and_blends_are_evaluated_too(work: Path, tmp_path: Path) -> None:

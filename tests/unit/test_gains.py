@@ -91,7 +91,7 @@ def test_a_promise_is_held_or_not_by_its_interval(
     metrics = pd.DataFrame({"metric": names, **values})
     notes = notes_of(WORKSPACE, table, metrics.assign(split="test", view="both"))  # type: ignore[arg-type]
     assert verdict in next(note for note in notes if "level sets" in note)
-    assert "as promised" in next(note for note in notes if "intervals the score" in note)
+    assert "as promised" in next(note for note in notes if "intervals hold the score" in note)
 
 
 def test_what_is_not_there_is_left_out(predictions: pd.DataFrame, truth: pd.DataFrame) -> None:

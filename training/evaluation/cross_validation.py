@@ -23,6 +23,7 @@ from engine.errors import DataError
 from engine.scoring import fit_cuts, to_level
 from training.data.splits import stratified_folds
 from training.data.workspace import Protocol, Workspace
+from training.evaluation.shipped import shipped_facts
 from training.features.matrix import FeatureMatrix
 from training.metrics.bootstrap import evaluate_metrics
 from training.metrics.predictions import prediction_table, truth_of
@@ -31,7 +32,7 @@ from training.modeling.fitting import fit_members
 from training.modeling.processes import own_process
 from training.modeling.run import Run
 from training.recipes.base import Recipe
-from training.tables import write_table
+from training.tables import replace_rows, write_table
 
 log = structlog.get_logger()
 # One part in five of the posts outside the outer fold makes the choices.
@@ -86,16 +87,20 @@ def crossvalidate(
     protocol: Protocol = "grouped",
     deepest: int | None = None,
     seed: int = 0,
+    model: Path | None = None,
 ) -> pd.DataFrame:
     """Evaluate a recipe on nested folds; returns this protocol's rows of the report's crossvalidation.parquet,
     of several processes the first alone.
 
-    `deepest` leaves candidates with deeper trees out of the grid. Raises DataError for fewer than two folds, too few
-    posts or groups, or a folder that holds folds of other posts or settings.
+    `deepest` leaves candidates with deeper trees out of the grid. The rows go into the report of the shipped `model`
+    too. Raises DataError for fewer than two folds, too few posts or groups, a folder that holds folds of other posts or
+    settings, or a model of other posts or another split.
     """
     if folds < 2:
         raise DataError(f"{folds} folds cannot be set against one another; give at least 2.")
     run = Run(work, recipe)
+    if model is not None:
+        shipped_facts(model, run)
     recipe = _shallow(recipe, deepest)
     parts = list(assignments(run.workspace, folds, protocol, seed))
     made_from = {"grid": [asdict(spec) for spec in recipe.grid], "parts": [_digest(part) for part in parts]}
@@ -109,7 +114,11 @@ def crossvalidate(
             table = table.assign(recipe=recipe.name, protocol=protocol, fold=fold, candidates=1 + len(recipe.grid))
             write_table(path, table)
             log.info("fold", fold=fold, chosen=table["chosen"].iloc[0])
-    found = _gathered(run.folder, protocol) if own_process().is_main_process else pd.DataFrame()
+    found = pd.DataFrame()
+    if own_process().is_main_process:
+        found = _gathered(run.folder, protocol)
+        if model is not None:
+            replace_rows(model / "report" / TABLE, found)
     # Whichever ends first would take the others with it.
     own_process().wait_for_everyone()
     return found

@@ -14,7 +14,10 @@ METRICS = (
     "src", "accuracy", "within_one_accuracy", "macro_f1", "quadratic_kappa", "ranked_probability_score", "log_loss",
 )  # fmt: skip
 # Metric → the share that is promised, and what of.
-PROMISES = {"conformal_coverage": (0.9, "level sets hold the level"), "interval_coverage": (0.8, "intervals the score")}
+PROMISES = {
+    "conformal_coverage": (0.9, "level sets hold the level"),
+    "interval_coverage": (0.8, "intervals hold the score"),
+}
 
 
 def _pairs(model: str) -> Iterator[tuple[View, str, View]]:

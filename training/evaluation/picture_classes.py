@@ -32,7 +32,7 @@ from training.modeling.heads import reading, seeing, untrained
 from training.modeling.heads_network import HeadsData, HeadsTraining, PictureOf, predict_heads
 from training.modeling.heads_trainer import figures_of, train_heads
 from training.recipes.base import Heads, Recipe
-from training.tables import write_table
+from training.tables import replace_rows
 
 Rows = npt.NDArray[np.int64]
 # One fold in so many is for test, and one chooses the epoch.
@@ -136,10 +136,7 @@ def classify(work: Path, recipe: Recipe, model: Path, *, resamples: int = RESAMP
         "picture_networks": pd.DataFrame([{"recipe": recipe.name, **figures_of(network, result), **facts}]),
     }
     for name, table in tables.items():
-        path = report / f"{name}.parquet"
-        before = pd.read_parquet(path) if path.exists() else table
-        others = before[~before["recipe"].isin(table["recipe"])]
-        write_table(path, pd.concat([table, others]).sort_values("recipe", kind="stable", ignore_index=True))
+        replace_rows(report / f"{name}.parquet", table)
     return report
 
 

@@ -14,15 +14,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from engine.bundle import FEATURES, GUARDS, MANIFEST, Bundle, Side, amend_bundle, identity, read_bundle, save_bundle
-from engine.errors import DataError
+from engine.bundle import FEATURES, GUARDS, MANIFEST, Bundle, Side, identity, read_bundle, save_bundle
 from engine.features.extractor import SIDES
-from engine.files import replacing_folder, write_json
+from engine.files import replacing_folder
 from engine.guard import Guard
 from engine.predictor import Predictor
 from training.evaluation.guard import NOTES, guard_notes, guard_table
 from training.evaluation.runs import PREDICTIONS
-from training.evaluation.ship import REPORT, facts_of, with_reads
+from training.evaluation.shipped import shipped_facts, with_reads, write_facts
 from training.modeling.guard import fit_guards
 from training.modeling.run import Run
 from training.modeling.train import entry_of
@@ -39,13 +38,7 @@ def guard(work: Path, recipe: Recipe, target: Path, *, resamples: int = 1000, ju
     """
     run = Run(work, recipe)
     former = read_bundle(target / "bundle")
-    facts = facts_of(target / "report")
-    ours = recipe.name, run.workspace.dataset["fingerprint"], run.workspace.split_digest
-    if not facts or (facts["recipe"], facts["data"]["fingerprint"], facts.get("split")) != ours:
-        raise DataError(
-            f"{target} has no report of the recipe {recipe.name} on the posts and the split of {work}; name the model "
-            "that was shipped from there."
-        )
+    facts = shipped_facts(target, run, recipe.name)
     guards = fit_guards(run.matrix, {side for view in former.views for side in SIDES[view]})
     with replacing_folder(target) as staging:
         shutil.copytree(target, staging, dirs_exist_ok=True)
@@ -57,9 +50,7 @@ def guard(work: Path, recipe: Recipe, target: Path, *, resamples: int = 1000, ju
         write_table(report / "guard.parquet", table)
         notes = [note for note in facts["notes"] if not note.startswith(NOTES)] + guard_notes(table)
         found = {**facts, "notes": notes, "bundle": identity(read_bundle(bundle))}
-        facts = with_reads(found, {}, run.test_reads())
-        write_json(report / REPORT, facts)
-        amend_bundle(bundle, notes=tuple(facts["notes"]))
+        write_facts(staging, with_reads(found, {}, run.test_reads()))
     return target
 
 

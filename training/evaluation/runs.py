@@ -1,10 +1,12 @@
 """The `compare` step: what every finished run of a work folder reached, put beside one run's report.
 
     python -m training compare --recipe youtube_blend
+    python -m training compare --recipe youtube_blend --model models/youtube
 
 Runs share the work folder's posts and split, so their figures may stand in one table, those of one target at least. On
 the same encoders two recipes may be one and the same experiment: those stand in one row. What one ranks better than the
 run that they are put beside is paired on the same test posts; levels may be cut elsewhere, so of these nothing is said.
+A shipped model's report may stand in for that run.
 """
 
 import json
@@ -16,11 +18,12 @@ import numpy as np
 import pandas as pd
 import structlog
 
+from training.evaluation.shipped import shipped_facts, with_reads, write_facts
 from training.metrics.bootstrap import paired_bootstrap
 from training.metrics.predictions import truth_of
 from training.modeling.run import Run
 from training.recipes.base import Recipe, experiment
-from training.tables import write_table
+from training.tables import replace_rows, write_table
 
 log = structlog.get_logger()
 TABLE = "recipes.parquet"
@@ -60,20 +63,27 @@ def answers_on_test(folder: Path, model: str) -> pd.DataFrame:
     return table[(table["model"] == model) & (table["view"] == "both") & (table["split"] == "test")]
 
 
-def compare(work: Path, recipe: Recipe) -> Path:
+def compare(work: Path, recipe: Recipe, model: Path | None = None) -> Path:
     """Gather the test figures, nested folds and grids of all runs into a recipe's report; returns its folder.
+
+    With the folder `model` of a shipped model of the recipe that is its report, where recipes without a run stay.
 
     Runs whose recipes differ in words alone are one experiment and stand there once, `same_as` the others. Writes
     recipes.parquet, and crossvalidation.parquet and grid.parquet where a run has them. In the first, `gain` is the SRC
     of another run of the same target less that of the recipe's own, both sides seen, with its paired 95 % interval.
-    Raises DataError when the recipe has no report.
+    Raises DataError when the recipe has no report, or the shipped one is of other posts or another split.
     """
     run = Run(work, recipe)
-    target = run.need_report()
+    found_here = list(_reports(run))
+    if model is None:
+        target = run.need_report()
+    else:
+        target, facts = model / "report", shipped_facts(model, run, recipe.name)
+        found_here = [(target, facts), *(found for found in found_here if found[1]["recipe"] != recipe.name)]
     truth, own_answers = truth_of(run.workspace, "test"), answers_on_test(target, recipe.name)
     figures: list[pd.DataFrame] = []
     shared: dict[str, list[pd.DataFrame]] = {}
-    for folder, report, others in _merged(_reports(run), recipe.name):
+    for folder, report, others in _merged(found_here, recipe.name):
         metrics = pd.read_parquet(folder / "metrics.parquet")
         own = metrics.loc[metrics["kind"].eq("model") & metrics["split"].eq("test"), FIGURES]
         same = ", ".join(others)
@@ -95,7 +105,8 @@ def compare(work: Path, recipe: Recipe) -> Path:
         if (folder / OF_HEADS).exists() and (folder / CURVES).exists():
             curves = pd.read_parquet(folder / CURVES).assign(recipe=report["recipe"])
             shared.setdefault(SHARED_CURVES, []).append(curves)
-    write_table(target / TABLE, pd.concat(figures, ignore_index=True))
-    for name, tables in shared.items():
-        write_table(target / name, pd.concat(tables, ignore_index=True))
+    for name, tables in {TABLE: figures, **shared}.items():
+        (write_table if model is None else replace_rows)(target / name, pd.concat(tables, ignore_index=True))
+    if model is not None:
+        write_facts(model, with_reads(facts, {}, run.test_reads()))
     return target

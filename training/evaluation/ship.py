@@ -1,6 +1,5 @@
 """The `ship` step: a run's bundle and report to where the apps look, both at once."""
 
-import json
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -15,16 +14,15 @@ from engine.bundle import MANIFEST, Bundle, amend_bundle, identity, read_bundle
 from engine.errors import DataError
 from engine.evidence.index import FOLDER
 from engine.files import replacing_folder, write_json
-from training.evaluation.gains import READ, reads_note
 from training.evaluation.runs import GAIN, answers_on_test
+from training.evaluation.shipped import REPORT, facts_of, with_reads
 from training.modeling.alignment import SIGNALS
 from training.modeling.run import Run
 from training.recipes.base import Recipe
 from training.tables import write_table
 
-# Of a report: what benchmarks wrote, on whatever machine is shown, and all that is no table.
+# Of a report: what benchmarks wrote, on whatever machine is shown.
 HARDWARE = "hardware.json"
-REPORT = "report.json"
 ABLATIONS, STUDY = "ablations", "the study of picture and words"
 # Tables that hang on the posts, their split and parts trained apart, or take hours, and are kept with a note until they
 # are made anew; by what they are of.
@@ -107,13 +105,6 @@ def _whole(run: Run, evaluated: Bundle) -> Path:
     return run.refitted
 
 
-def facts_of(report: Path) -> dict[str, Any]:
-    """The content of report.json, nothing where there is none."""
-    path = report / REPORT
-    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return facts
-
-
 def _frozen(config: dict[str, Any]) -> dict[str, str | None]:
     """Of a recipe's config the encoders whose frozen vectors ablations read, by role."""
     encoders: dict[str, str] = config["encoders"]
@@ -162,14 +153,3 @@ def _others_kept(former: Path, report: Path, name: str, recipe: str) -> bool:
         others = others.assign(**dict.fromkeys(GAIN, np.nan))
     write_table(path, pd.concat([*tables[:-1], others], ignore_index=True))
     return True
-
-
-def with_reads(new: dict[str, Any], former: dict[str, Any], since: list[dict[str, str]]) -> dict[str, Any]:
-    """The new report.json with the test reads of the former one of the same split, and with those since."""
-    earlier = former.get("test_reads", [])
-    reads: list[dict[str, str]] = []
-    for read in (*earlier, *new["test_reads"], *since):
-        if read not in reads:
-            reads.append(read)
-    notes = [reads_note(reads) if note.startswith(READ) else note for note in new["notes"]]
-    return {**new, "notes": notes, "test_reads": sorted(reads, key=lambda read: read["at"])}

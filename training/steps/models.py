@@ -74,6 +74,7 @@ def crossvalidate(
     folds: int = 5,
     protocol: Literal["grouped", "random"] = "grouped",
     deepest: int | None = None,
+    model: Path | None = None,
 ) -> None:
     """Evaluate a recipe on nested folds of the posts outside of test, which stays unread. Finished folds are kept.
 
@@ -85,12 +86,13 @@ def crossvalidate(
         folds: Outer folds, which choose nothing.
         protocol: grouped, or random for comparison with work that split so.
         deepest: Leave candidates with deeper trees out of the recipe's grid.
+        model: Folder of a shipped model of the same posts and split, whose report is to hold the folds too.
     """
     from training.evaluation.cross_validation import crossvalidate as run
     from training.evaluation.cross_validation import summary
     from training.recipes import chosen
 
-    table = run(work, chosen(recipe, encoders), folds=folds, protocol=protocol, deepest=deepest)
+    table = run(work, chosen(recipe, encoders), folds=folds, protocol=protocol, deepest=deepest, model=model)
     if len(table):
         print(summary(table))
 

@@ -35,18 +35,21 @@ def learn(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "rec
     print(f"report: {run(work, chosen(recipe, encoders))}")
 
 
-def compare(recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe") -> None:
+def compare(
+    recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", model: Path | None = None
+) -> None:
     """Put what every run of the work folder reached into one recipe's report: test figures, nested folds, grids.
 
     Args:
         recipe: Name of a module in training/recipes whose report is to hold it.
         work: The work folder of all those runs.
         encoders: As it was trained.
+        model: Folder of a shipped model of that recipe, whose report takes the place of the run's.
     """
     from training.evaluation.runs import compare as run
     from training.recipes import chosen
 
-    print(f"report: {run(work, chosen(recipe, encoders))}")
+    print(f"report: {run(work, chosen(recipe, encoders), model)}")
 
 
 def classify(
