@@ -333,9 +333,13 @@ def _names(page) -> list[str]:
 
 
 def _click(page, mark, off: int = 0) -> None:
-    """Click near a mark as a hand does: Plotly's transparent drag layer lies above it, and hovering comes first."""
+    """Click near a mark as a hand does: Plotly's transparent drag layer lies above it, and hovering comes first.
+
+    A chart that is being drawn again hears nothing; one that says what lies under the pointer does.
+    """
     x, y = (place + off for place in _middle(mark))
     page.mouse.move(x, y, steps=3)
+    page.locator(".hoverlayer .hovertext").first.wait_for()
     page.mouse.click(x, y)
 
 
