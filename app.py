@@ -66,6 +66,7 @@ FRESH = """(...draft) => {
   for (const wait of [0, 150]) setTimeout(() => columns?.classList.remove('fi-stale'), wait);
   return draft;
 }"""
+NO_DRAFT = "() => [null, '', '', '', {}]"
 # Regions that are read out when they change must be there, and known, before they do.
 SPOKEN = """() => {
   const names = '#verdict, #signals, #reasons, #own';
@@ -202,9 +203,10 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         account.wire(draft, model, asking, ONE_A_CORE)
         keeping.wire(draft, record, [title, tags, description], model, ONE_A_CORE)
         cancelling.cancels += get_cancelled_fn_indices(reading)
-        clear.click(lambda: ("", ""), None, [similar, preview], queue=False, **PRIVATE)
+        # In the browser: fields that a server emptied would lose what is typed meanwhile.
+        clear.click(None, None, inputs, js=NO_DRAFT, **PRIVATE)
+        clear.click(page.start_over, None, [*outcome, similar, preview], queue=False, **PRIVATE)
         drafts.clear(clear.click)
-        clear.click(page.start_over, None, [*inputs, *outcome], queue=False, **PRIVATE)
         picture.upload(page.uploads.remember, picture, None, queue=False, **PRIVATE)
         for edited in (context.input, picture.upload, picture.clear):
             edited(None, js=STALE)

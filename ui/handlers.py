@@ -121,8 +121,8 @@ class Page:
         return str(example.path) if example.path else None, example.title, "", "", {}
 
     def start_over(self) -> tuple[Any, ...]:
-        """An empty draft and empty panels."""
-        return None, "", "", "", {}, verdict.EMPTY, "", None, "", "", None, None
+        """Empty panels: those of `predict`, similar posts and the preview."""
+        return verdict.EMPTY, "", None, "", "", None, None, "", ""
 
     def api_predict(
         self,

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from engine.scoring import LEVELS
 from tests.app_page import HOSTILE, choose, clean, foreign, press_predict, visit
@@ -79,6 +79,27 @@ def test_picture_and_words_are_shown_below_the_verdict(browser: Browser, address
     expect(card).to_contain_text("The wording is unusual.")
     page.get_by_role("button", name="Start over").click()
     expect(card).to_be_hidden()
+    page.close()
+
+
+def test_what_is_typed_right_after_starting_over_stays(browser: Browser, address: str, picture: Path) -> None:
+    page = visit(browser, address)
+    choose(page, picture)
+    page.get_by_label("Title").fill("My cat")
+    press_predict(page)
+    expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=60_000)
+    # A slow server, that answers when the next title is there.
+    held: list[Route] = []
+    page.route("**/gradio_api/**", lambda request: held.append(request))
+    page.get_by_role("button", name="Start over").click()
+    expect(page.get_by_label("Title")).to_have_value("")
+    expect(page.locator("#picture img")).to_have_count(0)
+    page.get_by_label("Title").fill("Quarterly")
+    for request in held:
+        request.continue_()
+    page.unroute("**/gradio_api/**")
+    expect(page.locator("#verdict h2")).to_have_text("Your first impression appears here", timeout=60_000)
+    expect(page.get_by_label("Title")).to_have_value("Quarterly")
     page.close()
 
 
