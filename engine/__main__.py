@@ -14,7 +14,8 @@ from engine.errors import FirstImpressionsError
 
 INPUT = """
 The input is .csv, .jsonl, .ndjson or .parquet with any of the columns post_id, title, tags, description and image, at
-least title or image among them; other columns are ignored. An image is a path (in Parquet also the picture's bytes).
+least title or image among them, and of category, published_at, latitude, longitude and author.* what is known; other
+columns are ignored. An image is a path (in Parquet also the picture's bytes).
 The output is .parquet or .csv by its ending: one row for each row of the input, in the same order. A row that cannot
 be used says why in its column error; the others go on. Files, bundle and DIR may be addresses that fsspec knows, such
 as s3://bucket/posts.csv; a picture is fetched only where it lies below DIR.
@@ -65,7 +66,10 @@ def _add(
     parser.add_argument("source", metavar="IN", type=located, help="file of posts: .csv, .jsonl, .ndjson or .parquet")
     parser.add_argument("-o", "--output", metavar="OUT", type=located, required=True, help="table: .parquet or .csv")
     parser.add_argument(
-        "--bundle", metavar="PATH", type=located, help="folder of the bundle (default: the shipped one)"
+        "--bundle",
+        metavar="PATH",
+        type=located,
+        help="folder of the bundle (default: FIRST_IMPRESSIONS_BUNDLE, else the shipped one)",
     )
     parser.add_argument("--batch-size", metavar="N", type=_batch_size, default=32, help="posts at a time (default: 32)")
     parser.add_argument(

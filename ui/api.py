@@ -57,6 +57,7 @@ class Answer(TypedDict):
     strange: Literal["image", "text"] | None
     note: str
     members: list[Vote]
+    categories: NotRequired[dict[str, float]]
     context: NotRequired[dict[str, str | float]]
 
 

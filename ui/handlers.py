@@ -168,6 +168,9 @@ class Page:
             if method not in explanation.METHODS:
                 raise PostError(f"There is no such method; take one of {', '.join(explanation.METHODS)}.")
             post = read_draft(picture, title, tags, description, context)
+            prediction, _ = self.answer(post, model)
+            if prediction.strange is not None:
+                raise PostError(verdict.not_explained(prediction))
             *_, (_, reasons, _) = self._explanations(post, method, model)
             return explanation.record(reasons)
 

@@ -114,6 +114,13 @@ def unexplained(prediction: Prediction) -> str:
     )
 
 
+def not_explained(prediction: Prediction) -> str:
+    """The sentence for programs in the place of an explanation where a side is strange."""
+    what = NAMES[prediction.strange] if prediction.strange else "draft"
+    rest = "" if prediction.is_usual else f"; leave the {what} out to have the rest explained"
+    return f"The {what} does not look like one that the model has learned from, so nothing is explained{rest}."
+
+
 def error_panel(reason: str, title: str = "No prediction") -> str:
     """HTML of the one sentence that is shown when there is no answer."""
     return f'<section class="fi-card fi-error" role="alert"><h2>{title}</h2><p>{escape(reason)}</p></section>'

@@ -157,13 +157,15 @@ def test_explain_gives_words_and_regions_that_add_up(client: Client, picture: Pa
 
 
 def test_explain_refuses_an_empty_draft(client: Client) -> None:
-    with pytest.raises(AppError, match="picture or a title"):
+    with pytest.raises(AppError, match="a picture, a title, or both"):
         client.predict(api_name="/explain")
 
 
 def test_explain_names_its_methods(client: Client, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(AppError, match="one of owen, integrated_gradients"):
         client.predict(title="My cat", method="a private method", api_name="/explain")
+    with pytest.raises(AppError, match=r"The title does not look like one .* so nothing is explained"):
+        client.predict(title=f"{STRANGE} cat", api_name="/explain")
     printed = capfd.readouterr()
     assert "a private method" not in printed.out + printed.err
 

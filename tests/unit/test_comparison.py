@@ -141,6 +141,7 @@ def test_a_shipped_model_stands_in_for_its_run(work: Path, shipped: Path, monkey
     facts = json.loads((shipped / "report" / "report.json").read_text())
     assert [(read["step"], read["recipe"]) for read in facts["test_reads"]] == [("evaluate", "later")]
     assert noted == [(shipped / "bundle", tuple(facts["notes"]))] * 2
+    assert list(facts["apart"]) == ["other recipes"] and facts["notes"][-1].endswith("): other recipes.")
 
 
 def test_a_shipped_model_of_other_posts_is_refused(work: Path, shipped: Path) -> None:

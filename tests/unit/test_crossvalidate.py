@@ -1,5 +1,6 @@
 """Nested folds and the choice in a grid: nothing is chosen where it is evaluated; fewer trees are the first trees."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,7 +172,9 @@ def test_protocols_stand_side_by_side_and_deep_trees_can_stay_out(work: Path) ->
     assert set(report["protocol"]) == {"grouped", "random"}
 
 
-def test_folds_go_into_the_report_of_a_shipped_model(work: Path, table: pd.DataFrame, tmp_path: Path) -> None:
+def test_folds_go_into_the_report_of_a_shipped_model(
+    work: Path, table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In the place of the same folds, beside those of other recipes and the other protocol."""
     report, workspace = tmp_path / "model" / "report", Workspace(work)
     report.mkdir(parents=True)
@@ -179,7 +182,11 @@ def test_folds_go_into_the_report_of_a_shipped_model(work: Path, table: pd.DataF
         "recipe": "another",
         "data": {"fingerprint": workspace.dataset["fingerprint"]},
         "split": workspace.split_digest,
+        "apart": {"the grid": "2026-01-01"},
+        "notes": ["Read once.", "Of earlier runs on the same posts and split (the last on 2026-01-01): the grid."],
     }
+    noted = []
+    monkeypatch.setattr("training.evaluation.shipped.amend_bundle", lambda bundle, notes: noted.append(notes))
     write_json(report / "report.json", facts)
     others = [table.assign(recipe="another"), table.assign(protocol="random"), table.assign(value=0.0)]
     pd.concat(others).to_parquet(report / "crossvalidation.parquet")
@@ -187,6 +194,8 @@ def test_folds_go_into_the_report_of_a_shipped_model(work: Path, table: pd.DataF
     found = pd.read_parquet(report / "crossvalidation.parquet")
     expected = pd.concat([others[0], table, others[1]], ignore_index=True)
     pd.testing.assert_frame_equal(found, expected)
+    notes = json.loads((report / "report.json").read_text())["notes"]
+    assert notes[:2] == facts["notes"] and notes[2].endswith("): nested folds.") and noted == [tuple(notes)]
     write_json(report / "report.json", {**facts, "split": "another"})
     with pytest.raises(DataError, match="no report on the posts and the split"):
         crossvalidate(work, RECIPE, folds=3, model=tmp_path / "model")

@@ -23,7 +23,7 @@ from engine.errors import DataError
 from engine.scoring import fit_cuts, to_level
 from training.data.splits import stratified_folds
 from training.data.workspace import Protocol, Workspace
-from training.evaluation.shipped import shipped_facts
+from training.evaluation.shipped import now, shipped_facts, with_apart, write_facts
 from training.features.matrix import FeatureMatrix
 from training.metrics.bootstrap import evaluate_metrics
 from training.metrics.predictions import prediction_table, truth_of
@@ -100,7 +100,7 @@ def crossvalidate(
         raise DataError(f"{folds} folds cannot be set against one another; give at least 2.")
     run = Run(work, recipe)
     if model is not None:
-        shipped_facts(model, run)
+        facts = shipped_facts(model, run)
     recipe = _shallow(recipe, deepest)
     parts = list(assignments(run.workspace, folds, protocol, seed))
     made_from = {"grid": [asdict(spec) for spec in recipe.grid], "parts": [_digest(part) for part in parts]}
@@ -119,6 +119,7 @@ def crossvalidate(
         found = _gathered(run.folder, protocol)
         if model is not None:
             replace_rows(model / "report" / TABLE, found)
+            write_facts(model, with_apart(facts, {"nested folds": now()}))
     # Whichever ends first would take the others with it.
     own_process().wait_for_everyone()
     return found

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import structlog
 
-from training.evaluation.shipped import shipped_facts, with_reads, write_facts
+from training.evaluation.shipped import now, shipped_facts, with_apart, with_reads, write_facts
 from training.metrics.bootstrap import paired_bootstrap
 from training.metrics.predictions import truth_of
 from training.modeling.run import Run
@@ -108,5 +108,6 @@ def compare(work: Path, recipe: Recipe, model: Path | None = None) -> Path:
     for name, tables in {TABLE: figures, **shared}.items():
         (write_table if model is None else replace_rows)(target / name, pd.concat(tables, ignore_index=True))
     if model is not None:
+        facts = with_apart(facts, {"other recipes": now()} if len(found_here) > 1 else {})
         write_facts(model, with_reads(facts, {}, run.test_reads()))
     return target

@@ -15,7 +15,7 @@ from engine.errors import DataError
 from engine.evidence.index import FOLDER
 from engine.files import replacing_folder, write_json
 from training.evaluation.runs import GAIN, answers_on_test
-from training.evaluation.shipped import REPORT, facts_of, with_reads
+from training.evaluation.shipped import REPORT, facts_of, with_apart, with_reads
 from training.modeling.alignment import SIGNALS
 from training.modeling.run import Run
 from training.recipes.base import Recipe
@@ -131,11 +131,7 @@ def _with_apart(
                 shutil.copy(former / f"{name}.parquet", report)
         if found:
             apart[what] = before.get("apart", {}).get(what, before["created"])
-    days: dict[str, list[str]] = {}
-    for what, created in apart.items():
-        days.setdefault(created[:10], []).append(what)
-    notes = [f"Of an earlier run on the same posts and split ({day}): {', '.join(of)}." for day, of in days.items()]
-    return {**new, "apart": apart, "notes": [*new["notes"], *notes]}
+    return with_apart(new, apart)
 
 
 def _others_kept(former: Path, report: Path, name: str, recipe: str) -> bool:

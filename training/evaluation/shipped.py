@@ -1,6 +1,8 @@
 """The report of a shipped model, for steps that add to it what needs none of its networks."""
 
 import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from training.evaluation.gains import READ, reads_note
 from training.modeling.run import Run
 
 REPORT = "report.json"
+APART = "Of earlier runs on the same posts and split"
 
 
 def facts_of(report: Path) -> dict[str, Any]:
@@ -45,6 +48,23 @@ def with_reads(new: dict[str, Any], former: dict[str, Any], since: list[dict[str
             reads.append(read)
     notes = [reads_note(reads) if note.startswith(READ) else note for note in new["notes"]]
     return {**new, "notes": notes, "test_reads": sorted(reads, key=lambda read: read["at"])}
+
+
+def with_apart(facts: dict[str, Any], apart: Mapping[str, str]) -> dict[str, Any]:
+    """The report.json whose `apart` says of parts that no run of its own model made when their last rows were, and
+    notes that say so too; what it says of other parts stays."""
+    found = {**facts.get("apart", {}), **apart}
+    days: dict[str, list[str]] = {}
+    for what, made in found.items():
+        days.setdefault(made[:10], []).append(what)
+    notes = [note for note in facts["notes"] if not note.startswith(APART)]
+    notes += [f"{APART} (the last on {day}): {', '.join(of)}." for day, of in days.items()]
+    return {**facts, "apart": found, "notes": notes}
+
+
+def now() -> str:
+    """The time, as reports write it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def write_facts(model: Path, facts: dict[str, Any]) -> None:
