@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+import engine
 from benchmarks import hardware
 from engine.explain import owen
 from engine.explain.base import Explanation
@@ -82,9 +83,9 @@ def measure(predictor: Predictor, post: Post, seeds: int) -> dict[str, Any]:
 
 
 def made_from(work: Path, *chosen: object) -> str:
-    """Hash of all that decides what is kept: posts and their parts, the code of explanations, and what was `chosen`."""
+    """Hash of all that decides what is kept: posts and their parts, the code that answers, and what was `chosen`."""
     workspace = Workspace(work)
-    code = [path.read_text(encoding="utf-8") for path in (Path(__file__), *Path(owen.__file__).parent.glob("*.py"))]
+    code = [path.read_text(encoding="utf-8") for path in (Path(__file__), *Path(engine.__file__).parent.rglob("*.py"))]
     return digest([workspace.dataset["fingerprint"], workspace.split_digest, sorted(code), *chosen])
 
 

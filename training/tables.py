@@ -182,9 +182,14 @@ def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None
 
 
 def replace_rows(path: Path, rows: pd.DataFrame) -> None:
-    """Put `rows` into a table of a report, in place of what it holds of the same recipes and protocols."""
+    """Put `rows` into a table of a report, in place of what it holds of the same recipes and protocols.
+
+    A table that does not say of which recipe its rows are is replaced.
+    """
     keys = [name for name in ("recipe", "protocol") if name in rows]
     before = pd.read_parquet(path) if path.exists() else rows.iloc[:0]
+    if not {*keys} <= {*before}:
+        before = rows.iloc[:0]
     others = before[~pd.MultiIndex.from_frame(before[keys]).isin(pd.MultiIndex.from_frame(rows[keys]))]
     write_table(path, pd.concat([rows, others], ignore_index=True).sort_values(keys, kind="stable"))
 

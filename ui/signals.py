@@ -56,8 +56,8 @@ class Seen:
 def _similarity(seen: Seen) -> str:
     if seen.below is not None and seen.below <= HARDLY:
         return (
-            f"The title and the picture hardly seem to belong together; in 19 of 20 {seen.crowd} they have more to do "
-            "with each other. Are they of the same post?"
+            "The title and the picture hardly seem to belong together; in about 19 of 20 "
+            f"{seen.crowd} they have more to do with each other. Are they of the same post?"
         )
     return (
         seen.word(

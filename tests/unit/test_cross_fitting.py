@@ -222,6 +222,12 @@ def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(
     assert list(pd.read_parquet(again / "metrics.parquet")) != ["former"]
     assert facts["apart"] == {"other recipes": facts["created"], "ablations": facts["created"]}
     assert facts["notes"][-1].endswith("other recipes, ablations.") and facts["created"][:10] in facts["notes"][-1]
+    # The former model's own row is another recipe's now, and of when its report was made.
+    earlier = {**facts, "apart": {"other recipes": "2020-01-01"}}
+    for name, made in ((facts["recipe"], "2020-01-01"), ("former", facts["created"])):
+        (again / "report.json").write_text(json.dumps({**earlier, "recipe": name}))
+        ship(work, recipe, tmp_path / "model")
+        assert json.loads((again / "report.json").read_text())["apart"]["other recipes"] == made
     # Ablations of other frozen encoders are others', and a study is that of its signals.
     config = facts["config"]
 

@@ -44,8 +44,8 @@ def read(title: str = "My cat", picture: bool = True) -> list[Signal]:
         (
             "similarity",
             0.0,
-            "The title and the picture hardly seem to belong together; in 19 of 20 trending posts they have more to do "
-            "with each other. Are they of the same post?",
+            "The title and the picture hardly seem to belong together; in about 19 of 20 trending posts they have more "
+            "to do with each other. Are they of the same post?",
         ),
         (
             "similarity",

@@ -23,7 +23,7 @@ from engine.errors import DataError
 from engine.scoring import fit_cuts, to_level
 from training.data.splits import stratified_folds
 from training.data.workspace import Protocol, Workspace
-from training.evaluation.shipped import now, shipped_facts, with_apart, write_facts
+from training.evaluation.shipped import FOLDS, now, shipped_facts, with_apart, write_facts
 from training.features.matrix import FeatureMatrix
 from training.metrics.bootstrap import evaluate_metrics
 from training.metrics.predictions import prediction_table, truth_of
@@ -119,7 +119,7 @@ def crossvalidate(
         found = _gathered(run.folder, protocol)
         if model is not None:
             replace_rows(model / "report" / TABLE, found)
-            write_facts(model, with_apart(facts, {"nested folds": now()}))
+            write_facts(model, with_apart(facts, {FOLDS: now()}))
     # Whichever ends first would take the others with it.
     own_process().wait_for_everyone()
     return found

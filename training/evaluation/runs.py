@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import structlog
 
-from training.evaluation.shipped import now, shipped_facts, with_apart, with_reads, write_facts
+from training.evaluation.shipped import OTHERS, now, shipped_facts, with_apart, with_reads, write_facts
 from training.metrics.bootstrap import paired_bootstrap
 from training.metrics.predictions import truth_of
 from training.modeling.run import Run
@@ -66,9 +66,8 @@ def answers_on_test(folder: Path, model: str) -> pd.DataFrame:
 def compare(work: Path, recipe: Recipe, model: Path | None = None) -> Path:
     """Gather the test figures, nested folds and grids of all runs into a recipe's report; returns its folder.
 
-    With the folder `model` of a shipped model of the recipe that is its report, where recipes without a run stay.
-
-    Runs whose recipes differ in words alone are one experiment and stand there once, `same_as` the others. Writes
+    With the folder `model` of a shipped model of the recipe that is its report, where recipes without a run stay. Runs
+    whose recipes differ in words alone are one experiment and stand there once, `same_as` the others. Writes
     recipes.parquet, and crossvalidation.parquet and grid.parquet where a run has them. In the first, `gain` is the SRC
     of another run of the same target less that of the recipe's own, both sides seen, with its paired 95 % interval.
     Raises DataError when the recipe has no report, or the shipped one is of other posts or another split.
@@ -108,6 +107,6 @@ def compare(work: Path, recipe: Recipe, model: Path | None = None) -> Path:
     for name, tables in {TABLE: figures, **shared}.items():
         (write_table if model is None else replace_rows)(target / name, pd.concat(tables, ignore_index=True))
     if model is not None:
-        facts = with_apart(facts, {"other recipes": now()} if len(found_here) > 1 else {})
+        facts = with_apart(facts, {OTHERS: now()} if len(found_here) > 1 else {})
         write_facts(model, with_reads(facts, {}, run.test_reads()))
     return target

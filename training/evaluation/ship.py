@@ -15,7 +15,7 @@ from engine.errors import DataError
 from engine.evidence.index import FOLDER
 from engine.files import replacing_folder, write_json
 from training.evaluation.runs import GAIN, answers_on_test
-from training.evaluation.shipped import REPORT, facts_of, with_apart, with_reads
+from training.evaluation.shipped import FOLDS, OTHERS, REPORT, facts_of, with_apart, with_reads
 from training.modeling.alignment import SIGNALS
 from training.modeling.run import Run
 from training.recipes.base import Recipe
@@ -27,8 +27,8 @@ ABLATIONS, STUDY = "ablations", "the study of picture and words"
 # Tables that hang on the posts, their split and parts trained apart, or take hours, and are kept with a note until they
 # are made anew; by what they are of.
 APART = {
-    "other recipes": ("recipes",),
-    "nested folds": ("crossvalidation",),
+    OTHERS: ("recipes",),
+    FOLDS: ("crossvalidation",),
     "the grid": ("grid",),
     "the learning curve": ("learning_curve",),
     "classes of further pictures": ("picture_classes", "picture_confusion", "picture_networks"),
@@ -39,7 +39,7 @@ APART = {
     ),
 }
 # Of these, rows of recipes that the new report does not know.
-OF_RECIPES = ("other recipes", "nested folds", "the grid")
+OF_RECIPES = (OTHERS, FOLDS, "the grid")
 
 
 def ship(work: Path, recipe: Recipe, target: Path | Address, signals: Path | None = None) -> Path | Address:
@@ -131,6 +131,9 @@ def _with_apart(
                 shutil.copy(former / f"{name}.parquet", report)
         if found:
             apart[what] = before.get("apart", {}).get(what, before["created"])
+            if what == OTHERS and before["recipe"] != new["recipe"]:
+                # Its own model is one of them now.
+                apart[what] = max(apart[what], before["created"])
     return with_apart(new, apart)
 
 

@@ -13,7 +13,9 @@ from training.evaluation.gains import READ, reads_note
 from training.modeling.run import Run
 
 REPORT = "report.json"
-APART = "Of earlier runs on the same posts and split"
+# Parts that come from other runs.
+OTHERS, FOLDS = "other recipes", "nested folds"
+APART = "Of an earlier run on the same posts and split"
 
 
 def facts_of(report: Path) -> dict[str, Any]:
@@ -51,14 +53,15 @@ def with_reads(new: dict[str, Any], former: dict[str, Any], since: list[dict[str
 
 
 def with_apart(facts: dict[str, Any], apart: Mapping[str, str]) -> dict[str, Any]:
-    """The report.json whose `apart` says of parts that no run of its own model made when their last rows were, and
-    notes that say so too; what it says of other parts stays."""
+    """The report.json that says of parts which a run of its own model did not make when their last rows were made, in
+    `apart` and in notes; what it says of other parts stays.
+    """
     found = {**facts.get("apart", {}), **apart}
     days: dict[str, list[str]] = {}
     for what, made in found.items():
         days.setdefault(made[:10], []).append(what)
     notes = [note for note in facts["notes"] if not note.startswith(APART)]
-    notes += [f"{APART} (the last on {day}): {', '.join(of)}." for day, of in days.items()]
+    notes += [f"{APART} ({day}): {', '.join(of)}." for day, of in days.items()]
     return {**facts, "apart": found, "notes": notes}
 
 
