@@ -30,7 +30,7 @@ class Abstention(Stored):
     """Abstain when the level set is wide and the distribution is nearly the prior.
 
     A post is left unanswered when its set has at least `min_levels` levels and its divergence from `prior` is below
-    `threshold` (nats). The other fields say what that did on the validation posts.
+    `threshold` (nats). The other fields say what that did on the posts it was fitted on.
     """
 
     prior: tuple[float, ...]

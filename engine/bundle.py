@@ -63,7 +63,7 @@ class MemberEntry(_Strict):
 
 
 class ViewFit(_Strict):
-    """How one view's outputs are blended and calibrated; every figure fitted on validation posts.
+    """How one view's outputs are blended and calibrated; fitted on posts that its members did not learn from.
 
     Probabilities are pooled log-linearly with `probability_weights`, scores linearly with `score_weights`; the log
     engagement score is `intercept` + `slope` · blended score.

@@ -10,7 +10,7 @@ class PostError(FirstImpressionsError):
 
 
 class ImageError(PostError):
-    """A picture cannot be used: not a picture, broken, or beyond the limits of `engine.posts`."""
+    """A picture cannot be used: not a picture, broken, or beyond the limits of `engine.images`."""
 
 
 class BundleError(FirstImpressionsError):

@@ -29,7 +29,7 @@ HELP = (
     "columns copied from a table will do. They are read for this answer and stored nowhere."
 )
 NO_COUNTS = f"No line has views and likes; write each post as in {EXAMPLE.splitlines()[0]}."
-UNANSWERED = "The model does not answer this draft: there is nothing to set beside your posts."
+UNANSWERED = "The model does not answer this draft as a whole: there is nothing to set beside your posts."
 NO_RATE = "This model estimates no engagement per view, so your own posts cannot be set beside it; choose another."
 
 

@@ -63,8 +63,10 @@ class Batch:
         self._stops: dict[str | None, threading.Event] = {}
 
     def begin(self, request: gr.Request) -> str:
-        """What is shown until it is the visitor's turn."""
-        self._stops[request.session_hash] = threading.Event()
+        """What is shown until it is the visitor's turn. Work that is under way is still what `stop` ends."""
+        stop = self._stops.get(request.session_hash)
+        if stop is None or stop.is_set():
+            self._stops[request.session_hash] = threading.Event()
         return WAITING
 
     def stop(self, request: gr.Request) -> None:
@@ -92,13 +94,23 @@ class Batch:
         except StoppedError:
             yield STOPPED, None, None
         except DataError as error:
-            # Of the visitor's own file, whose name here is ours.
-            told = str(error).replace(str(table), "The table")
+            # Of the visitor's own file and of the answers to it, whose names here are ours.
+            told = (
+                str(error)
+                .replace(str(_answers_to(str(table))), "The table of answers")
+                .replace(str(table), "The table")
+            )
             yield error_panel(told, "Nothing is scored"), None, None
         except Exception as error:
             yield error_panel(sentence(error), "Nothing is scored"), *kept
         finally:
-            self._stops.pop(request.session_hash, None)
+            if self._stops.get(request.session_hash) is stop:
+                del self._stops[request.session_hash]
+
+
+def _answers_to(table: str) -> Path:
+    """Where the answers to a table are written."""
+    return Path(table).with_name(f"{Path(table).stem}-scored.csv")
 
 
 class Job:
@@ -130,7 +142,7 @@ class Job:
     def _work(self) -> None:
         from engine.batch.archive import Archive
 
-        target = Path(self._table).with_name(f"{Path(self._table).stem}-scored.csv")
+        target = _answers_to(self._table)
         archive: Archive | None = None
         try:
             given = [path for path in (self._table, self._pictures) if path]

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 FILE = Path(__file__).with_name("prepared.json")
 ENGINE = Path(__file__).parents[1] / "engine"
 # What decides an answer beyond what the bundle's fingerprint holds; rendering is none of it, for that is done live.
-CODE = (Path(__file__), ENGINE / "predictor.py", ENGINE / "prediction.py", *sorted(ENGINE.glob("explain/*.py")))
+ANSWERS = ("predictor", "prediction", "guard", "members", "fusion", "blending", "calibration", "abstention")
+CODE = (Path(__file__), *(ENGINE / f"{name}.py" for name in ANSWERS), *sorted(ENGINE.glob("explain/*.py")))
 PREPARED = "This draft is one of the page's examples: its answer was worked out beforehand, by this model."
 # Characters of a draft's identity that are of its words, and of its pixels.
 HALF = 32

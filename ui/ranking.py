@@ -173,7 +173,8 @@ def as_csv(drafts: Sequence[Draft], found: Comparison) -> bytes:
 
 
 def _facts(answer: Prediction) -> dict[str, Any]:
-    """What is said of one draft; where it is withheld, why, and no figure."""
+    """What is said of one draft; where a side is strange, that, and no figure."""
+    reason = answer.reason
     facts: dict[str, Any] = {
         "level": answer.level_name,
         "expected_level": answer.expected_level,
@@ -181,8 +182,8 @@ def _facts(answer: Prediction) -> dict[str, Any]:
         **dict(zip(("above", "above_low", "above_high"), answer.percentiles, strict=True)),
     }
     if answer.strange is not None:
-        facts = dict.fromkeys(facts)
-    return {"view": answer.view, **facts, "abstain": answer.abstain, "reason": answer.reason or None}
+        facts, reason = dict.fromkeys(facts), f"{STRANGE[answer.strange]}."
+    return {"view": answer.view, **facts, "abstain": answer.abstain, "reason": reason or None}
 
 
 def _alone(answer: Prediction | None) -> dict[str, Any] | None:

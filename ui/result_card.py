@@ -25,7 +25,7 @@ from ui.verdict import certainty, headline
 SIZE = (1200, 675)
 MARGIN, COVER = 56, (384, 216)
 PAPER, TRACK, LINE = "#ffffff", "#eceff4", "#dfe3ea"
-CAVEAT = "One model's opinion of picture and title alone; who publishes it, and when, often matters more."
+CAVEAT = "One model's opinion; who publishes a post, and when, often matters more."
 OTHER_LETTERS = "A title in letters that this picture cannot show"
 NO_TITLE, NO_PICTURE = "No title", "No picture"
 # Of a title's characters, the share that must be left for it to be shown.

@@ -34,6 +34,8 @@ FIELDS = {
     "title": "The post's title.",
     "tags": "The post's tags, separated by commas; they count only where the model reads them.",
     "description": "The post's description; it counts only where the model reads it.",
+    "titles": "A list of titles; each is tried with every picture.",
+    "pictures": "A list of pictures, each as a data URL.",
     "drafts": "A list of drafts, each an object with title, tags, description, picture (a data URL) and context, as "
     "far as there.",
     "context": "When, where, by whom and as what the post is published, as far as known: an object with published_at, "
@@ -65,17 +67,31 @@ class Tools(gradio.mcp.GradioMCPServer):
     def simplify_filedata_schema(self, schema: dict[str, Any]) -> tuple[dict[str, Any], list[list[str | int]]]:
         """Files as text, without Gradio's word that any web address will do."""
         simple, places = super().simplify_filedata_schema(schema)
-        for name in (str(place[0]) for place in places):
-            simple["properties"][name].pop("format", None)
+        for name in {str(place[0]) for place in places}:
+            field = simple["properties"][name]
+            field.pop("format", None)
+            if field["type"] == "array":
+                # What Gradio's items refer to is not found from the whole schema.
+                field.pop("$defs", None)
+                field["items"] = {"type": "string"}
         return simple, places
 
     def convert_strings_to_filedata(self, value: Any, filedata_positions: list[list[str | int]]) -> Any:
         """The arguments as the endpoints take them. Raises ValueError for what is no picture of this page."""
-        return {name: picture_of(given) if [name] in filedata_positions else given for name, given in value.items()}
+        # A field of pictures has its place among the items.
+        files = {str(place[0]) for place in filedata_positions}
+        return {name: _pictures_of(given) if name in files else given for name, given in value.items()}
 
     def postprocess_output_data(self, data: Any, root_url: str) -> list[Any]:
         """Answers as JSON, which every endpoint gives."""
         return [self.types.TextContent(type="text", text=json.dumps(answer, ensure_ascii=False)) for answer in data]
+
+
+def _pictures_of(given: Any) -> Any:
+    """A picture, or a list of them without what is none."""
+    if not isinstance(given, list):
+        return picture_of(given)
+    return [kept for kept in map(picture_of, given) if kept]
 
 
 def picture_of(given: str | None) -> Mapping[str, str] | None:

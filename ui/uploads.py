@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import gradio as gr
-from gradio.data_classes import FileData, ImageData
+from gradio.data_classes import FileData, GradioRootModel, ImageData
 from gradio.route_utils import XSS_SAFE_MIMETYPES
 from gradio.utils import get_upload_folder
 
@@ -45,11 +45,21 @@ def as_it_arrived(field: Field) -> Field:
     return altered(take_no_address(field), preprocess=lambda _, payload: uploaded_path(payload))
 
 
+class Pictures(GradioRootModel):
+    """Several files, each as `picture_field` takes one: Gradio's own model refuses those without its mark."""
+
+    root: list[ImageData]
+
+
 def pictures_field(kind: Callable[..., Field], **settings: object) -> Field:
     """A gr.File or gr.UploadButton for several pictures, whose files reach the handlers as `picture_field`'s does."""
-    field = take_no_address(kind(file_count="multiple", type="filepath", **settings))
+    field: Any = take_no_address(kind(file_count="multiple", type="filepath", **settings))
+    schema = field.api_info()
     return altered(
         field,
+        # Set by the stock one when it is made, and made anew.
+        data_model=property(lambda _: Pictures, lambda *_: None),
+        api_info=lambda _: schema,
         example_payload=lambda _: None,
         # The stock one makes an empty file for each.
         preprocess=lambda _, payload: [uploaded_path(file) for file in payload.root] if payload else [],

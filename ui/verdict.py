@@ -21,7 +21,8 @@ STRANGE = {
 NAMES = {"text": "title", "image": "picture"}
 # Where tabs would have their say on a draft.
 NOTHING = (
-    '<section class="fi-card fi-quiet"><p>The model does not answer this draft: there is nothing to {}.</p></section>'
+    '<section class="fi-card fi-quiet"><p>The model does not answer this draft as a whole: '
+    "there is nothing to {}.</p></section>"
 )
 EMPTY = (
     '<section class="fi-card fi-empty"><div class="fi-mark" aria-hidden="true">'

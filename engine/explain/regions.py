@@ -8,7 +8,7 @@ from PIL import Image
 
 # Encoders read about 260 px: more would only be scaled down again, once for every variant.
 WORKING_SIDE = 384
-# SLIC needs no detail to find about sixteen regions, and its time grows with the pixels.
+# SLIC needs no detail to find a dozen regions, and its time grows with the pixels.
 SLIC_SIDE = 192
 FEWEST = 4
 # About how many a picture is cut into: more would show finer parts, each less surely.

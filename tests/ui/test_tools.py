@@ -85,9 +85,8 @@ def test_a_client_is_told_what_each_tool_takes(address: str) -> None:
         assert tool.description and "required" not in tool.inputSchema
         fields = tool.inputSchema["properties"]
         if tool.name in ("compare", "score_batch"):
-            assert all(
-                fields[name] for name in {"compare": ("titles", "pictures"), "score_batch": ("drafts",)}[tool.name]
-            )
+            names = {"compare": ("titles", "pictures"), "score_batch": ("drafts",)}[tool.name]
+            assert all(fields[name]["description"] for name in names) and "http" not in str(fields.get("pictures"))
             continue
         assert "data URL" in fields["picture"]["description"] and "http" not in str(fields["picture"].get("format"))
         assert fields["title"]["description"]
@@ -102,6 +101,10 @@ def test_a_client_is_answered_in_json_and_no_picture_stays(address: str, folder:
         answer = json.loads(result.content[0].text)
         assert answer["level"] in LEVELS and answer["view"] == view
     assert json.loads(told(address, "explain", picture=as_url(data)).content[0].text)["regions"]
+    compared = json.loads(
+        told(address, "compare", titles=["My cat", "A rocket"], pictures=[as_url(data)]).content[0].text
+    )
+    assert [draft["view"] for draft in compared["drafts"]] == ["both", "both"]
     drafts = [{"title": "My cat", "picture": as_url(data)}, {"title": ""}]
     scored = json.loads(told(address, "score_batch", drafts=drafts).content[0].text)["scored"]
     assert scored[0]["answer"]["view"] == "both" and "a title" in scored[1]["error"]

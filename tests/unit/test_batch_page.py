@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import errno
 import io
 import re
 import threading
@@ -180,6 +181,8 @@ def test_who_stops_ends_their_own_work(folder: Path) -> None:
     assert "of 600 rows" in next(steps)[0]
     asked.stop(ANOTHER)
     assert "of 600 rows" in next(steps)[0]
+    # Who presses once more meanwhile begins nothing, and can still stop it.
+    asked.begin(VISITOR)
     asked.stop(VISITOR)
     assert list(steps)[-1] == (page.STOPPED, None, None)
     # Also while rows are counted; also before it began; and what was stopped once may be begun again.
@@ -193,6 +196,17 @@ def test_who_stops_ends_their_own_work(folder: Path) -> None:
     asked.begin(VISITOR)
     assert "1 scored" in list(asked.run(kept(b"title\nMy cat\n", ".csv"), None, "", VISITOR))[-1][0]
     assert not asked._stops
+    gone(folder)
+
+
+def test_no_folder_is_named_where_answers_cannot_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("engine.batch.table.CsvWriter.write", full)
+    asked = Batch(Models(Model(PagePredictor), []))  # type: ignore[arg-type]
+    told = list(asked.run(kept(b"title\nMy cat\n", ".csv"), None, "", VISITOR))[-1][0]
+    assert "The table of answers cannot be written" in told and str(folder) not in told
     gone(folder)
 
 
