@@ -24,6 +24,7 @@ from tests.batch_files import picture
 from tests.page_predictor import STRANGE, PagePredictor
 from ui import batch as page
 from ui.batch import Batch, Job
+from ui.batch_table import SHOWN
 from ui.chooser import Models
 from ui.model import Model
 from ui.uploads import UPLOADS
@@ -245,5 +246,5 @@ def test_rows_without_a_verdict_stand_last_and_say_no_figure() -> None:
 
 def test_many_rows_are_shown_in_part() -> None:
     *_, (html, *_) = run("title\n" + "".join(f"My cat {number}\n" for number in range(130)))
-    assert html.count("<tr>") == page.SHOWN + 1 and "Shown are 100 of them." in html
+    assert html.count("<tr>") == SHOWN + 1 and "Shown are 100 of them." in html
     assert len(downloaded(html)) == 130
