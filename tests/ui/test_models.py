@@ -37,7 +37,7 @@ def test_a_program_names_the_model_it_means(client: Client) -> None:
     answers = [client.predict(title="My cat", **named, api_name="/predict") for named in ({}, {"model": "reach"})]
     assert [answer["score_name"] for answer in answers] == ["engagement", "popularity"]
     assert client.predict(title="My cat", model="reach", api_name="/explain")["words"]
-    with pytest.raises(AppError, match="take one of rates, reach, or none"):
+    with pytest.raises(AppError, match="leave the name out, or take one of rates, reach"):
         client.predict(title="My cat", model="/etc", api_name="/predict")
 
 

@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.batch.rows import make_row
-from engine.batch.score import EMPTY_POST, Summary, score_file
+from engine.batch.score import Summary, score_file
 from engine.batch.table import SCHEMA
 from engine.errors import DataError
+from engine.posts import EMPTY_POST
 from engine.scoring import LEVELS
 from tests.batch_files import errors, lines, picture, read, score
 from tests.fake_predictor import FakePredictor

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from engine.batch import text as batch_text
 from engine.batch.rows import read_rows
-from engine.batch.score import EMPTY_POST, Summary, score_file
+from engine.batch.score import Summary, score_file
 from engine.batch.table import guard_formula
 from engine.errors import DataError
+from engine.posts import EMPTY_POST
 from engine.scoring import LEVELS
 from tests.batch_files import errors, lines, picture, read, score
 from tests.fake_predictor import REFUSED, FakePredictor

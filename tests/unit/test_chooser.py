@@ -80,7 +80,10 @@ def test_a_bundle_that_is_named_is_the_only_one(folder: Path, monkeypatch: pytes
 def test_one_model_is_nothing_to_choose(loads: Loads) -> None:
     with gr.Blocks():
         assert not choice_field(Models(Model(PagePredictor), offered()[:1], loads.of)).visible  # type: ignore[arg-type]
-        assert not choice_field(Models(Model(PagePredictor), [], loads.of)).visible  # type: ignore[arg-type]
+        alone = Models(Model(PagePredictor), [], loads.of)  # type: ignore[arg-type]
+        assert not choice_field(alone).visible
+        with pytest.raises(PostError, match=r"leave the name out\.$"):
+            alone.get("other")
         field = choice_field(models(loads))
     assert field.visible and field.value == "first" and len(field.choices) == len(NAMES)
 

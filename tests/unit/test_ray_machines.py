@@ -62,7 +62,7 @@ def stored(work: Path) -> dict[str, bytes]:
 def test_features_are_extracted_as_here(machines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # On a busy machine parts would be cut where either was when so long had passed.
     monkeypatch.setattr(extract, "FLUSH_SECONDS", np.inf)
-    here = make_work(tmp_path, 60)
+    here = make_work(tmp_path, 100)
     there = shutil.copytree(here, tmp_path / "there")
     command = ["extract", "--recipe", "catboost_clip", "--encoders", "embedded", "--work"]
     ray = ["--engine", "ray", "--ray-address", machines.address]

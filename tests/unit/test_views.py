@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from engine.errors import PostError
-from engine.posts import Post
-from engine.predictor import EMPTY, Predictor
+from engine.posts import EMPTY_POST, Post
+from engine.predictor import Predictor
 
 PICTURE = Image.new("RGB", (4, 4))
 POSTS = {"both": Post("title", PICTURE), "text": Post("title"), "image": Post("  ", PICTURE)}
@@ -22,7 +22,7 @@ def view_of(post: Post, *views: str) -> str:
 def test_the_sides_that_are_there_are_answered() -> None:
     for view, post in POSTS.items():
         assert view_of(post, "both", "text", "image") == view
-    with pytest.raises(PostError, match=EMPTY):
+    with pytest.raises(PostError, match=EMPTY_POST):
         view_of(Post(" "), "both", "text", "image")
 
 
