@@ -19,15 +19,15 @@ from tests.tiny_report import make_report
 from training.evaluation import baselines
 from training.modeling import guard
 
-# Of a few hundred posts.
-FEW = 30
+# Trees, and folds, of a few hundred posts.
+FEW, FEW_FOLDS = 30, 2
 
 
 @pytest.fixture(scope="session", autouse=True)
 def few_trees() -> Iterator[None]:
     """Guards and baselines of a few trees each: what is trained here is small, and trained often."""
     quick = replace(baselines.QUICK, iterations=FEW)
-    with patch.object(guard, "ITERATIONS", FEW), patch.object(baselines, "QUICK", quick):
+    with patch.multiple(guard, ITERATIONS=FEW, FOLDS=FEW_FOLDS), patch.object(baselines, "QUICK", quick):
         yield
 
 
