@@ -100,7 +100,7 @@ def test_models_are_loaded_when_asked_for_and_few_are_kept(loads: Loads) -> None
 
 
 def test_an_unknown_model_gets_a_sentence(loads: Loads) -> None:
-    with pytest.raises(PostError, match="no model of that name here; leave the name out, or take one of first, second, third, fourth"):
+    with pytest.raises(PostError, match="leave the name out, or take one of first, second, third, fourth"):
         models(loads).get("../second")
 
 
