@@ -17,11 +17,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -115,6 +118,17 @@ def _enlarged(table: pd.DataFrame, known: pd.Index, ids: Any, generator: np.rand
     return found.assign(post_id=new)
 
 
+@contextmanager
+def scanning_once() -> Iterator[None]:
+    """Within the block installed packages are scanned for components once, as by a server, and not by every AppTest."""
+    from streamlit.components.v2 import manifest_scanner
+
+    once = cache(manifest_scanner.scan_component_manifests)
+    with patch.object(manifest_scanner, "scan_component_manifests", once):
+        yield
+
+
+@scanning_once()
 def measure(page: str, folder: Path, warm: Path) -> dict[str, Any]:
     """Seconds until a report is open, of a page's first figures and of each change, and the peak of memory in GiB.
 

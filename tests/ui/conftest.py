@@ -1,9 +1,11 @@
-"""What tests of the pages leave behind is put back."""
+"""What tests of the pages leave behind is put back, and what each run of a page would do again is done once."""
 
 import sys
 from collections.abc import Iterator
 
 import pytest
+
+from benchmarks.dashboard import scanning_once
 
 
 @pytest.fixture(autouse=True)
@@ -12,3 +14,10 @@ def own_main() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scanned() -> Iterator[None]:
+    """A second or so a run of a page."""
+    with scanning_once():
+        yield
