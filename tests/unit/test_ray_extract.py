@@ -14,7 +14,7 @@ from engine.errors import DataError
 from engine.features import FeatureSettings
 from engine.posts import Post
 from tests.made_up import make_work, picture
-from tests.ray_predictors import FAILS, KILLS, FragileFeature
+from tests.ray_predictors import FAILS, KILLS, KILLS_ONCE, FragileFeature
 from training.__main__ import main
 from training.data.workspace import Workspace
 from training.features import extract as module
@@ -37,7 +37,7 @@ def engine() -> Iterator[Engine]:
     """A cluster on this machine, for several tests."""
     pytest.importorskip("ray", reason="an extra")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ray_data.threads, "cores", lambda: 1)
+        patch.setattr(ray_data.threads, "cores", lambda: 2)
         patch.setattr(ray_data, "OBJECT_STORE", 400_000_000)
         with ray_data.cluster() as in_order:
             yield in_order
@@ -50,7 +50,7 @@ def test_what_kills_or_fails_costs_its_own_batch_alone(
     monkeypatch.setattr(module, "BATCH", 4)
     generator = np.random.default_rng(0)
     titles = [f"title {row}" for row in range(60)]
-    titles[31], titles[44] = FAILS, KILLS
+    titles[10], titles[31], titles[44] = KILLS_ONCE, FAILS, KILLS
     images: list[bytes | None] = [picture(row / 60, generator) for row in range(60)]
     images[3], images[58] = b"no picture", None
     posts = [Post(title, post_id=f"p{row}") for row, title in enumerate(titles)]
