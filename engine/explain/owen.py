@@ -94,24 +94,29 @@ def explain(predictor: "Predictor", post: Post, **settings: Any) -> Explanation:
 
 
 def stream(
-    predictor: "Predictor",
-    post: Post,
-    *,
-    segments: int = SEGMENTS,
-    seed: int = 0,
-    error: float = ERROR,
-    seconds: float | None = SECONDS,
+    predictor: "Predictor", post: Post, *, segments: int = SEGMENTS, **settings: Any
+) -> Iterator[tuple[float, Explanation]]:
+    """What `play` yields of a game of this post's own, cut into about `segments` regions.
+
+    Takes the settings of `play`. Raises PostError for an empty post.
+    """
+    began = time.perf_counter()
+    yield from play(Game(predictor, post, segments=segments), began=began, **settings)
+
+
+def play(
+    game: Game, *, seed: int = 0, error: float = ERROR, seconds: float | None = SECONDS, began: float | None = None
 ) -> Iterator[tuple[float, Explanation]]:
     """Owen values (Owen 1977) of the parts of a post, in levels, ever sharper, each with the share of the work done.
 
     The parts of a side join together: a part's value is its Shapley value among those of its side, the mean of that
     without the other side and with all of it. So all values add up to f(post) − f(∅), and an encoder sees variants of
     its own side only. Those of words and fields are exact, from all their subsets, and come first. Those of regions are
-    sampled in pairs of orders until every standard error is at most `error`, or `seconds` have passed in all (None:
-    however long `MOST_PAIRS` take), but never fewer than `FEWEST_PAIRS`. Raises PostError for an empty post.
+    sampled in pairs of orders until every standard error is at most `error`, or `seconds` have passed since `began`
+    (None: however long `MOST_PAIRS` take), but never fewer than `FEWEST_PAIRS`. A game may be played again with another
+    seed: what it has answered it does not compute anew.
     """
-    began = time.perf_counter()
-    game = Game(predictor, post, segments=segments)
+    began = time.perf_counter() if began is None else began
     sides = Sides(game)
     texts = exact(sides.texts, sides.of_texts) if sides.texts else np.empty(0)
     if not sides.regions:

@@ -200,6 +200,19 @@ def test_words_come_first_and_regions_get_sharper_until_they_are_sharp_enough():
     assert np.array_equal(again.values, explanations[-1].values)
 
 
+def test_a_game_played_again_answers_from_what_it_knows():
+    post = Post(title="one two wow", image=photo())
+    game = Game(FakePredictor(nonlinear), post)
+    sides = owen.Sides(game)
+    owen.exact(sides.regions, sides.of_regions)
+    passes = game.image_passes
+    for seed in range(2):
+        *_, (_, again) = owen.play(game, seed=seed, seconds=None)
+        alone = owen.explain(FakePredictor(nonlinear), post, seed=seed, seconds=None)
+        assert again.image_passes == passes > alone.image_passes
+        np.testing.assert_allclose(again.values, alone.values, atol=1e-6)
+
+
 def test_time_that_is_over_ends_it_with_the_noise_that_is_left():
     post = Post(title="wow", image=photo())
     explanation = owen.explain(FakePredictor(nonlinear), post, error=0.0, seconds=0.0)
