@@ -102,7 +102,8 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
     Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
     with gr.Blocks(title="First Impressions", analytics_enabled=False) as demo:
         gr.HTML(HEADER)
-        draft = gr.State(None, time_to_live=SECONDS_KEPT)
+        # What is explained and read further; and what was answered, though it may be withheld or of one side.
+        draft, answered_draft = (gr.State(None, time_to_live=SECONDS_KEPT) for _ in range(2))
         with gr.Row(elem_classes="fi-columns"):
             with gr.Column(scale=5, min_width=300):
                 picture = picture_field(
@@ -162,7 +163,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
                         facts = gr.HTML(elem_id="facts")
 
         inputs = [picture, title, tags, description, context]
-        outcome = [answer, votes, record, reasons, seen, draft, tried]
+        outcome = [answer, votes, record, reasons, seen, draft, answered_draft, tried]
         # Declared before the page's own events, which would take these names.
         publish(page, drafts.comparing, ONE_A_CORE, ONE_AT_A_TIME, ONE_READS)
         batch_panel(page.models, model, PRIVATE)
@@ -201,7 +202,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
             reading += [read, read.then(feed.read, draft, preview, **told, **ONE_READS)]
             reading.append(answered.then(evidence.show, [draft, model], similar, **told, **ONE_SEARCHES))
         account.wire(draft, model, asking, ONE_A_CORE)
-        keeping.wire(draft, record, [title, tags, description], model, ONE_A_CORE)
+        keeping.wire(answered_draft, record, [title, tags, description], model, ONE_A_CORE)
         cancelling.cancels += get_cancelled_fn_indices(reading)
         # In the browser: fields that a server emptied would lose what is typed meanwhile.
         clear.click(None, None, inputs, js=NO_DRAFT, **PRIVATE)

@@ -67,8 +67,8 @@ class Page:
     def predict(
         self, path: str | None, title: str, tags: str, description: str, given: Any = None, model: str = ""
     ) -> tuple[Any, ...]:
-        """Verdict, votes, record, explanation and signals reset, the draft that these will be of, and what the browser
-        remembers of it. `given` is the draft's context.
+        """Verdict, votes, record, explanation and signals reset, the draft that these will be of, the draft that the
+        verdict is of, and what the browser remembers of it. `given` is the draft's context.
 
         What is withheld has no explanation and no signals.
         """
@@ -77,14 +77,14 @@ class Page:
             prediction, bundle = self.answer(post, model)
             scale = scale_of(bundle)
         except Exception as error:
-            return verdict.error_panel(sentence(error)), "", None, "", "", None, None
+            return verdict.error_panel(sentence(error)), "", None, "", "", None, None, None
         tried = history.entry(post, prediction, scale)
         panel = verdict.verdict_panel(prediction, bundle.cuts, scale, post.image)
         votes = details.members_table(prediction, scale)
         record = details.record(prediction, scale, cells_of(post))
         if prediction.strange is not None:
-            return panel, votes, record, verdict.unexplained(prediction), "", None, tried
-        return panel, votes, record, explanation.HINT, signals.WORKING, post, tried
+            return panel, votes, record, verdict.unexplained(prediction), "", None, post, tried
+        return panel, votes, record, explanation.HINT, signals.WORKING, post, post, tried
 
     def signals(self, post: Post | None, model: str = "") -> Iterator[str]:
         """The card on picture and words of the draft that was predicted last, one signal after another."""
@@ -122,7 +122,7 @@ class Page:
 
     def start_over(self) -> tuple[Any, ...]:
         """Empty panels: those of `predict`, similar posts and the preview."""
-        return verdict.EMPTY, "", None, "", "", None, None, "", ""
+        return verdict.EMPTY, "", None, "", "", None, None, None, "", ""
 
     def api_predict(
         self,

@@ -113,7 +113,7 @@ class Keeping:
     def picture(self, post: Post | None, model: str = "") -> str:
         """The card of the draft that was predicted last, as a data URL; a sentence where there is none."""
         if post is None:
-            return FAILED.format("the model does not answer this draft as a whole.")
+            return FAILED.format("predict a draft first.")
         try:
             prediction, bundle = self._page.answer(post, model)
             with released():

@@ -75,6 +75,9 @@ def test_drafts_are_compared_and_edits_tried(browser: Browser, address: str, pic
     expect(page.locator("#edits .fi-tried")).to_have_count(0)
     page.get_by_label("Title", exact=True).press_sequentially("!")
     expect(page.get_by_role("button", name="Try small edits")).to_be_hidden()
+    with page.expect_download() as card:
+        page.get_by_role("button", name="Save as picture").click()
+    assert card.value.suggested_filename == "first-impression.png"
     page.close()
 
 
@@ -229,6 +232,9 @@ def test_a_draft_is_set_beside_ones_own_posts_and_a_withheld_one_keeps_its_tabs(
         page.get_by_role("tab", name=tab).click()
         expect(page.locator("#more")).to_contain_text(told, timeout=60_000)
     expect(page.get_by_role("button", name="Try small edits")).to_be_hidden()
+    with page.expect_download() as card:
+        page.get_by_role("button", name="Save as picture").click()
+    assert card.value.suggested_filename == "first-impression.png"
 
     page.get_by_role("button", name="Start over").click()
     expect(page.locator("#verdict h2")).to_have_text("Your first impression appears here", timeout=60_000)

@@ -71,8 +71,16 @@ def keeping() -> Keeping:
 def test_the_picture_is_made_for_the_browser() -> None:
     made = keeping().picture(Post("My cat"))
     assert base64.b64decode(made.removeprefix("data:image/png;base64,")) == card(Post("My cat"))
-    assert "does not answer this draft" in keeping().picture(None)
+    assert "predict a draft first" in keeping().picture(None)
     assert "Something went wrong" not in keeping().picture(Post("")) and "title" in keeping().picture(Post(""))
+
+
+def test_what_is_withheld_can_be_taken_away_too() -> None:
+    row = keeping()
+    *_, read_further, answered, _ = row._page.predict(None, f"My {STRANGE}", "", "")
+    assert read_further is None and answered.title == f"My {STRANGE}"
+    assert base64.b64decode(row.picture(answered).removeprefix("data:image/png;base64,")) == card(answered)
+    assert row._page.predict(None, "", "", "")[-3:] == (None, None, None)
 
 
 def test_the_browser_keeps_words_headline_and_a_small_copy() -> None:

@@ -55,7 +55,7 @@ def test_the_first_click_waits_for_no_model(known: list[Known], monkeypatch: pyt
 
     monkeypatch.setattr(page.model, "get", loads)
     for number, answer in enumerate(known):
-        panel, votes, record, _, _, draft, _ = page.predict(*page.load_example(SimpleNamespace(example=number)))  # type: ignore[arg-type]
+        panel, votes, record, _, _, draft, _, _ = page.predict(*page.load_example(SimpleNamespace(example=number)))  # type: ignore[arg-type]
         assert "fi-verdict" in panel and record["probabilities"]
         if answer.prediction.strange is not None:
             assert draft is None and not votes

@@ -215,16 +215,16 @@ def test_the_card_grows_and_is_then_done() -> None:
 
 
 def test_a_verdict_comes_with_a_place_for_the_card() -> None:
-    *_, place, post, _ = page().predict(None, "My cat", "", "")
+    *_, place, post, _, _ = page().predict(None, "My cat", "", "")
     assert "Looking at what is in them" in place and post.title == "My cat"
-    assert page().predict(None, "", "", "")[-3:-1] == ("", None) and page().start_over()[4:6] == ("", None)
+    assert page().predict(None, "", "", "")[4:6] == ("", None) and page().start_over()[4:6] == ("", None)
 
 
 def test_what_is_withheld_gets_no_card() -> None:
     """It would say something of a draft of which the verdict says that nothing follows from it."""
     reader = PageSignals()
     withheld = page(Withholding, lambda: reader)
-    *_, place, post, _ = withheld.predict(None, "asdf", "", "")
+    *_, place, post, _, _ = withheld.predict(None, "asdf", "", "")
     assert place == "" and post is None and list(withheld.signals(post)) == [] and not reader.asked
 
 
