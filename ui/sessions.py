@@ -19,8 +19,14 @@ _begin = SessionState.__init__
 
 
 def begin(self: SessionState, blocks: Blocks) -> None:
-    """A session without the settings of every component, of which links to a draft would be made: see `Arrivals`."""
+    """A session without the settings of every component."""
     _begin(self, SimpleNamespace(default_config=blocks.default_config, blocks=()))  # type: ignore[arg-type]
 
 
+def keep_nothing(self: SessionState, *_: object) -> None:
+    """Nor with what each was given: of both, links to a draft would be made, which `Arrivals` closes."""
+
+
 SessionState.__init__ = begin  # type: ignore[method-assign]
+SessionState._update_config = keep_nothing  # type: ignore[method-assign]
+SessionState._update_value_in_config = keep_nothing  # type: ignore[method-assign]
