@@ -28,5 +28,5 @@ def keep_nothing(self: SessionState, *_: object) -> None:
 
 
 SessionState.__init__ = begin  # type: ignore[method-assign]
-SessionState._update_config = keep_nothing  # type: ignore[method-assign]
-SessionState._update_value_in_config = keep_nothing  # type: ignore[method-assign]
+SessionState._update_config = keep_nothing  # type: ignore[assignment, method-assign]
+SessionState._update_value_in_config = keep_nothing  # type: ignore[assignment, method-assign]
