@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 METHOD = "Owen values"
 # Sampling goes on until no region's standard error, in levels, is above this.
 ERROR = 0.02
-# Of the whole explanation; a round that has begun is finished, so it may take a little longer.
-SECONDS = 2.6
+# Of the whole explanation: no round is begun that, as long as the one before it, would end later.
+SECONDS = 3.0
 PAIRS_PER_ROUND = 2
 # With fewer, a standard error says little of itself; with more, the eye sees no difference.
 FEWEST_PAIRS, MOST_PAIRS = 6, 48
+# Where time is over, as on a slow machine: intervals are then the wider.
+LEAST_PAIRS = 4
 # Degrees of freedom that the mean variance of a post's regions counts beside a region's own.
 SHARED = 4
 
@@ -112,9 +114,9 @@ def play(
     The parts of a side join together: a part's value is its Shapley value among those of its side, the mean of that
     without the other side and with all of it. So all values add up to f(post) − f(∅), and an encoder sees variants of
     its own side only. Those of words and fields are exact, from all their subsets, and come first. Those of regions are
-    sampled in pairs of orders until every standard error is at most `error`, or `seconds` have passed since `began`
-    (None: however long `MOST_PAIRS` take), but never fewer than `FEWEST_PAIRS`. A game may be played again with another
-    seed: what it has answered it does not compute anew.
+    sampled in pairs of orders until every standard error is at most `error`, but `FEWEST_PAIRS` at the fewest, or until
+    more would take longer than `seconds` since `began` (None: however long `MOST_PAIRS` take), but never fewer than
+    `LEAST_PAIRS`. A game may be played again with another seed: what it has answered it does not compute anew.
     """
     began = time.perf_counter() if began is None else began
     sides = Sides(game)
@@ -128,14 +130,15 @@ def play(
     sampler = ShapleyValueSampling(lambda kept: torch.from_numpy(sides.of_regions(kept.numpy() > 0.5)))
     generator = np.random.default_rng(seed)
     estimates: list[Values] = []
+    spent = time.perf_counter() - began
     while True:
         pairs = [draw_pair(sides.regions, generator) for _ in range(PAIRS_PER_ROUND)]
         # Captum asks order by order; a whole round computed beforehand lets the encoders work on full batches.
         sides.of_regions(_coalitions([order for pair in pairs for order in pair]))
         estimates += [_attribute(sampler, pair, sides.regions) for pair in pairs]
-        spent = time.perf_counter() - began
+        before, spent = spent, time.perf_counter() - began
         enough = len(estimates) >= FEWEST_PAIRS and _errors(estimates).max() <= error
-        over = len(estimates) >= FEWEST_PAIRS and spent >= budget
+        over = len(estimates) >= LEAST_PAIRS and 2 * spent - before > budget
         if enough or over or len(estimates) >= MOST_PAIRS:
             yield 1.0, _explanation(game, np.array(estimates), texts, began)
             return

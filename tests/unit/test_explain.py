@@ -194,7 +194,7 @@ def test_words_come_first_and_regions_get_sharper_until_they_are_sharp_enough():
     assert shares == tuple(sorted(shares)) and shares[-1] == 1.0
     widths = [explanation.half_widths.max() for explanation in explanations[2:]]
     assert widths[-1] < widths[0]
-    easy = list(owen.stream(FakePredictor(nonlinear), post, error=10.0))
+    easy = list(owen.stream(FakePredictor(nonlinear), post, error=10.0, seconds=None))
     assert len(easy) == 1 + owen.FEWEST_PAIRS / owen.PAIRS_PER_ROUND
     again = owen.explain(FakePredictor(nonlinear), post, error=0.0, seconds=None)
     assert np.array_equal(again.values, explanations[-1].values)
@@ -215,8 +215,24 @@ def test_a_game_played_again_answers_from_what_it_knows():
 
 def test_time_that_is_over_ends_it_with_the_noise_that_is_left():
     post = Post(title="wow", image=photo())
-    explanation = owen.explain(FakePredictor(nonlinear), post, error=0.0, seconds=0.0)
+    found = list(owen.stream(FakePredictor(nonlinear), post, error=0.0, seconds=0.0))
+    assert len(found) == 1 + owen.LEAST_PAIRS / owen.PAIRS_PER_ROUND
+    explanation = found[-1][1]
     assert explanation.half_widths.max() > 0 and explanation.completeness_error < 1e-5
+
+
+def test_no_round_is_begun_that_would_end_too_late(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(owen, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    def slow(*arguments):
+        clock[0] += 0.1
+        return nonlinear(*arguments)
+
+    post = Post(title="wow", image=photo())
+    explanation = owen.explain(FakePredictor(slow), post, error=0.0, seconds=2.0)
+    longer = owen.explain(FakePredictor(slow), post, error=0.0, seconds=None)
+    assert 1.0 < explanation.seconds <= 2.0 < longer.seconds
 
 
 def test_intervals_hold_the_values_of_many_orders():
@@ -243,7 +259,7 @@ def test_a_few_estimates_that_happen_to_agree_are_not_taken_for_certainty():
 def test_every_variant_is_encoded_and_judged_once():
     predictor = FakePredictor(nonlinear)
     post = Post(title="one two three four five six", image=photo())
-    explanation = owen.explain(predictor, post, error=10.0)
+    explanation = owen.explain(predictor, post, error=10.0, seconds=None)
     parts, words = len(explanation.segment_values), 6
     orders = 2 * owen.FEWEST_PAIRS
     assert predictor.pictures == explanation.image_passes <= orders * (parts - 1) + 2
