@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.drafts.account import Against, against
 from engine.posts import Post
+from engine.scoring import log_score
 from ui.model import sentence
 from ui.own_posts import MOST_CHARACTERS, counts_of, scores_of
 from ui.scale import Scale, scale_of
@@ -29,6 +30,7 @@ HELP = (
     "columns copied from a table will do. They are read for this answer and stored nowhere."
 )
 NO_COUNTS = f"No line has views and likes; write each post as in {EXAMPLE.splitlines()[0]}."
+NO_USUAL = "At least half of these posts have no engagement at all: there is nothing usual to be a multiple of."
 UNANSWERED = "The model does not answer this draft as a whole: there is nothing to set beside your posts."
 NO_RATE = "This model estimates no engagement per view, so your own posts cannot be set beside it; choose another."
 
@@ -73,7 +75,10 @@ class OwnAccount:
                 return panel([UNANSWERED, *told])
             if not scale.is_rate:
                 return panel([NO_RATE])
-            found = against(prediction, scores_of(counts), float(np.var(bundle.score_quantiles)))
+            scores = scores_of(counts)
+            if np.median(scores) <= log_score(0.0):
+                return panel([NO_USUAL, *told])
+            found = against(prediction, scores, float(np.var(bundle.score_quantiles)))
             return panel(told, found, scale)
         except Exception as error:
             return panel([sentence(error)])

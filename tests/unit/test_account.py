@@ -184,4 +184,6 @@ def test_what_cannot_be_said_is_said_in_a_sentence() -> None:
     assert account.NO_RATE in own(POSTS, formula=POPULARITY_FORMULA)
     withheld = own(POSTS, Post(STRANGE))
     assert "times your" not in withheld and account.UNANSWERED in withheld
+    nothing = own("100, 0\n200, 0\n300, 9")
+    assert account.NO_USUAL in nothing and "times your" not in nothing
     assert "too long" in own("1" * (own_posts.MOST_CHARACTERS + 1))
