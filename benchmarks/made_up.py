@@ -1,5 +1,6 @@
 """Posts made up for the benchmarks: titles of the length and pictures of the size that video platforms have."""
 
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -15,14 +16,27 @@ WORDS = (
 ).split()
 
 
+@cache
+def photographs() -> list[Image.Image]:
+    """Those that come with scikit-image: what is drawn by chance the guard turns away, and answers otherwise."""
+    from skimage import data
+
+    return [Image.fromarray(photograph()) for photograph in (data.coffee, data.astronaut, data.chelsea, data.rocket)]
+
+
+def cut_out(generator: np.random.Generator, size: tuple[int, int] = SIZE) -> Image.Image:
+    """Most of a photograph, at this size."""
+    whole = photographs()[generator.integers(len(photographs()))]
+    scale = generator.uniform(0.6, 1) * min(whole.width / size[0], whole.height / size[1])
+    width, height = int(scale * size[0]), int(scale * size[1])
+    left, top = (int(generator.integers(room + 1)) for room in (whole.width - width, whole.height - height))
+    return whole.crop((left, top, left + width, top + height)).resize(size)
+
+
 def picture(generator: np.random.Generator) -> bytes:
-    """A JPEG with large shapes and fine grain, which takes as long to decode as a photograph."""
-    shapes = Image.fromarray(generator.integers(0, 256, (5, 8, 3), dtype=np.uint8)).resize(
-        SIZE, Image.Resampling.BICUBIC
-    )
-    grain = generator.normal(0, 12, (SIZE[1], SIZE[0], 1))
+    """A JPEG, different from all others."""
     file = BytesIO()
-    Image.fromarray(np.clip(np.asarray(shapes) + grain, 0, 255).astype(np.uint8)).save(file, "JPEG", quality=85)
+    cut_out(generator).save(file, "JPEG", quality=85)
     return file.getvalue()
 
 
