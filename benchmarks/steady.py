@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -44,6 +45,8 @@ USUAL = ("320x180", "480x640", "1280x720")
 METHODS = ("owen", "integrated_gradients")
 SIZES = ((96, 64), (320, 180), (480, 640), (1024, 1024), (1280, 720), (2000, 3000), (4000, 3000), (7000, 5000))
 ROUNDS = 40
+# Drafts, of which one is explained.
+TRIES = 20
 
 
 @contextmanager
@@ -115,12 +118,13 @@ def ask(client: httpx.Client, draft: tuple[Path, str], method: str = "") -> None
 
 def ask_until_explained(client: httpx.Client, source: Iterator[tuple[Path, str]], method: str) -> None:
     """An explanation of the next draft of which there is one: some titles of a few random words look like none."""
-    for draft in source:
+    for draft in islice(source, TRIES):
         try:
             return ask(client, draft, method)
         except RuntimeError as error:
             if "nothing is explained" not in str(error):
                 raise
+    raise RuntimeError(f"Of {TRIES} drafts the page explains none.")
 
 
 def watch_memory(options: argparse.Namespace, pictures: list[Path]) -> None:
