@@ -29,7 +29,7 @@ HELP = (
     "Paste a few of your recent posts to see this draft against what is usual for you. Comments may be missing, and "
     "columns copied from a table will do. They are read for this answer and stored nowhere."
 )
-NO_COUNTS = f"No line has views and likes; write each post as in {EXAMPLE.splitlines()[0]}."
+EMPTY = f"Give views and likes of at least one of your posts, as in {EXAMPLE.splitlines()[0]}."
 NO_USUAL = "At least half of these posts have no engagement at all: there is nothing usual to be a multiple of."
 UNANSWERED = "The model does not answer this draft as a whole: there is nothing to set beside your posts."
 NO_RATE = "This model estimates no engagement per view, so your own posts cannot be set beside it; choose another."
@@ -55,9 +55,15 @@ class OwnAccount:
 
     def wire(self, draft: gr.State, model: gr.Dropdown, answers: Sequence[Any], settings: Mapping[str, Any]) -> None:
         """The events: on the button, and after each of the answers."""
-        asked: dict[str, Any] = {"fn": self.show, "inputs": [draft, self._posts, model], "outputs": self._shown}
-        for happened in (self._compare.click, *(answered.then for answered in answers)):
-            happened(**asked, show_progress="hidden", api_visibility="private", **settings)
+        asked: dict[str, Any] = {"inputs": [draft, self._posts, model], "outputs": self._shown, **settings}
+        asked |= {"show_progress": "hidden", "api_visibility": "private"}
+        self._compare.click(self.compare, **asked)
+        for answered in answers:
+            answered.then(self.show, **asked)
+
+    def compare(self, post: Post | None, text: str | None, model: str = "") -> str:
+        """What `show` says, and that there is nothing to compare with where it says nothing."""
+        return self.show(post, text, model) or panel([EMPTY])
 
     def show(self, post: Post | None, text: str | None, model: str = "") -> str:
         """HTML of the draft that was predicted last against the posts in `text`; "" without either."""
@@ -66,7 +72,7 @@ class OwnAccount:
         try:
             counts, told = counts_of(text or "")
             if not counts:
-                return panel(told or [NO_COUNTS])
+                return panel(told)
             if post is None:
                 return panel([UNANSWERED, *told])
             prediction, bundle = self._page.answer(post, model)

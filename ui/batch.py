@@ -38,6 +38,7 @@ HELP = (
     "Both files are deleted once they are scored."
 )
 NO_TABLE = "There is no table yet: choose a CSV with a column title, image, or both."
+UNNAMED = "No row of the table names a picture of the zip; name the column of their names image, or leave the zip out."
 TOO_MANY = f"The table has more than {MAX_ROWS:,} rows; split it."
 WAITING = '<section class="fi-card fi-quiet" aria-busy="true"><p>Waiting for a turn …</p></section>'
 STOPPED = '<section class="fi-card fi-quiet"><p>Stopped; nothing of it is kept. Choose the files again.</p></section>'
@@ -163,13 +164,16 @@ class Job:
         from engine.batch.table import SCHEMA
 
         source = Path(self._table)
-        total = 0
-        for total, _ in enumerate(read_rows(source), start=1):
+        total, named = 0, False
+        for total, row in enumerate(read_rows(source), start=1):
+            named = named or row.image is not None
             if total > MAX_ROWS:
                 raise DataError(TOO_MANY)
             self._go_on()
         if not total:
             raise DataError(f"{source} has no rows; write one post a line below the columns' names.")
+        if self._pictures and not named:
+            raise DataError(UNNAMED)
         self._told.put((0, total))
         self._go_on()
 

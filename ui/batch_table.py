@@ -58,7 +58,7 @@ def answers(records: "list[Record]", scale: Scale, csv: bytes) -> str:
     address = f"data:text/csv;charset=utf-8;base64,{base64.b64encode(csv).decode('ascii')}"
     return (
         '<section class="fi-card fi-batch"><h3>How these posts would do</h3>'
-        f"<p>{len(scored) - withheld:,} scored{errors}, the best first.{more} "
+        f"<p>{len(scored) - withheld:,} scored{errors}{', the best first' * (len(scored) - withheld > 1)}.{more} "
         f'<a download="predictions.csv" href="{address}">Download all as CSV</a></p>'
         '<div class="fi-scroll" tabindex="0"><table><thead><tr><th scope="col">Row</th><th scope="col">Post</th>'
         '<th scope="col">Level</th><th scope="col">Levels</th>'

@@ -86,6 +86,8 @@ def panel(trial: "Trial", post: Post, scale: Scale) -> str:
     offered = trial.better[:SHOWN]
     items = "".join(_item(effect, trial, post) for effect in offered)
     listed = f'<ol class="fi-edits">{items}</ol>' if offered else ""
+    if more := len(trial.better) - len(offered):
+        listed += f'<p class="fi-small">And {more} more, by less.</p>'
     return (
         f'<section class="fi-card fi-tried"><h3>{escape(headline(trial))}</h3>'
         f"<p>{escape(standing(trial, scale))}</p>{listed}{_worse(trial)}"
@@ -120,8 +122,8 @@ def noise(trial: "Trial") -> str:
     if not moves:
         return "No change that means nothing could be made to this draft, so no edit can be told from noise."
     return (
-        "Left out is what moves the draft no further than letter case, a full stop, spaces, mirroring or saving it "
-        f"anew do: up to {moves} of 100."
+        "Left out is what moves the draft by less than 1 of 100, or no further than letter case, a full stop, spaces, "
+        f"mirroring or saving it anew do: up to {moves} of 100."
     )
 
 

@@ -150,11 +150,12 @@ def _near(near: "Nearest", manifest: "Manifest", prior: Sequence[float], scale: 
 def spread_of(near: "Nearest", scale: Scale) -> str:
     """How the nearest posts did, in two sentences."""
     count, most = sum(near.levels), max(near.levels)
-    level = near.levels.index(most)
+    levels = [name for name, number in zip(LEVELS, near.levels, strict=True) if number == most]
+    each = f"{most} each were {', '.join(levels[:-1])} and " if len(levels) > 1 else f"{most} were "
     low, high = (scale.number(score) for score in near.middle)
     far = "" if near.shown[0].closeness >= NEARNESS[-2][0] else " None of them is really like this draft."
     return (
-        f"Of the {count} {scale.crowd} nearest by {BY[near.by]}, {most} were {LEVELS[level]}, the most of any level. "
+        f"Of the {count} {scale.crowd} nearest by {BY[near.by]}, {each}{levels[-1]}, the most of any level. "
         f"The middle half earned {low} to {high} {scale.unit}.{far}"
     )
 

@@ -1,5 +1,6 @@
 """Counts of one's own posts out of pasted text: one post a line, in whatever form a table or a person writes them."""
 
+import csv
 import re
 from collections.abc import Sequence
 
@@ -14,7 +15,9 @@ WRONG = "Line {number} was left out: {reason}."
 
 Counts = tuple[int, int, int | None]
 
-_GROUPED = re.compile(r"\d{1,3}(?:([,.'’_\u00a0\u202f ])\d{3})(?:\1\d{3})*")
+# No count begins with 0: in "12 000 480" spaces part thousands, and nobody can tell which.
+_PLAIN = re.compile(r"0|[1-9]\d{0,11}")
+_GROUPED = re.compile(r"[1-9]\d{0,2}(?:([,.'’_\u00a0\u202f ])\d{3})(?:\1\d{3})*")
 _SHORT = re.compile(r"(\d+(?:[.,]\d+)?)\s*([km])", re.IGNORECASE)
 _WORD = re.compile(r"\s*(?:views?|likes?|comments?)$", re.IGNORECASE)
 
@@ -55,13 +58,25 @@ def _order(header: str) -> Sequence[str]:
 
 
 def _cells(line: str) -> list[str]:
-    """The cells of a line, by the first separator that is in it; a comma before a space parts those that have one."""
+    """The cells of a line by the first separator that leaves counts alone, or else by the first that is in it.
+
+    A comma before a space parts those that have one, and none parts what stands in quotes.
+    """
     # "12000 views" is one cell, also where spaces part them.
-    line = re.sub(r"(?<=[\dkm])\s+(?=(?:views?|likes?|comments?)\b)", "", line, flags=re.IGNORECASE)
-    for separator in (r"\t", ";", r"\|", r",\s+", ",", r"\s+"):
-        if re.search(separator, line):
-            break
-    return [cell.strip().strip("\"'") for cell in re.split(separator, line.strip(",;|"))]
+    line = re.sub(r"(?<=[\dkm])\s+(?=(?:views?|likes?|comments?)\b)", "", line, flags=re.IGNORECASE).strip(",;|")
+    if '"' in line:
+        parted = [next(csv.reader([line], delimiter=mark, skipinitialspace=True)) for mark in "\t;|, "]
+    else:
+        parted = [re.split(separator, line) for separator in (r"\t", ";", r"\|", r",\s+", ",", r"\s+")]
+    found = [[cell.strip().strip("\"'") for cell in cells] for cells in parted if len(cells) > 1] or [[line]]
+    return next((cells for cells in found if all(map(_is_count, cells))), found[0])
+
+
+def _is_count(cell: str) -> bool:
+    try:
+        return _number(cell) >= 0
+    except ValueError:
+        return False
 
 
 def _counts(cells: Sequence[str], order: Sequence[str]) -> Counts:
@@ -84,8 +99,7 @@ def _counts(cells: Sequence[str], order: Sequence[str]) -> Counts:
 def _number(cell: str) -> int:
     """A count: "12345", "12,345", "12.345", "12 345", "1.2k", "3M"."""
     plain = _WORD.sub("", cell).strip()
-    # No count begins with 0: in "12 000 480" spaces part thousands, and nobody can tell which.
-    if re.fullmatch(r"0|[1-9]\d{0,11}", plain):
+    if _PLAIN.fullmatch(plain):
         return int(plain)
     if _GROUPED.fullmatch(plain) and len(plain) <= 16:
         return int(re.sub(r"\D", "", plain))

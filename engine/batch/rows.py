@@ -22,8 +22,9 @@ from engine.batch.text import LONG_LINE, CsvRecords, open_text, read_header, rea
 from engine.context import context_of, is_context
 from engine.errors import DataError, PostError
 
-COLUMNS = ("post_id", "title", "tags", "description", "image")
-NEEDED = ("title", "image")
+# Of a picture the first of its two names counts.
+COLUMNS = ("post_id", "title", "tags", "description", "image", "picture")
+NEEDED = ("title", "image", "picture")
 INPUT_ENDINGS = (".csv", ".jsonl", ".ndjson", ".parquet")
 MALFORMED_JSON = "This line is not a JSON object; write one object a line."
 
@@ -83,7 +84,7 @@ def make_row(cells: Mapping[str, object], number: int) -> Row:
             title=_text(cells, "title"),
             tags=_tags(cells.get("tags")),
             description=_text(cells, "description"),
-            image=_image(cells.get("image")),
+            image=_image(cells.get("image", cells.get("picture"))),
             context=context_of(cells),
         )
     except PostError as error:
@@ -93,6 +94,8 @@ def make_row(cells: Mapping[str, object], number: int) -> Row:
 def _require_usable(source: Path | Address, columns: Sequence[str]) -> None:
     if not any(name in columns for name in NEEDED):
         found = ", ".join(columns[:10]) or "none"
+        if not found.isprintable():
+            raise DataError(f"{source} does not begin with columns' names in UTF-8; save the table as UTF-8.")
         raise DataError(f"{source} has no column named title or image (found: {found}); name at least one of them so.")
 
 

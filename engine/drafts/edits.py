@@ -24,6 +24,8 @@ from engine.prediction import Prediction
 if TYPE_CHECKING:
     from engine.predictor import Predictor
 
+# Of the share of posts: what moves less is not told apart where shares are shown.
+LEAST = 0.01
 # Neighbouring words of longer titles are dropped together.
 MOST_PIECES = 12
 _PARTS = re.compile(r"\s+[|–—-]\s+|\s*:\s+|\s*[｜：]\s*")
@@ -67,7 +69,7 @@ class Effect:
 class Trial:
     """A draft tried with its edits: its `share` as it is; the `noise` of each side, how far (0..1) the largest of its
     meaningless changes moves that, without a side of which no such change could be made; how many edits were `tried`;
-    and those beyond the noise, farthest from the draft first.
+    and those beyond the noise and `LEAST`, farthest from the draft first.
     """
 
     share: float
@@ -98,7 +100,7 @@ def attempt(predictor: "Predictor", post: Post) -> Trial:
     effects = [
         Effect(number, edit, _share(answer), float(beats(span(answer), span(now))))
         for (number, edit), answer in zip(edits, answers, strict=False)
-        if answer.strange is None and abs(_share(answer) - _share(now)) > noise.get(edit.side, 1.0)
+        if answer.strange is None and abs(_share(answer) - _share(now)) > max(noise.get(edit.side, 1.0), LEAST)
     ]
     effects.sort(key=lambda effect: (-abs(effect.share - _share(now)), effect.number))
     better = tuple(effect for effect in effects if effect.share > _share(now))

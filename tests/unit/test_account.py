@@ -33,6 +33,10 @@ POSTS = "12000, 480, 35\n8.5k, 310"
         "12.345; 678; 9",
         "12 345;678;9",
         '"12,345"\t"678"\t"9"',
+        '"12,345","678","9"',
+        '"12,345", 678, 9',
+        '"12,345" 678 9',
+        "12,345 678 9",
         "12345 678 9",
         "12345 views, 678 likes, 9 comments",
         "Views, Likes, Comments\n12345, 678, 9",
@@ -62,6 +66,7 @@ def test_short_counts_and_missing_comments() -> None:
         ("1200; ; 3", "a count is missing"),
         ("nan, inf 1", "“nan” is no count"),
         ("12 000 480", "“000” is no count"),
+        ("12,345,678", "it has more likes than views; views come first"),
         ("soon", "it has no number, and views and likes are needed"),
     ],
 )
@@ -157,10 +162,19 @@ def test_variance_is_told_apart_within_and_between() -> None:
 CAT = Post("My cat")
 
 
-def own(text: str, post: Post | None = CAT, formula: str | None = None) -> str:
+def tab(formula: str | None = None) -> OwnAccount:
     predictor = PagePredictor(**({"score_formula": formula} if formula else {}))
     with gr.Blocks():
-        return OwnAccount(Page(lambda: predictor, list)).show(post, text)  # type: ignore[arg-type, return-value]
+        return OwnAccount(Page(lambda: predictor, list))  # type: ignore[arg-type, return-value]
+
+
+def own(text: str, post: Post | None = CAT, formula: str | None = None) -> str:
+    return tab(formula).show(post, text)
+
+
+def test_the_button_says_what_is_missing_and_an_answer_does_not() -> None:
+    assert account.EMPTY in tab().compare(CAT, " ") and tab().compare(CAT, POSTS) == own(POSTS)
+    assert own("") == ""
 
 
 def test_the_answer_is_one_sentence_beside_what_is_usual() -> None:

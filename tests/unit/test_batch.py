@@ -132,6 +132,11 @@ def test_ways_to_write_tags(value: object, tags: tuple[str, ...]) -> None:
     assert row.tags == tags and not row.error
 
 
+def test_a_picture_has_two_names() -> None:
+    assert make_row({"picture": "a.png"}, 1).image == "a.png"
+    assert make_row({"picture": "a.png", "image": "b.png"}, 1).image == "b.png"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -139,6 +144,8 @@ def test_ways_to_write_tags(value: object, tags: tuple[str, ...]) -> None:
         ("in.csv", b"", "no column named title or image"),
         ("in.csv", b"name,views\na,1\n", "found: name, views"),
         ("in.csv", "title\na\n".encode("utf-16"), "UTF-16"),
+        ("in.csv", "Título,Imagen\na,b\n".encode("cp1252"), "names in UTF-8; save the table as UTF-8"),
+        ("in.csv", bytes(range(1, 200)), "names in UTF-8; save the table as UTF-8"),
         ("in.jsonl", b'{"name": 1}\n', "found: name"),
         ("in.parquet", b"PAR1 not really PAR1", "cannot be read as Parquet"),
         ("in.parquet", b"", "cannot be read as Parquet"),

@@ -59,8 +59,8 @@ def batch() -> Batch:
     return Batch(Models(Model(PagePredictor), []))  # type: ignore[arg-type]
 
 
-def run(text: str, pictures: bytes | None = None) -> list[tuple[Any, ...]]:
-    given = kept(text.encode(), ".csv"), kept(pictures, ".zip") if pictures else None
+def run(text: str | bytes, pictures: bytes | None = None) -> list[tuple[Any, ...]]:
+    given = kept(text.encode() if isinstance(text, str) else text, ".csv"), kept(pictures, ".zip") if pictures else None
     return list(batch().run(*given, "", VISITOR))
 
 
@@ -151,13 +151,24 @@ def test_a_name_that_two_files_have_needs_its_folder(folder: Path) -> None:
         ("views\n1\n", "The table has no column named title or image"),
         ("title\n" + "a\n" * 6, "more than 4 rows"),
         ("Title,Image\n", "The table has no rows"),
+        ("Título,Imagen\na,b\n".encode("cp1252"), "save the table as UTF-8"),
     ],
 )
-def test_a_table_of_no_use_gets_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str) -> None:
+def test_a_table_of_no_use_gets_a_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, text: str | bytes, told: str
+) -> None:
     monkeypatch.setattr(page, "TOO_MANY", "The table has more than 4 rows; split it.")
     monkeypatch.setattr(page, "MAX_ROWS", 4)
     *_, (html, table, pictures) = run(text)
     assert told in html and str(folder) not in html and (table, pictures) == (None, None)
+    assert not list(folder.iterdir())
+
+
+def test_a_zip_that_no_row_names_a_picture_of_is_not_left_out_in_silence(folder: Path) -> None:
+    zip_file = zipped(folder / "a.zip", a=picture()).read_bytes()
+    (folder / "a.zip").unlink()
+    assert page.UNNAMED in run("title,cover\nMy cat,a\n", zip_file)[-1][0]
+    assert "data:image/webp" in run("Title,Picture\nMy cat,a\n", zip_file)[-1][0]
     assert not list(folder.iterdir())
 
 
