@@ -42,7 +42,7 @@ def prepared(predictor: Predictor, posts: list[Post]) -> list[Any]:
     inputs = []
     for encoder in predictor.encoders.values():
         items: list[Any] = [
-            post.image if encoder.modality == "image" else post.text(predictor.bundle.text_fields) for post in posts
+            post.image if encoder.modality == "image" else post.text(predictor.text_fields) for post in posts
         ]
         if encoder.modality == "text":
             items.sort(key=len)

@@ -56,7 +56,7 @@ def forward(predictor: Predictor, pictures: list[Image.Image], texts: list[Post]
     """Seconds of the encoders alone."""
     started = time.perf_counter()
     for encoder in predictor.encoders.values():
-        words = [text.text(predictor.bundle.text_fields) for text in texts]
+        words = [text.text(predictor.text_fields) for text in texts]
         items: Sequence[Any] = pictures if encoder.modality == "image" else words
         parts = [items[part] for part in threads.shares(len(items), VARIANTS_PER_CALL)]
         list(threads.in_order(encoder.encode, parts))

@@ -61,7 +61,7 @@ def extracted(work: Path, predictor: Predictor, posts: Sequence[Post]) -> None:
 def one_by_one(predictor: Predictor, posts: Sequence[Post], images: Sequence[bytes]) -> None:
     """The plain loop: one post at a time, each side through its encoder."""
     for post, data in zip(posts, images, strict=True):
-        items = {"image": load_image(data), "text": post.text(predictor.bundle.text_fields)}
+        items = {"image": load_image(data), "text": post.text(predictor.text_fields)}
         for encoder in predictor.encoders.values():
             batch = encoder.prepare([items[encoder.modality]])
             encoder.forward({name: value.to(encoder.device) for name, value in batch.items()})[0].float().cpu()

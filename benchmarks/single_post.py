@@ -38,7 +38,7 @@ def example() -> Post:
 
 def prepared(predictor: Predictor, post: Post) -> list[tuple[Encoder, Batch]]:
     """The encoders, each with the tensors of the post's side."""
-    items = {"text": post.text(predictor.bundle.text_fields), "image": post.image}
+    items = {"text": post.text(predictor.text_fields), "image": post.image}
     return [(encoder, encoder.prepare([items[encoder.modality]])) for encoder in predictor.encoders.values()]
 
 

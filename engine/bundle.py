@@ -94,7 +94,8 @@ class Bundle(_Strict):
     """The manifest, bundle.json. `test_metrics` are figures of the report, `notes` sentences to show with them.
 
     `score_quantiles` are those of the training posts' log scores, from the lowest to the highest in equal steps.
-    `typical` says of signals (`engine.signals`) what is usual at each level, Very Low first.
+    `typical` says of signals (`engine.signals`) what is usual at each level, Very Low first; `languages` are the shares
+    of the training titles by language, of those of which it can be told.
     """
 
     format: Literal[3] = 3
@@ -111,6 +112,7 @@ class Bundle(_Strict):
     views: dict[View, ViewFit]
     guards: dict[Side, GuardFit] = {}
     typical: dict[Name, tuple[Quantiles, Quantiles, Quantiles, Quantiles, Quantiles]] = {}
+    languages: dict[str, Share] = {}
     data: dict[str, Any]
     test_metrics: dict[str, Any] = {}
     notes: tuple[str, ...] = ()
@@ -172,7 +174,7 @@ def save_bundle(target: Path, write: Callable[[Path], Bundle]) -> Bundle:
 
 
 def amend_bundle(folder: Path, **changes: Any) -> Bundle:
-    """Replace manifest fields (test_metrics, notes, typical) of a bundle after training; weights stay as they are.
+    """Replace manifest fields (test_metrics, notes, typical, languages) of a bundle after training; its weights stay.
 
     Raises ValueError for fields that no bundle can have, which stays as it was.
     """
@@ -184,7 +186,7 @@ def amend_bundle(folder: Path, **changes: Any) -> Bundle:
 
 def fingerprint(manifest: Bundle) -> str:
     """Hash of what a bundle answers with: its manifest without the figures and notes that are put in later."""
-    fields = manifest.model_dump(mode="json", exclude={"test_metrics", "notes", "typical"})
+    fields = manifest.model_dump(mode="json", exclude={"test_metrics", "notes", "typical", "languages"})
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 

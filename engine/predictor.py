@@ -55,6 +55,10 @@ class Predictor:
         self._guarded = Extractor(features, {guard.fit.feature for guard in self.guards.values()})
         reads = {name for member in members for names in member.reads.values() for name in names}
         self.extractor = Extractor(features, reads)
+        # A recipe's texts may be read by none of its members.
+        reads_text = any("text" in feature.modalities for feature in self.extractor.features.values())
+        self.text_fields = bundle.text_fields if reads_text else ()
+        self.views = tuple(view for view in bundle.views if reads_text or view == "image")
         self._calibrations = {view: Calibration(fit) for view, fit in bundle.views.items()}
         self._place: Path | Address | None = None
 
@@ -164,11 +168,11 @@ class Predictor:
 
     def view_of(self, post: Post) -> View:
         """The sides of a post that the model can read. Raises PostError when it has none or cannot answer them."""
-        has_text = bool(post.text(self.bundle.text_fields))
+        has_text = bool(post.text(self.text_fields))
         if not has_text and not post.has_image:
-            raise PostError(EMPTY_POST)
+            raise PostError(UNANSWERED.format("title", "picture") if post.has_text else EMPTY_POST)
         view: View = "both" if has_text and post.has_image else "text" if has_text else "image"
-        if view not in self.bundle.views:
+        if view not in self.views:
             raise PostError(UNANSWERED.format(*(("title", "picture") if has_text else ("picture", "title"))))
         return view
 
@@ -246,8 +250,8 @@ class Predictor:
         )
 
     def _note(self, post: Post, view: View) -> str:
-        given = {"tags": bool(post.tags), "description": bool(post.description.strip())}
-        unread = [name for name, there in given.items() if there and name not in self.bundle.text_fields]
+        given = {"title": post.has_text, "tags": bool(post.tags), "description": bool(post.description.strip())}
+        unread = [name for name, there in given.items() if there and name not in self.text_fields]
         more = [name[:NAMED] for name in cells_of(post) if name not in self.extractor.context]
         unread += more[:MOST_NAMED]
         ignored = f"This model was not trained on {' and '.join(unread)}, so it left them out." if unread else ""

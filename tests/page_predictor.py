@@ -10,7 +10,7 @@ from engine.context import cells_of
 from engine.errors import PostError
 from engine.guard import REASONS
 from engine.posts import Post
-from engine.prediction import MemberPrediction, Prediction, View
+from engine.prediction import VIEWS, MemberPrediction, Prediction, View
 from engine.scoring import LEVELS, SCORE_FORMULA
 from tests.page_signals import TYPICAL
 
@@ -42,6 +42,7 @@ class PageBundle:
     text_fields: tuple[str, ...] = ("title",)
     created: str = "2026-01-01"
     score_formula: str = SCORE_FORMULA
+    languages: dict = field(default_factory=lambda: {"en": 0.96, "es": 0.017, "fr": 0.001})
     data: dict = field(
         default_factory=lambda: {
             "description": "a made-up dataset",
@@ -89,6 +90,7 @@ class PagePredictor:
         context: dict[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.bundle = PageBundle(text_fields=text_fields, score_formula=score_formula)
+        self.text_fields, self.views = text_fields, VIEWS
         self.extractor, self.context = self, context or {}
 
     def compute(self, posts: Sequence[Post], view: View, known: Features | None = None) -> Features:

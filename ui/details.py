@@ -1,13 +1,14 @@
 """Behind an answer: each member's vote, the machine-readable record, what the model is and what it cannot know."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from html import escape
 from math import exp
 from typing import TYPE_CHECKING, Any
 
-from engine.prediction import VIEWS, Prediction
+from engine.prediction import VIEWS, Prediction, View
 from engine.scoring import LEVELS
+from ui import languages
 from ui.bars import percent, vote_bars
 from ui.scale import Scale, scale_of
 
@@ -80,35 +81,38 @@ def members_table(prediction: Prediction, scale: Scale) -> str:
     )
 
 
-def model_facts(bundle: "Bundle", *, sees_more: bool = False) -> str:
+def model_facts(bundle: "Bundle", views: Sequence[View] = VIEWS, *, sees_more: bool = False) -> str:
     """HTML of what the model was trained on, how well it did on posts it had never seen, and what it cannot know.
 
-    One that `sees_more` reads a context too.
+    It answers these `views`; one that `sees_more` reads a context too.
     """
     notes = "".join(f"<li>{escape(str(note))}</li>" for note in bundle.notes)
     scale = scale_of(bundle)
     formula = scale.formula.removeprefix(scale.name).strip()
     return (
-        f'<section class="fi-card"><h3>About this model</h3>{_origin(bundle.data)}'
+        f'<section class="fi-card"><h3>About this model</h3>{_origin(bundle, "text" in views)}'
         f"<p>{SEES_MORE if sees_more else BLIND}</p>"
-        f"{_figures(bundle)}"
+        f"{_figures(bundle, views)}"
         f"{f'<ul>{notes}</ul>' if notes else ''}"
         f'<p class="fi-small">Bundle {escape(bundle.name)}, recipe {escape(bundle.recipe)}, '
         f"created {escape(bundle.created[:10])}. {scale.name.capitalize()} score {escape(formula)}.</p></section>"
     )
 
 
-def _origin(data: Mapping[str, Any]) -> str:
+def _origin(bundle: "Bundle", reads_text: bool) -> str:
+    data = bundle.data
     if "training_posts" not in data:
         return ""
     source = escape(str(data.get("description") or data.get("name") or "an unnamed dataset"))
-    return f"<p>Trained on {data['training_posts']:,} posts of {source}.{SAW_TEST if data.get('saw_test') else ''}</p>"
+    spoken = f" {languages.told(bundle.languages)}" if reads_text and bundle.languages else ""
+    saw_test = SAW_TEST if data.get("saw_test") else ""
+    return f"<p>Trained on {data['training_posts']:,} posts of {source}.{spoken}{saw_test}</p>"
 
 
-def _figures(bundle: "Bundle") -> str:
-    """Table of test figures by view, each with its 95 % interval, read from the bundle's facts."""
+def _figures(bundle: "Bundle", answered: Sequence[View]) -> str:
+    """Table of test figures by view that is answered, each with its 95 % interval, read from the bundle's facts."""
     test: Mapping[str, Mapping[str, Mapping[str, float]]] = bundle.test_metrics.get("test", {})
-    views = [view for view in VIEWS if test.get(view)]
+    views = [view for view in VIEWS if view in answered and test.get(view)]
     if not views:
         return ""
     head = "".join(f'<th scope="col">{VIEW_NAMES[view]}</th>' for view in views)

@@ -14,7 +14,7 @@ from engine.explain.render import heat_layer
 from engine.memory import released
 from engine.posts import Post
 from engine.prediction import Prediction
-from ui import details, explanation, history, signals, verdict
+from ui import details, explanation, history, languages, signals, verdict
 from ui.chooser import Choice, Models
 from ui.context import fields
 from ui.examples import available
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from engine.predictor import Predictor
     from engine.signals import Signal, Signals
 
+# Where there are several, a model that cannot answer has no tab in which another one could be chosen.
+BACK = " “Start over” goes back to the first model."
 # Share of the work done, the explanation, and base value and value of the whole model where it is of a part of it.
 Explained = tuple[float, Explanation, tuple[float, float] | None]
 
@@ -60,8 +62,8 @@ class Page:
             has_gradients, reads = predictor.has_gradients, predictor.extractor.context
         except Exception as error:
             return *(gr.skip() for _ in range(3)), "", verdict.error_panel(sentence(error)), gr.skip()
-        shown = (*(field in bundle.text_fields for field in ("tags", "description")), has_gradients)
-        facts = details.model_facts(bundle, sees_more=bool(reads))
+        shown = (*(field in predictor.text_fields for field in ("tags", "description")), has_gradients)
+        facts = details.model_facts(bundle, predictor.views, sees_more=bool(reads))
         return *(gr.update(visible=is_shown) for is_shown in shown), facts, gr.skip(), gr.update(shown=fields(reads))
 
     def predict(
@@ -77,9 +79,11 @@ class Page:
             prediction, bundle = self.answer(post, model)
             scale = scale_of(bundle)
         except Exception as error:
-            return verdict.error_panel(sentence(error)), "", None, "", "", None, None, None
+            told = sentence(error) + ("" if self.models.is_first(model) else BACK)
+            return verdict.error_panel(told), "", None, "", "", None, None, None
         tried = history.entry(post, prediction, scale)
-        panel = verdict.verdict_panel(prediction, bundle.cuts, scale, post.image)
+        language = "" if prediction.view == "image" else languages.remark(post.title, bundle.languages)
+        panel = verdict.verdict_panel(prediction, bundle.cuts, scale, post.image, language)
         votes = details.members_table(prediction, scale)
         record = details.record(prediction, scale, cells_of(post))
         if prediction.strange is not None:
@@ -121,8 +125,8 @@ class Page:
         return str(example.path) if example.path else None, example.title, "", "", {}
 
     def start_over(self) -> tuple[Any, ...]:
-        """Empty panels: those of `predict`, similar posts and the preview."""
-        return verdict.EMPTY, "", None, "", "", None, None, None, "", ""
+        """Empty panels: those of `predict`, similar posts and the preview; and the first model."""
+        return verdict.EMPTY, "", None, "", "", None, None, None, "", "", next(iter(self.models.offered), "")
 
     def api_predict(
         self,

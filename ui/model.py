@@ -64,9 +64,13 @@ class Model:
 
 def load_shipped() -> "Predictor":
     """The bundle named by the settings, else the shipped one. Torch is imported here, after the page is up."""
+    from engine.language import language_of
     from engine.predictor import Predictor
 
-    return Predictor.load()
+    predictor = Predictor.load()
+    # What tells languages apart is loaded with the first title, for which a visitor would wait.
+    language_of("What language is this?")
+    return predictor
 
 
 def load_signals() -> "Signals":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from engine.language import LANGUAGES
 from ui.bars import percent
 from ui.scale import scale_of
 from ui.strip import Rows, legend, share_below, strip
@@ -26,15 +27,6 @@ LITTLE, MUCH = 0.2, 0.8
 HARDLY = 0.06
 LINES, LINE = 3, 40
 NUMBERS = ("No", "One", "Two", "Three", "Four", "Five")
-LANGUAGES = {
-    **{"ar": "Arabic", "bg": "Bulgarian", "bn": "Bengali", "cs": "Czech", "da": "Danish", "de": "German"},
-    **{"el": "Greek", "en": "English", "es": "Spanish", "fa": "Persian", "fi": "Finnish", "fr": "French"},
-    **{"he": "Hebrew", "hi": "Hindi", "hr": "Croatian", "hu": "Hungarian", "id": "Indonesian", "it": "Italian"},
-    **{"ja": "Japanese", "ko": "Korean", "ml": "Malayalam", "mr": "Marathi", "ms": "Malay", "nl": "Dutch"},
-    **{"no": "Norwegian", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sk": "Slovak"},
-    **{"sr": "Serbian", "sv": "Swedish", "ta": "Tamil", "te": "Telugu", "th": "Thai", "tr": "Turkish"},
-    **{"uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese"},
-}
 
 
 @dataclass(frozen=True)

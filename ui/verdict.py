@@ -72,9 +72,14 @@ def estimate(prediction: Prediction, scale: Scale) -> str:
 
 
 def verdict_panel(
-    prediction: Prediction, cuts: Sequence[float], scale: Scale, picture: Image.Image | None = None
+    prediction: Prediction,
+    cuts: Sequence[float],
+    scale: Scale,
+    picture: Image.Image | None = None,
+    language: str = "",
 ) -> str:
-    """HTML of the whole answer; `cuts` and `scale` are those of the bundle's score.
+    """HTML of the whole answer; `cuts` and `scale` are those of the bundle's score, `language` says what there is to be
+    said of the title's.
 
     The result is written on the `picture` where the model says a category.
     """
@@ -86,7 +91,7 @@ def verdict_panel(
         if prediction.strange
         else "fi-unclear"
     )
-    note = f'<p class="fi-note">{escape(prediction.note)}</p>' if prediction.note else ""
+    note = "".join(f'<p class="fi-note">{escape(told)}</p>' for told in (prediction.note, language) if told)
     level = "" if unclear else f'<p class="fi-level">Likeliest level: <b>{escape(prediction.level_name)}</b></p>'
     return (
         f'<section class="fi-card fi-verdict {tone}">'

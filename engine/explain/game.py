@@ -117,7 +117,7 @@ class Game:
     def __init__(
         self, predictor: "Predictor", post: Post, *, segments: int | npt.NDArray[np.integer] = regions.SEGMENTS
     ) -> None:
-        read = predictor.bundle.text_fields
+        read = predictor.text_fields
         if not post.has_image and not post.text(read):
             raise PostError("There is nothing to explain: give the post a picture or a title.")
         self.post = post

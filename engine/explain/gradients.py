@@ -69,7 +69,7 @@ def explain(
     """
     started = time.perf_counter()
     model = DifferentiableNetworks(predictor)
-    has_text = bool(post.text(predictor.bundle.text_fields))
+    has_text = bool(post.text(predictor.text_fields))
     if not post.has_image and not has_text:
         raise PostError("There is nothing to explain: give the post a picture or a title.")
     has_text = has_text and bool(model.text_encoders)
@@ -122,7 +122,7 @@ def explain(
             own, rest = piece_values(pieces, text.offsets, found[0].sum(dim=-1).detach().double().cpu().numpy())
             totals, outside = totals + own, outside + rest
         title_values = tuple(zip(pieces, totals.tolist(), strict=True))
-        others = [name for name in ("tags", "description") if name in predictor.bundle.text_fields]
+        others = [name for name in ("tags", "description") if name in predictor.text_fields]
         if others and outside:
             fields = ((" and ".join(others), outside),)
     return Explanation(

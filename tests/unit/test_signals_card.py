@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import TypeAdapter
 
-from engine import language
 from engine.posts import Post
 from engine.prediction import Prediction
 from engine.scoring import LEVELS
@@ -102,7 +101,6 @@ def test_smiles_are_told() -> None:
 def test_a_title_in_another_language_is_no_odd_wording() -> None:
     found = sentence(Signal("log_perplexity", 7.2, detail=("de",)), BUNDLE)
     assert found.endswith("judged by what has read mostly English; the title seems to be German.")
-    assert set(language.LANGUAGES) == set(signals.LANGUAGES)
 
 
 def test_without_what_is_typical_values_are_given_and_nothing_is_drawn() -> None:

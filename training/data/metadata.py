@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import imagehash
+import pandas as pd
 import pyarrow as pa
 from fast_thumbhash import rgba_to_thumb_hash
 from PIL import Image
@@ -73,6 +74,12 @@ def try_picture(source: bytes | str | Path) -> PictureMetadata | str:
         return picture_metadata(load_image(source))
     except ImageError as error:
         return str(error)
+
+
+def languages_of(languages: pd.Series) -> dict[str, float]:
+    """Shares of titles by language, the largest first, of those of which it can be told."""
+    shares = languages[languages != UNDETERMINED].value_counts(normalize=True)
+    return {str(language): float(share) for language, share in shares.items()}
 
 
 def title_metadata(title: str) -> dict[str, str | int]:

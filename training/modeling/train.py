@@ -27,6 +27,7 @@ from engine.features.base import Feature
 from engine.files import write_json
 from engine.guard import Guard
 from engine.prediction import VIEWS, View
+from training.data.metadata import languages_of
 from training.modeling.blend import fit_on, prior_of
 from training.modeling.cross_fitting import fit_fold, out_of_fold, outside_of_test, parts_without, seconds_of
 from training.modeling.fitting import fit_members
@@ -150,6 +151,8 @@ def _write(
             (place / name).rmdir()
     (place / CARD).write_text(model_card(run, features.values(), learned), encoding="utf-8")
     workspace = run.workspace
+    saw_test = learned > len(workspace.learned_rows)
+    rows = np.arange(len(workspace.posts)) if saw_test else workspace.learned_rows
     return Bundle(
         name=run.recipe.name,
         recipe=run.recipe.name,
@@ -163,11 +166,12 @@ def _write(
         members=tuple(members),
         views=views,
         guards={side: guard.fit for side, guard in guards.items()},
+        languages=languages_of(workspace.metadata["language"].iloc[rows]),
         data={
             **{name: workspace.dataset[name] for name in ("name", "description", "fingerprint", "absent_counts")},
             "posts": len(workspace.posts),
             "training_posts": learned,
-            "saw_test": learned > len(workspace.learned_rows),
+            "saw_test": saw_test,
         },
     )
 
