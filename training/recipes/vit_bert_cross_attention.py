@@ -15,5 +15,5 @@ RECIPE = replace(
     name="vit_bert_cross_attention",
     summary="ViT-B/16 and BERT-base fine-tuned end to end; patches and word pieces attend to one another.",
     members=(Network(fusion="cross_attention", settings=vit_bert_concat.SETTINGS, shape=vit_bert_concat.SHAPE),),
-    embedded_expects={"src": 0.568, "accuracy": 0.370},
+    embedded_expects={"src": 0.510, "accuracy": 0.339},
 )
