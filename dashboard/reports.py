@@ -98,6 +98,11 @@ class Report:
         return column in self.columns.get(table, ())
 
     @property
+    def cut_on(self) -> tuple[str, ...]:
+        """The splits whose percentiles the cuts are: of validation too where posts are answered out of fold."""
+        return ("train", "validation") if self.facts.get("config", {}).get("folds") else ("train",)
+
+    @property
     def cuts(self) -> list[float]:
         return [float(cut) for cut in self.facts["cuts"]]
 

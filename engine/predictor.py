@@ -110,6 +110,11 @@ class Predictor:
         return self.extractor.encoders
 
     @property
+    def context(self) -> frozenset[str]:
+        """What it reads of a post besides picture and words, by the names of a file's columns."""
+        return frozenset(self.extractor.context)
+
+    @property
     def has_gradients(self) -> bool:
         """Whether some member is a network, which Integrated Gradients can explain."""
         return any(isinstance(member, NetworkMember) for member in self.members)
@@ -251,7 +256,7 @@ class Predictor:
 
     def _note(self, post: Post, view: View) -> str:
         given = {"title": post.has_text, "tags": bool(post.tags), "description": bool(post.description.strip())}
-        unread = [name for name, there in given.items() if there and name not in self.text_fields]
+        unread = [f"{name.rstrip('s')}s" for name, there in given.items() if there and name not in self.text_fields]
         more = [name[:NAMED] for name in cells_of(post) if name not in self.extractor.context]
         unread += more[:MOST_NAMED]
         ignored = f"This model was not trained on {' and '.join(unread)}, so it left them out." if unread else ""

@@ -12,6 +12,8 @@ REFUSED = "refuse me"
 class FakePredictor:
     """The level is the title's length modulo 5, the score the picture's width; titles that say REFUSED are refused."""
 
+    context = ()
+
     def __init__(self) -> None:
         self.batches: list[int] = []
 

@@ -134,7 +134,10 @@ def alone(folder: Path) -> Iterator[None]:
 
     Raises DataError when another process has it; one that is killed gives it up.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise DataError(f"{folder} is a file; give the name of a folder.") from error
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         lock.acquire()
@@ -210,6 +213,14 @@ def claim(folder: Path, made_from: Mapping[str, Any], what: str) -> None:
     elif found != wanted:
         other = [key for key in wanted if found.get(key) != wanted[key]] or ["settings"]
         raise DataError(f"{folder} holds {what} made from another {' and '.join(other)}; remove it to make it anew.")
+
+
+def readable(path: Path) -> pa.Schema:
+    """The schema of a table of a work folder. Raises DataError when it is no table that can be read."""
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} is no Parquet file that can be read; run the step that writes it again.") from error
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -180,7 +180,7 @@ class Job:
         def records_of(rows: "list[Row]") -> "list[Record]":
             filled = [archive.filled(row) for row in rows]
             # Every picture is bytes by now: no name in a table is a path here.
-            drafts = [prepare(row, source.parent) for row in filled]
+            drafts = [prepare(row, source.parent, self._predictor.context) for row in filled]
             records = score_drafts(self._predictor, filled, drafts)
             return [record | shown(draft, row) for record, draft, row in zip(records, drafts, rows, strict=True)]
 

@@ -72,6 +72,8 @@ def headline(found: Comparison) -> str:
     if not found.order:
         return "There is nothing to rank yet"
     first, *others = found.order
+    if not others and found.withheld:
+        return f"Only {LETTERS[first]} can be ranked: add another draft that the model answers"
     if not others:
         return "One draft so far: add another to compare it with"
     close = [place for place in others if found.too_close(first, place)]
@@ -88,22 +90,24 @@ def difference(first: Draft, other: Draft, names: tuple[str, str], close: bool) 
     which side makes the difference."""
     moved = first.whole.percentiles[0] - other.whole.percentiles[0]
     told, gaps = [], {}
-    for side, same, pair in (
-        ("title", (first.title, first.more_words) == (other.title, other.more_words), (_words(first), _words(other))),
-        ("picture", first.picture == other.picture, (_look(first), _look(other))),
+    same_words = (first.title, first.more_words) == (other.title, other.more_words)
+    for side, unread, same, pair in (
+        ("title", "image", same_words, (_words(first), _words(other))),
+        ("picture", "text", first.picture == other.picture, (_look(first), _look(other))),
     ):
-        if same:
-            told += [f"the same {side}"] if pair[0] is not None else []
-        elif pair[0] is None or pair[1] is None:
-            lacks = names[0] if pair[0] is None else names[1]
-            told.append(f"{lacks} has no {side}")
-        else:
+        # What the model does not read of a draft tells it from no other.
+        read = [draft.whole.view != unread for draft in (first, other)]
+        if all(read) and same:
+            told.append(f"the same {side}")
+        elif any(read) and not all(read):
+            told.append(f"{names[read.index(False)]} has no {side}")
+        elif pair[0] is not None and pair[1] is not None:
             gaps[side] = pair[0].percentiles[0] - pair[1].percentiles[0]
             told.append(f"by the {side} alone above {_share(pair[1])} of 100 instead of {_share(pair[0])}")
     # Sides that pull against the difference do not make it.
     makes = {side: abs(gap) for side, gap in gaps.items() if gap * moved > 0}
     leader = max(makes, key=lambda side: makes[side]) if makes else ""
-    sentence = f"Against {names[0]}: {', '.join(told)}."
+    sentence = f"Against {names[0]}: {', '.join(told) or 'the same to this model'}."
     if first.context != other.context:
         # Then the answers to either side differ by that too.
         return f"{sentence[:-1]}; what else the model reads differs."

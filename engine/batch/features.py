@@ -72,7 +72,7 @@ def _records(predictor: Predictor, names: Sequence[str], root: Path | Address, r
     posts: dict[int, Post] = {}
     views: dict[int, View] = {}
     for place, row in enumerate(rows):
-        post = prepare(row, root)
+        post = prepare(row, root, predictor.context)
         try:
             if isinstance(post, str):
                 raise PostError(post)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.addresses import Address
-from engine.batch.text import LONG_LINE, CsvRecords, open_text, read_header, read_lines
+from engine.batch.text import LONG_LINE, CsvRecords, known_names, open_text, read_header, read_lines
 from engine.context import context_of, is_context
 from engine.errors import DataError, PostError
 
@@ -40,6 +40,8 @@ class Row:
     image: bytes | str | None = None
     # Fields of a `Post` by name.
     context: Mapping[str, Any] = field(default_factory=dict)
+    # What is wrong with its context, an error only where the model reads one.
+    odd_context: str = ""
     error: str = ""
 
     def __sizeof__(self) -> int:
@@ -77,6 +79,11 @@ def read_rows(source: Path | Address, batch_size: int = 32) -> Iterator[Row]:
 def make_row(cells: Mapping[str, object], number: int) -> Row:
     """The row made of raw cells; `number`, counted from 1, stands in for a missing post_id."""
     post_id = str(number)
+    context, odd = {}, ""
+    try:
+        context = context_of(cells)
+    except PostError as error:
+        odd = str(error)
     try:
         post_id = _text(cells, "post_id") or post_id
         return Row(
@@ -85,7 +92,8 @@ def make_row(cells: Mapping[str, object], number: int) -> Row:
             tags=_tags(cells.get("tags")),
             description=_text(cells, "description"),
             image=_image(cells.get("image", cells.get("picture"))),
-            context=context_of(cells),
+            context=context,
+            odd_context=odd,
         )
     except PostError as error:
         return Row(post_id, error=str(error))
@@ -129,6 +137,7 @@ def _read_jsonl(source: Path | Address) -> Iterator[Row]:
             if not isinstance(cells, dict):
                 yield Row(str(number), error=LONG_LINE if line is None else MALFORMED_JSON)
                 continue
+            cells = _cells(cells)
             named = named or list(cells)
             usable = usable or any(name in cells for name in NEEDED)
             yield make_row(cells, number)
@@ -150,8 +159,9 @@ def _open_parquet(source: Path | Address) -> pq.ParquetFile:
 def _read_parquet(source: Path | Address, batch_size: int) -> Iterator[Row]:
     with _open_parquet(source) as file:
         names = file.schema_arrow.names
-        _require_usable(source, names)
-        columns = [name for name in names if name in COLUMNS or is_context(name)]
+        known = known_names(names, COLUMNS)
+        _require_usable(source, known)
+        columns = [name for name, is_of in zip(names, known, strict=True) if is_of in COLUMNS or is_context(is_of)]
         number = 0
         try:
             for batch in file.iter_batches(batch_size=batch_size, columns=columns, use_threads=False):
@@ -168,7 +178,12 @@ def _parquet_row(batch: pa.RecordBatch, index: int, number: int) -> Row:
     except (ValueError, KeyError, pa.ArrowException):
         # A text column may hold bytes that are not UTF-8; Arrow notices only when the cell is taken out.
         return Row(str(number), error="This row holds a value that cannot be read; write it again as UTF-8 text.")
-    return make_row(cells, number)
+    return make_row(_cells(cells), number)
+
+
+def _cells(given: Mapping[str, object]) -> dict[str, object]:
+    """Cells by the names that are known, whatever the case of their letters; of two with one name the first counts."""
+    return dict(zip(reversed(known_names(given, COLUMNS)), reversed(list(given.values())), strict=True))
 
 
 def _missing(value: object) -> bool:

@@ -5,7 +5,7 @@ batch more than there are workers is in memory. `engine.batch.ray_data` has othe
 score` is the command line of it.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +29,11 @@ from engine.prediction import Prediction
 
 class Scorer(Protocol):
     """What is asked of a predictor; `engine.predictor.Predictor` is one."""
+
+    @property
+    def context(self) -> Collection[str]:
+        """Names of what it reads of a post besides picture and words."""
+        ...
 
     def predict(self, posts: list[Post]) -> Sequence[Prediction]:
         """One prediction a post, in order; called by several threads. Raises PostError when one cannot be predicted."""
@@ -150,7 +155,7 @@ def _failed(rows: list[Row], error: str) -> list[Record]:
 
 
 def _records(predictor: Scorer, root: Path | Address, rows: list[Row]) -> list[Record]:
-    return score_drafts(predictor, rows, [prepare(row, root) for row in rows])
+    return score_drafts(predictor, rows, [prepare(row, root, predictor.context) for row in rows])
 
 
 def score_drafts(predictor: Scorer, rows: Sequence[Row], drafts: Sequence[Post | str]) -> list[Record]:
@@ -160,10 +165,10 @@ def score_drafts(predictor: Scorer, rows: Sequence[Row], drafts: Sequence[Post |
     return [make_record(row.post_id, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
 
 
-def prepare(row: Row, root: Path | Address) -> Post | str:
-    """The post of a row, or why there is none."""
-    if row.error:
-        return row.error
+def prepare(row: Row, root: Path | Address, context: Collection[str] = ()) -> Post | str:
+    """The post of a row for a model that reads this context, or why there is none."""
+    if row.error or (context and row.odd_context):
+        return row.error or row.odd_context
     if not row.title and row.image is None:
         return EMPTY_POST
     try:

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -46,15 +46,21 @@ def read_lines(handle: IO[str]) -> Iterator[str | None]:
             yield line
 
 
+def known_names(given: Iterable[str], wanted: Sequence[str]) -> list[str]:
+    """The names of columns, those that are `wanted` as they are written there, whatever their case and spaces."""
+    known = {name.lower(): name for name in wanted}
+    found = [name.strip() for name in given]
+    return [name if name in wanted else known.get(name.lower(), name) for name in found]
+
+
 def read_header(line: str, wanted: Sequence[str]) -> tuple[str, list[str]]:
     """Delimiter and column names of a CSV header; the delimiter is the one that gives most of the `wanted` names.
 
-    Those are known whatever the case of their letters. Raises csv.Error.
+    Those are known as in `known_names`. Raises csv.Error.
     """
-    readings, known = [], {name.lower(): name for name in wanted}
+    readings = []
     for delimiter in (",", ";", "\t"):
-        found = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
-        names = [name if name in wanted else known.get(name.lower(), name) for name in found]
+        names = known_names(next(csv.reader([line], delimiter=delimiter), []), wanted)
         readings.append((len(set(names) & set(wanted)), delimiter, names))
     _, delimiter, names = max(readings, key=lambda reading: reading[0])
     return delimiter, names
@@ -77,6 +83,7 @@ class CsvRecords:
         self.well_formed = re.compile(rf"{field}(?:{delimiter}{field})*+[\r\n]*+")
 
     def __iter__(self) -> Iterator[list[str] | str]:
+        blank = 0
         while self._there(0):
             record, count = self._read(0)
             if count > 1 and self._begins(1) and not (isinstance(record, list) and self._begins(count)):
@@ -84,7 +91,12 @@ class CsvRecords:
             for _ in range(count):
                 self.ahead.popleft()
             if record:
+                # With one column an empty line is a record, but at the end of a file.
+                yield from ([""] for _ in range(blank))
+                blank = 0
                 yield record
+            elif self.width == 1:
+                blank += 1
 
     def _there(self, place: int) -> bool:
         """Whether there are more than `place` lines ahead."""

@@ -1,5 +1,6 @@
 """The dataset page: its counts agree with pandas over the same report, and damage becomes a sentence."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,11 @@ def report(tiny_report: Path) -> Report:
 @pytest.fixture(scope="module")
 def posts(tiny_report: Path) -> pd.DataFrame:
     return pd.read_parquet(tiny_report / "posts.parquet")
+
+
+def test_cuts_are_of_the_posts_that_levels_are_learned_from(report: Report) -> None:
+    assert report.cut_on == ("train",)
+    assert replace(report, facts={"config": {"folds": 3}}).cut_on == ("train", "validation")
 
 
 def test_training_levels_are_fifths(report: Report, posts: pd.DataFrame) -> None:

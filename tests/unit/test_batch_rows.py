@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.batch import text as batch_text
-from engine.batch.rows import read_rows
+from engine.batch.rows import Row, read_rows
 from engine.batch.score import Summary, score_file
 from engine.batch.table import guard_formula
 from engine.errors import DataError
@@ -94,6 +94,20 @@ def test_an_unclosed_quote_costs_its_own_line_only(tmp_path: Path, broken: str, 
 def test_names_of_columns_are_known_whatever_their_case(tmp_path: Path) -> None:
     [row] = read_rows(lines(tmp_path / "in.csv", "POST_ID;Title;Tags", "a;one;b"))
     assert (row.post_id, row.title, row.tags) == ("a", "one", ("b",))
+
+
+def test_names_are_known_in_every_kind_of_file(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"Post_ID": ["p"], "TITLE": ["a"], " Image": ["b.png"]}), tmp_path / "in.parquet")
+    lines(tmp_path / "in.jsonl", '{"post_id": "p", "Title": "a", "Picture": "b.png", "title ": "second"}')
+    lines(tmp_path / "in.csv", "POST_ID,Title,image", "p,a,b.png")
+    for kind in ("parquet", "jsonl", "csv"):
+        assert list(read_rows(tmp_path / f"in.{kind}")) == [Row("p", "a", image="b.png")]
+
+
+def test_an_empty_line_of_one_column_is_a_row_but_at_the_end(tmp_path: Path) -> None:
+    found = list(read_rows(lines(tmp_path / "in.csv", "title", "a", "", "", "b", "", "")))
+    assert [(row.post_id, row.title) for row in found] == [("1", "a"), ("2", ""), ("3", ""), ("4", "b")]
+    assert len(list(read_rows(lines(tmp_path / "two.csv", "title,tags", "a,", "", "b,")))) == 2
 
 
 def test_quotes_that_open_and_close_in_every_line_are_followed_only_so_far(

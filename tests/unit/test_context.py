@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -24,8 +25,8 @@ from engine.posts import Post
 from tests.batch_files import lines
 
 
-def posts(source: Path) -> list[Post | str]:
-    return [prepare(row, source.parent) for row in read_rows(source)]
+def posts(source: Path, reads: Collection[str] = ("published_at",)) -> list[Post | str]:
+    return [prepare(row, source.parent, reads) for row in read_rows(source)]
 
 
 def test_a_row_may_say_all_of_it_or_nothing(tmp_path: Path) -> None:
@@ -74,6 +75,11 @@ def test_parquet_and_jsonl_say_the_same(tmp_path: Path) -> None:
 def test_what_cannot_be_is_the_row_s_error(tmp_path: Path, cells: dict[str, object], said: str) -> None:
     (found,) = posts(lines(tmp_path / "in.jsonl", json.dumps({"title": "a", **cells})))
     assert isinstance(found, str) and said in found and found.endswith(".")
+
+
+def test_what_cannot_be_read_is_no_error_where_nothing_reads_it(tmp_path: Path) -> None:
+    source = lines(tmp_path / "in.csv", "title,published_at,latitude", "a,yesterday,4", "b,,")
+    assert posts(source, reads=()) == [Post("a", post_id="1"), Post("b", post_id="2")]
 
 
 @pytest.mark.parametrize("given", [None, "", {}, {"category": "", "latitude": None, "author.photo_count": " "}])

@@ -155,6 +155,11 @@ def test_evaluated_and_refitted_it_ships(work: Path, recipe: Recipe, bundle: Pat
     with pytest.raises(DataError, match="no report"):
         ship(work, recipe, tmp_path / "model")
     report = evaluate(work, recipe, resamples=20, junk=3)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.md").touch()
+    with pytest.raises(DataError, match="something else than a model"):
+        ship(work, recipe, tmp_path / "notes")
+    assert (tmp_path / "notes" / "mine.md").exists()
     predictions = pd.read_parquet(report / "predictions.parquet")
     own = predictions[predictions["model"] == "crossed"]
     # Validation posts are answered out of fold: the bundle itself has learned from them.

@@ -97,6 +97,16 @@ def test_youtube_hidden_likes_and_switched_off_comments(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_own_posts_have_the_counts_that_they_were_given(tmp_path: Path) -> None:
+    rows = [youtube_row("a", likes=0, comments=0, group="mine", shares=3), youtube_row("b", group="mine", shares=None)]
+    dataset = load_dataset("own")
+    found = pd.concat(dataset.read(write_youtube(tmp_path / "own", rows)))
+    assert found["likes"].tolist() == [0, 5_000] and found["comments"].tolist() == [0, 300]
+    assert found["group"].tolist() == ["mine", "mine"] and found["shares"].tolist()[0] == 3
+    assert "drop_reason" not in found or found["drop_reason"].isna().all()
+    assert (dataset.notes, dataset.image_url_template, dataset.post_url_template) == ((), None, None)
+
+
 def test_youtube_columns(tmp_path: Path) -> None:
     rows = [
         youtube_row("full"),

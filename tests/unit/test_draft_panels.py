@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,6 +54,7 @@ def test_the_headline_says_who_wins_or_that_nobody_does() -> None:
     assert ranking.headline(compare([cat, dull, cat])) == "Too close to call between A and C"
     assert ranking.headline(compare([cat])) == "One draft so far: add another to compare it with"
     assert ranking.headline(compare([strange])) == "There is nothing to rank yet"
+    assert ranking.headline(compare([strange, cat])).startswith("Only B can be ranked")
 
 
 def test_what_makes_the_difference_comes_from_the_sides_alone() -> None:
@@ -76,6 +78,15 @@ def test_what_makes_the_difference_comes_from_the_sides_alone() -> None:
     assert "B has no picture" in of(bare)
     # What cannot be called has no reason.
     assert of(words) == f"{of(words, close=True)} It is the title."
+
+
+def test_a_title_that_the_model_does_not_read_makes_no_difference() -> None:
+    unread = replace(drafts(Post(image=LIGHT))[0], title="My cat")
+    titled = replace(unread, title="Quarterly")
+    darker = replace(drafts(Post(image=DARK))[0], title="My cat")
+    told = ranking.difference(unread, titled, ("A", "B"), close=True)
+    assert told == "Against A: the same picture."
+    assert "title" not in ranking.difference(unread, darker, ("A", "B"), close=False)
 
 
 def test_the_panel_ranks_escapes_and_names_what_is_withheld() -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.edits import agreement, disturbed, moves
+from engine.drafts import edits as module
 from engine.drafts.changes import MEANINGLESS
 from engine.drafts.edits import attempt, edits_of
 from engine.errors import PostError
@@ -88,6 +89,15 @@ def test_what_stands_out_is_offered_strongest_first() -> None:
     # The noise is this draft's own: an exclamation mark excites this predictor.
     [plain, excited] = PagePredictor().predict([post, Post(f"{post.title}!")])
     assert found.noise == {"text": pytest.approx(excited.percentiles[0] - plain.percentiles[0])}
+
+
+def test_what_is_not_seen_where_shares_are_shown_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    post = Post("My cat: quarterly results, part 2")
+    moves = sorted(abs(effect.share - tried(post).share) for effect in (*tried(post).better, *tried(post).worse))
+    assert len(moves) > 1 and moves[0] > module.LEAST
+    monkeypatch.setattr(module, "LEAST", moves[-2])
+    found = tried(post)
+    assert [abs(effect.share - found.share) for effect in (*found.better, *found.worse)] == moves[-1:]
 
 
 class Blind(PagePredictor):

@@ -231,6 +231,10 @@ def test_a_far_neighbour_is_said_to_be_far(evidence: Evidence) -> None:
     far = type(near)(**{**vars(near), "shown": tuple(_at(neighbour, 0.0) for neighbour in near.shown)})
     scale = scale_of(PagePredictor().bundle)  # type: ignore[arg-type]
     assert "None of them is really like this draft." in shown.spread_of(far, scale)
+    even = type(near)(**{**vars(near), "levels": (1, 0, 4, 4, 2)})
+    assert "4 each were Average and High, the most of any level." in shown.spread_of(even, scale)
+    alone = type(near)(**{**vars(near), "levels": (1, 0, 4, 3, 2)})
+    assert "4 were Average, the most of any level." in shown.spread_of(alone, scale)
     assert [shown.nearness(share) for share in (1.0, 0.5, 0.1, 0.0)] == [words for _, words in shown.NEARNESS]
 
 

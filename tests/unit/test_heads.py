@@ -80,7 +80,8 @@ def test_the_bundle_answers_with_a_category_and_likes(work: Path, bundle: Path, 
 
 def test_a_title_changes_nothing_and_alone_is_no_draft(work: Path, predictor: Predictor) -> None:
     plain, titled = predictor.predict([draft(work), draft(work, "zzz qqq")])
-    assert titled.view == "both" and titled.strange is None
+    assert (titled.view, titled.strange, predictor.views) == ("image", None, ("image",))
+    assert titled.note.endswith("This model was not trained on titles, so it left them out.")
     assert titled.probabilities == pytest.approx(plain.probabilities, abs=1e-5)
     assert dict(titled.categories) == pytest.approx(dict(plain.categories), abs=1e-5)
     with pytest.raises(PostError, match="give the post a picture too"):

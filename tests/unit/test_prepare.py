@@ -195,6 +195,51 @@ def test_nothing_left_is_an_error_and_leaves_the_former_tables(tmp_path: Path, w
     assert {path.name: path.read_bytes() for path in work.iterdir()} == before
 
 
+def test_the_folder_of_the_dataset_is_no_work_folder(tmp_path: Path) -> None:
+    source = write(tmp_path / "raw", [row(1)])
+    before = (source / "posts.parquet").read_bytes()
+    with pytest.raises(DataError, match="holds the dataset itself"):
+        prepare("youtube", source, source)
+    assert (source / "posts.parquet").read_bytes() == before and len(list(source.iterdir())) == 1
+
+
+def test_a_split_goes_with_the_posts_that_it_was_of(tmp_path: Path, work: Path) -> None:
+    rows = [row(number, title=f"zq{number * 7919}w kx{number * 104729}v") for number in range(100)]
+    source = write(tmp_path / "raw", rows)
+    prepare("youtube", source, work)
+    before = split(work)
+    prepare("youtube", source, work)
+    assert Workspace(work).splits.equals(before)
+    # The same posts, of which more is known.
+    prepare("youtube", write(source, [{**one, "channel_id": f"c{n % 25}"} for n, one in enumerate(rows)]), work)
+    with pytest.raises(DataError, match="training split"):
+        Workspace(work).posts  # noqa: B018
+    again = split(work)
+    assert again["group"].nunique() == 25
+    prepare("youtube", source, work, limit=90)
+    with pytest.raises(DataError, match="training split"):
+        Workspace(work).posts  # noqa: B018
+
+
+def test_torn_files_and_too_few_posts_are_one_sentence(tmp_path: Path, work: Path) -> None:
+    prepare("youtube", write(tmp_path / "raw", [row(number) for number in range(3)]), work)
+    with pytest.raises(DataError, match="3 posts with a picture in 1 groups are too few"):
+        split(work)
+    (work / INFO).write_text('{"name": ')
+    with pytest.raises(DataError, match=r"dataset\.json is broken"):
+        Workspace(work).dataset  # noqa: B018
+    (work / "splits.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"splits\.parquet is no Parquet file"):
+        Workspace(work).splits  # noqa: B018
+    with pytest.raises(DataError, match="is a file"):
+        prepare("youtube", tmp_path / "raw", work / INFO)
+
+
+def test_half_a_like_is_no_count(tmp_path: Path, work: Path) -> None:
+    prepare("youtube", write(tmp_path / "raw", [row(1, likes=1.5), row(2, likes=2.0)]), work)
+    assert dropped(work) == {"p1": "invalid likes"}
+
+
 def test_one_run_at_a_time_and_a_killed_one_leaves_nothing(tmp_path: Path, work: Path) -> None:
     source = write(tmp_path / "raw", [row(number) for number in range(20)])
     script = textwrap.dedent(

@@ -105,7 +105,7 @@ def _typed(raw: pd.DataFrame, column: str, flags: _Flags) -> pd.Series:
         values = pd.to_numeric(given, errors="coerce").astype("float64")
     else:
         numbers = pd.to_numeric(given, errors="coerce").astype("float64")
-        values = numbers.where(numbers.abs() <= MAX_COUNT).round().astype("Int64")
+        values = numbers.where((numbers.abs() <= MAX_COUNT) & (numbers == numbers.round())).astype("Int64")
     for row in np.flatnonzero(given.notna().to_numpy() & values.isna().to_numpy()):
         flags.set(raw.index == row, f"invalid {column}", f"{str(given[row])[:40]!r} cannot be read")
     return values

@@ -77,6 +77,8 @@ def prepare(
     if limit is not None and limit < 1:
         raise DataError(f"A limit of {limit} leaves no post; give at least 1.")
     tables = dataset.tables(source)
+    if work.resolve() in {table.resolve().parent for table in tables}:
+        raise DataError(f"{work} holds the dataset itself, whose tables would be replaced; give another --work.")
     posts, texts = Tally(limit), Tally(limit)
     with alone(work), _decoder(workers) as decode, ExitStack() as stack:
         # First in, last in place: it says that the tables belong together.
@@ -100,7 +102,9 @@ def prepare(
             "format": 1,
             "name": dataset.name,
             "description": dataset.description,
-            "fingerprint": fingerprint(tables, dataset.folders(source)),
+            "fingerprint": fingerprint(
+                tables, dataset.folders(source), posts.pictures if dataset.image == "path" else ()
+            ),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "limit": limit,
             "image": dataset.image,
@@ -113,6 +117,9 @@ def prepare(
             "pictures": pictures,
             "seconds": round(time.perf_counter() - started, 1),
         }
+        if _made_from(work) != (info["fingerprint"], limit):
+            # A split of other posts, or by other groups.
+            (work / "splits.parquet").unlink(missing_ok=True)
         info_file.write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (work / INFO).unlink(missing_ok=True)
     _report(dataset, source, work, posts, texts, info)
@@ -187,8 +194,9 @@ def _take_texts(raw: pd.DataFrame, taken: set[str], tally: Tally, table: TableWr
     table.append(batch.loc[kept])
 
 
-def fingerprint(tables: Iterable[Path], folders: Iterable[Path]) -> str:
-    """SHA-256 of a source: names and contents of its tables, names and sizes of its picture files."""
+def fingerprint(tables: Iterable[Path], folders: Iterable[Path], pictures: Iterable[str] = ()) -> str:
+    """SHA-256 of a source: names and contents of its tables, names and sizes of its picture files, and the hashes of
+    `pictures` that are in none of its tables."""
     digest = hashlib.sha256()
     for path in tables:
         with path.open("rb") as file:
@@ -199,7 +207,18 @@ def fingerprint(tables: Iterable[Path], folders: Iterable[Path]) -> str:
             sizes = sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file())
         for name, size in sizes:
             digest.update(f"{folder.name}/{name} {size}\n".encode("utf-8", "surrogateescape"))
+    for pixel_hash in pictures:
+        digest.update(f"{pixel_hash}\n".encode())
     return digest.hexdigest()
+
+
+def _made_from(work: Path) -> tuple[str, int | None] | None:
+    """Fingerprint and limit of what was prepared here last; None for nothing, or nothing whole."""
+    try:
+        info = json.loads((work / INFO).read_text(encoding="utf-8"))
+        return info["fingerprint"], info["limit"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _reasons(tally: Tally) -> str:

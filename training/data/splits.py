@@ -17,6 +17,10 @@ STRIDE = 7
 VALIDATION_FOLD = 5
 TEST_FOLD = 2
 TRAIN_ONLY = -1
+TOO_FEW = (
+    "{:,} posts with a picture in {:,} groups are too few for {} folds: that takes {} posts in {} groups or more; "
+    "prepare more posts."
+)
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,7 @@ def stratified_folds(
     """
     own = len(strata) if groups is None else len(np.unique(groups))
     if own < folds or np.bincount(strata, minlength=1).max() < folds:
-        raise DataError(
-            f"{len(strata):,} posts with a picture in {own:,} groups are too few for {folds} folds: "
-            f"that takes {folds * len(LEVELS)} posts in {folds} groups or more; prepare more posts."
-        )
+        raise DataError(TOO_FEW.format(len(strata), own, folds, folds * len(LEVELS), folds))
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     found = np.empty(len(strata), dtype=np.int64)
     splitter = kind(folds, shuffle=True, random_state=seed)
@@ -65,6 +66,8 @@ def split_posts(posts: pd.DataFrame, score: npt.ArrayLike, *, seed: int = 0) -> 
     Raises DataError as `stratified_folds` does.
     """
     groups = group_posts(posts)
+    if len(posts) < len(LEVELS):
+        raise DataError(TOO_FEW.format(len(posts), len(np.unique(groups)), FOLDS, FOLDS * len(LEVELS), FOLDS))
     strata = to_level(score, fit_cuts(score))
     pictured = posts["phash"].notna().to_numpy()
     rows = np.flatnonzero(pictured)

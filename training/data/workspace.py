@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow.parquet as pq
 
 from engine.errors import DataError
 from engine.scoring import (
@@ -24,7 +23,7 @@ from engine.scoring import (
 )
 from training.data.splits import split_posts
 from training.recipes.base import Target
-from training.tables import COUNTS, alone, write_table
+from training.tables import COUNTS, alone, readable, write_table
 
 Protocol = Literal["grouped", "random"]
 
@@ -74,11 +73,16 @@ class Workspace:
     @cached_property
     def dataset(self) -> dict[str, Any]:
         """What `prepare` recorded of the dataset: name, fingerprint, rows read and dropped, absent counts."""
-        return json.loads(self._need("dataset.json", "prepare").read_text())
+        path = self._need("dataset.json", "prepare")
+        try:
+            facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{path} is broken; run `python -m training prepare` again.") from error
+        return facts
 
     def _rows(self, name: str) -> pd.DataFrame:
         path = self._need(name, "prepare")
-        columns = [column for column in pq.read_schema(path).names if column != "image"]
+        columns = [column for column in readable(path).names if column != "image"]
         table = pd.read_parquet(path, columns=columns)
         table["title"] = table["title"].fillna("")
         table["likes_per_view"] = table["likes"] / table["views"].clip(lower=1)
@@ -127,7 +131,8 @@ class Workspace:
 
     @cached_property
     def splits(self) -> pd.DataFrame:
-        return pd.read_parquet(self._need("splits.parquet", "split"))
+        path = self._need("splits.parquet", "split")
+        return pd.read_parquet(path, columns=readable(path).names)
 
     @cached_property
     def metadata(self) -> pd.DataFrame:

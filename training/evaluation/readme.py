@@ -157,7 +157,10 @@ def _number(value: float, digits: int, sign: str = "-") -> str:
 
 def update_readme(report: Path, readme: Path) -> None:
     """Put the figures of a report between the markers of a README. Raises DataError when either is not as it should."""
-    text = readme.read_text(encoding="utf-8")
+    try:
+        text = readme.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{readme} cannot be read as text; give the name of a README that is there.") from error
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise DataError(f"{readme} needs one line {BEGIN} and, below it, one line {END}.")
     before, rest = text.split(BEGIN)

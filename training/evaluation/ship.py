@@ -58,6 +58,8 @@ def ship(work: Path, recipe: Recipe, target: Path | Address, signals: Path | Non
             ship(work, recipe, own, signals)
             target.upload_folder(own, last=(REPORT, MANIFEST))
         return target
+    if target.is_dir() and any(target.iterdir()) and not any((target / name).is_dir() for name in ("bundle", "report")):
+        raise DataError(f"{target} holds something else than a model, which would be gone; give another --name.")
     run = Run(work, recipe)
     if signals is not None and not (work / SIGNALS).is_dir():
         raise DataError(f"{work / SIGNALS} is not there; run `python -m training align` and `caption` first.")

@@ -30,6 +30,8 @@ from training.recipes.base import CatBoost, Heads, Network, Recipe, experiment
 from training.tables import claim
 
 LEDGER = "test_reads.jsonl"
+# What every report has.
+REPORT_FILES = ("report.json", "metrics.parquet", "predictions.parquet", "posts.parquet")
 OUTSIDE_OF_TEST = ("train", "validation")
 SAW_POSTS = (
     "The encoder {} has learned from posts' own pairs of picture and title, and says of these what it will not say of "
@@ -140,8 +142,8 @@ class Run:
         return entries
 
     def need_report(self) -> Path:
-        """The folder of the report. Raises DataError when `evaluate` has not written it."""
-        if not (self.report / "report.json").exists():
-            step = f"python -m training evaluate --recipe {self.recipe.name}"
-            raise DataError(f"{self.report} holds no report; run `{step}` first.")
+        """The folder of the report. Raises DataError when `evaluate` has not written it, or a part of it is gone."""
+        lacking = [name for name in REPORT_FILES if not (self.report / name).exists()]
+        if lacking:
+            raise DataError(f"{self.report} holds no {lacking[0]}; run `python -m training evaluate` for it first.")
         return self.report

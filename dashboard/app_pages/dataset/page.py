@@ -75,9 +75,13 @@ def _scores(report: Report) -> None:
     )
     cuts = ", ".join(f"**{cut:.4g}**" for cut in report.cuts)
     st.caption(
-        f"The dashed lines are the four cuts between levels, {cuts}: the 20, 40, 60 and 80 percentiles of the "
-        "training split alone, used unchanged for every other split. The outer bins also hold what lies beyond."
+        f"The dashed lines are the four cuts between levels, {cuts}: the 20, 40, 60 and 80 percentiles of "
+        f"{_cut_on(report)} alone, used unchanged for every other post. The outer bins also hold what lies beyond."
     )
+
+
+def _cut_on(report: Report) -> str:
+    return f"the {' and '.join(charts.SPLIT_NAMES[name].lower() for name in report.cut_on)} posts"
 
 
 def _levels(report: Report) -> None:
@@ -86,12 +90,14 @@ def _levels(report: Report) -> None:
     st.plotly_chart(
         figures.level_shares(shares), config=charts.CONFIG, key="shares", alt="Share of each level per split"
     )
-    train = shares[shares["split"] == "train"]["share"]
+    counted = shares[shares["split"].isin(report.cut_on)].groupby("level")["n"].sum()
+    train = counted / counted.sum()
     test = shares[shares["split"] == "test"]["share"]
     if not train.empty:
         off = (train - 0.2).abs().max()
-        sentence = f"Training: every level holds between {train.min():.1%} and {train.max():.1%} of the posts."
-        if len(train) == len(LEVELS) and off <= 0.01:
+        sentence = f"Of {_cut_on(report)} every level holds between {train.min():.1%} and {train.max():.1%}."
+        # Few posts cannot be cut into five equal parts.
+        if len(train) == len(LEVELS) and off <= max(0.01, 1 / counted.sum()):
             st.success(f"{sentence} About 20% each, as the cuts promise.", icon=":material/check:")
         else:
             st.warning(f"{sentence} It should be about 20% each: cuts and labels disagree.", icon=":material/warning:")

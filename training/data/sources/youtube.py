@@ -54,13 +54,13 @@ class YouTube(Dataset):
     name = "youtube"
     description = "YouTube's trending lists"
     image = "bytes"
-    notes = (
+    notes: ClassVar[tuple[str, ...]] = (
         "Posts come from trending lists: only posts that did well somewhere are in it.",
         "Which folds serve as test was settled with the figures of a ridge on title n-grams in view, so that the parts "
         "are alike and as hard; no model was chosen so.",
     )
-    image_url_template = "https://i.ytimg.com/vi/{post_id}/mqdefault.jpg"
-    post_url_template = "https://www.youtube.com/watch?v={post_id}"
+    image_url_template: ClassVar[str | None] = "https://i.ytimg.com/vi/{post_id}/mqdefault.jpg"
+    post_url_template: ClassVar[str | None] = "https://www.youtube.com/watch?v={post_id}"
     columns: ClassVar = {
         "post_id": ("post_id", "video_id"),
         "title": ("title",),
@@ -75,7 +75,7 @@ class YouTube(Dataset):
         "likes": ("likes",),
         "comments": ("comments",),
     }
-    required = ("post_id", "title", "image", "views", "likes", "comments")
+    required: ClassVar[tuple[str, ...]] = ("post_id", "title", "image", "views", "likes", "comments")
 
     def tables(self, source: Path) -> list[Path]:
         posts, titles = source / "posts.parquet", source / "titles.parquet"
@@ -123,6 +123,10 @@ class YouTube(Dataset):
         if "channel_title" in raw and "group" in posts:
             posts["group"] = posts["group"].fillna(raw["channel_title"])
         posts["source"] = posts["source"].fillna(self.name) if "source" in posts else self.name
+        return self._hidden(posts)
+
+    def _hidden(self, posts: pd.DataFrame) -> pd.DataFrame:
+        """The posts without the zeros that stand for counts that their owner hid."""
         likes, views, comments = (
             pd.to_numeric(posts[name], errors="coerce").astype("Float64") for name in ("likes", "views", "comments")
         )
