@@ -63,8 +63,9 @@ class Signal:
     """One signal of one post: a `value`, or None and in `why` one sentence on the reason.
 
     Values: `similarity` and `caption_consistency` cosines, −1..1; `log_perplexity` nats a word piece; `title_written` a
-    share, 0..1, of the title's `total` distinct words; `faces` how many. `detail` holds what was read on the way: the
-    caption, the title's language (ISO 639-1), the lines of lettering, or "smile" where the largest face smiles.
+    share, 0..1; `faces` how many. `total` is the number of the title's distinct words, for the two of words. `detail`
+    holds what was read on the way: the caption, the title's language (ISO 639-1), the lines of lettering, or "smile"
+    where the largest face smiles.
     """
 
     name: str
@@ -157,7 +158,7 @@ class Signals:
         if not math.isfinite(value):
             # A network that turns out to be broken says so now.
             return Signal(name, None, feature.why_null(post) or FAILED)
-        total = len(words(post.title)) if name == "title_written" else None
+        total = len(words(post.title)) if name in ("title_written", "log_perplexity") else None
         return Signal(name, value, detail=detail, total=total)
 
     @staticmethod

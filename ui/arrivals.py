@@ -76,9 +76,7 @@ async def arrive(request: Request) -> Response:
     for data, ending in files:
         path, ready = admit(data, ending)
         # A page shows the picture as soon as it has its path; a program gives up soon, and its call will wait.
-        await asyncio.wait(
-            [asyncio.wrap_future(ready)], timeout=None if "upload_id" in request.query_params else PATIENCE
-        )
+        await _done(ready, timeout=None if "upload_id" in request.query_params else PATIENCE)
         paths.append(path)
     return JSONResponse(paths)
 
@@ -104,9 +102,16 @@ def admit(data: bytes, ending: str = "") -> tuple[str, Future[None]]:
 async def place(data: bytes, request: gr.Request) -> str:
     """The path of a picture that is put into a visitor's draft, once it is there."""
     path, ready = admit(data)
-    await asyncio.wait([asyncio.wrap_future(ready)])
+    await _done(ready)
     UPLOADS.remember(path, request)
     return path
+
+
+async def _done(ready: Future[None], timeout: float | None = None) -> None:
+    """Wait for a file, at most so many seconds. What is wrong with it is said to whoever asks for the file."""
+    waited = asyncio.wrap_future(ready)
+    waited.add_done_callback(lambda found: found.cancelled() or found.exception())
+    await asyncio.wait([waited], timeout=timeout)
 
 
 async def limited(request: Request) -> AsyncGenerator[bytes, None]:

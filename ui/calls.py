@@ -6,17 +6,25 @@ from typing import Any
 import gradio as gr
 from gradio import routes
 
+NO_FILE = "The picture is given as text; give a file, as handle_file(path) of gradio_client makes one."
+
 
 def lenient(demo: gr.Blocks) -> None:
     """Have calls without a client library leave out the last fields of an endpoint, which then are as they stand.
 
-    Such a call gives its fields in order, and Gradio would refuse one that was written before a field was added.
+    Such a call gives its fields in order, and Gradio would refuse one that was written before a field was added. A
+    picture that is a text gets a sentence, none where it is empty.
     """
     check = demo.validate_inputs
 
     def filled(block_fn: Any, inputs: list[Any]) -> None:
         if block_fn.api_visibility == "public":
             inputs += [field.value for field in block_fn.inputs[len(inputs) :]]
+            for place, field in enumerate(block_fn.inputs):
+                if isinstance(field, gr.Image) and isinstance(inputs[place], str):
+                    if inputs[place]:
+                        raise gr.Error(NO_FILE, print_exception=False)
+                    inputs[place] = None
         check(block_fn, inputs)
 
     demo.validate_inputs = filled  # type: ignore[method-assign]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from engine.drafts.compare import FEWEST, MOST, answer, check_count, different, merge
-from engine.errors import PostError
+from engine.errors import ImageError, PostError
 from engine.memory import released
 from engine.posts import Post
 from ui.model import on_gpu, sentence
@@ -78,11 +78,22 @@ class Comparing:
         context: Any = None,
         model: str = "",
     ) -> tuple[Sequence[Kept], str]:
-        """The comparison with a draft for each picture, whose file is then deleted."""
+        """The comparison with a draft for each picture that can be read, whose file is then deleted."""
+        told: list[str] = []
+
+        def posts() -> list[Post]:
+            found = []
+            for number, path in enumerate(paths or (), start=1):
+                try:
+                    found.append(read_draft(path, title, tags, description, context))
+                except ImageError as error:
+                    told.append(f"Picture {number} was left out: {error}")
+            if not found:
+                raise PostError(" ".join(told) or "Choose at least one picture.")
+            return found
+
         try:
-            return self._added(
-                kept, lambda: [read_draft(path, title, tags, description, context) for path in paths or ()], model
-            )
+            return self._added(kept, posts, model, told)
         finally:
             for path in paths or ():
                 self._page.uploads.drop(path)
@@ -122,8 +133,11 @@ class Comparing:
             for path in pictures or ():
                 self._page.uploads.drop(path)
 
-    def _added(self, kept: Sequence[Kept], read: Callable[[], list[Post]], model: str) -> tuple[Sequence[Kept], str]:
-        """The comparison with more drafts in it; where that cannot be, as it was, with one sentence above it."""
+    def _added(
+        self, kept: Sequence[Kept], read: Callable[[], list[Post]], model: str, told: Sequence[str] = ()
+    ) -> tuple[Sequence[Kept], str]:
+        """The comparison with more drafts in it, and above it what was `told` while they were read; where that cannot
+        be, as it was, with one sentence above it."""
         try:
             more = self._answer(read(), model)
             drafts = merge([one.draft for one in (*kept, *more)])
@@ -132,8 +146,8 @@ class Comparing:
         found = {one.draft.key: one for one in (*more, *kept)}
         now = tuple(found[draft.key] for draft in drafts)
         if len(now) == len(kept):
-            return kept, self._panel(kept, model, "The comparison has that already.")
-        return now, self._panel(now, model)
+            return kept, self._panel(kept, model, " ".join([*told, "The comparison has that already."]))
+        return now, self._panel(now, model, " ".join(told))
 
     def _answer_here(self, posts: Sequence[Post], model: str) -> list[Kept]:
         chosen = different(posts)

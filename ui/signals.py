@@ -25,6 +25,8 @@ WORKING = (
 LITTLE, MUCH = 0.2, 0.8
 # At this share, the least that is known, two sides hardly belong together: one post in twenty.
 HARDLY = 0.06
+# Half of all shorter titles would have an unusual wording: what comes first can hardly be guessed by anyone.
+FEW_WORDS = 5
 LINES, LINE = 3, 40
 NUMBERS = ("No", "One", "Two", "Three", "Four", "Five")
 
@@ -71,6 +73,8 @@ def _caption(seen: Seen) -> str:
 
 def _wording(seen: Seen) -> str:
     how = seen.word("familiar", f"about as usual as in most {seen.crowd}", "unusual")
+    if how == "unusual" and (seen.signal.total or FEW_WORDS) < FEW_WORDS:
+        return f"The title is too short to tell how usual its wording is beside that of other {seen.crowd}."
     first = (
         f"The wording is {how}" if how else f"How unusual the wording is: {seen.value:.1f} (the higher, the more so)"
     )
@@ -135,7 +139,7 @@ def caveat(bundle: "Bundle") -> str:
     """What must not be concluded from the card."""
     return (
         f"This is what goes together among {scale_of(bundle).crowd}, not what causes what: changing it need not change "
-        "how a post does. How well each of these works is measured in the dashboard."
+        "how a post does."
     )
 
 

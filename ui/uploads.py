@@ -185,6 +185,14 @@ class Uploads:
                 if path in self._uploads:
                     self._uploads[path] = self._uploads[path]._replace(session=request.session_hash)
 
+    def arrived(self, path: str | None, request: gr.Request) -> None:
+        """Note whose a picture is, and say at once what is wrong with it."""
+        self.remember(path, request)
+        try:
+            self.wait(path or "")
+        except ImageError as error:
+            gr.Warning(str(error), title="This picture cannot be read")
+
     def forget(self, request: gr.Request) -> None:
         """Delete the files of a session."""
         with self._lock:

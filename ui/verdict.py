@@ -59,7 +59,8 @@ def certainty(prediction: Prediction, scale: Scale) -> str:
     told = f"between {low or 'almost none'} and {'nearly all' if high == 10 else high} of 10 {scale.crowd}"
     if prediction.strange is not None:
         return f"So only the {NAMES[prediction.view]} counts: 8 times in 10, a draft like this beats {told}."
-    sure = "It could go almost anywhere" if prediction.abstain else SURENESS[max(len(prediction.level_set), 1)]
+    # By what is said after it: two drafts of one range are one as sure as the other.
+    sure = "It could go almost anywhere" if prediction.abstain else SURENESS[max(math.ceil((high - low) / 2), 1)]
     return f"{sure}: 8 times in 10, a draft like this beats {told}."
 
 

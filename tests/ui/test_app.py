@@ -29,6 +29,7 @@ from tests.page_predictor import STRANGE, PagePredictor
 from tests.page_signals import PageSignals
 from ui import uploads
 from ui.api import Answer, Ranking, Readings, Reasons, Scores
+from ui.calls import NO_FILE
 from ui.model import UNAVAILABLE
 from ui.theme import launch_settings
 from ui.uploads import UPLOADS
@@ -242,6 +243,13 @@ def test_a_title_or_a_picture_is_enough(client: Client, picture: Path, given: di
         given = {"picture": handle_file(picture)}
     TypeAdapter(Answer).validate_python(client.predict(**given, api_name="/predict"))
     assert client.predict(**given, api_name="/explain")["method"] == "Owen values"
+
+
+def test_a_picture_that_is_a_text_gets_a_sentence_and_an_empty_one_is_none(client: Client, picture: Path) -> None:
+    for text in (str(picture), "https://example.org/a.png"):
+        with pytest.raises(AppError, match=re.escape(NO_FILE)):
+            client.predict(title="My cat", picture=text, api_name="/predict")
+    assert client.predict(title="My cat", picture="", api_name="/predict")["view"] == "text"
 
 
 def test_drafts_are_compared(client: Client, picture: Path, tmp_path: Path) -> None:

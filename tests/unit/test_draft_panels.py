@@ -174,6 +174,20 @@ def test_pictures_are_compared_and_gone(tmp_path: Path, monkeypatch: pytest.Monk
     assert now is kept and "no picture that can be read" in told(html)
 
 
+def test_a_broken_picture_of_several_is_named_and_the_others_are_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    shared = page()
+    data = io.BytesIO()
+    LIGHT.save(data, "PNG")
+    paths = [shared.uploads.keep(held)[0] for held in (data.getvalue(), b"just words")]
+    kept, html = Comparing(shared).add_pictures((), paths, "My cat", "", "")
+    assert len(kept) == 1 and "Picture 2 was left out: " in told(html)
+    now, html = Comparing(shared).add_pictures(kept, (), "My cat", "", "")
+    assert now is kept and "at least one picture" in told(html)
+
+
 def test_a_session_keeps_no_picture() -> None:
     [kept] = Comparing(page())._answer([Post("My cat", Image.effect_noise((1024, 1024), 90).convert("RGB"))], "")
     assert len(kept.small) < 20_000

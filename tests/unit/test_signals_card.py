@@ -98,6 +98,12 @@ def test_smiles_are_told() -> None:
         assert sentence(Signal("faces", count, detail=("smile",)), BUNDLE).endswith(words)
 
 
+def test_the_wording_of_a_short_title_is_not_called_unusual() -> None:
+    told = {words: sentence(Signal("log_perplexity", 9.9, total=words), TRENDING) for words in (2, 4, 5)}
+    assert told[2] == told[4] and "too short to tell" in told[2] and told[5] == "The wording is unusual."
+    assert sentence(Signal("log_perplexity", 0.1, total=2), TRENDING) == "The wording is familiar."
+
+
 def test_a_title_in_another_language_is_no_odd_wording() -> None:
     found = sentence(Signal("log_perplexity", 7.2, detail=("de",)), BUNDLE)
     assert found.endswith("judged by what has read mostly English; the title seems to be German.")
@@ -155,7 +161,7 @@ def test_nothing_reads_as_a_grade_or_a_promise() -> None:
         "token",
     ):
         assert word not in text.lower(), word
-    assert "among trending posts, not what causes what" in text and "measured in the dashboard" in text
+    assert "among trending posts, not what causes what" in text
 
 
 def test_the_strip_has_five_levels_in_order_and_says_what_it_shows() -> None:

@@ -58,8 +58,12 @@ def test_certainty_is_one_sentence_with_the_range(prediction: Prediction) -> Non
     sure = changed(prediction, percentiles=(0.5, 0.22, 0.81), level_set=(2, 3))
     assert (
         verdict.certainty(sure, RATE)
-        == "Fairly sure: 8 times in 10, a draft like this beats between 2 and 8 of 10 posts."
+        == "Fairly unsure: 8 times in 10, a draft like this beats between 2 and 8 of 10 posts."
     )
+    # One range, one word, whatever the level set.
+    assert verdict.certainty(changed(sure, level_set=(3,)), RATE) == verdict.certainty(sure, RATE)
+    for high, word in ((0.22, "Quite sure"), (0.5, "Fairly sure"), (0.9, "Very unsure"), (1.0, "Very unsure")):
+        assert verdict.certainty(changed(sure, percentiles=(0.2, 0.2, high)), RATE).startswith(word)
     wide = changed(prediction, percentiles=(0.5, 0.01, 0.99), level_set=(0, 1, 2, 3, 4))
     assert verdict.certainty(wide, RATE) == (
         "Not sure at all: 8 times in 10, a draft like this beats between almost none and nearly all of 10 posts."

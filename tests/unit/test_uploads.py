@@ -1,6 +1,8 @@
 """Fields of files keep what was changed of them when Gradio makes them anew: whenever a handler leaves one as it is."""
 
 import asyncio
+import gc
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,10 @@ import gradio as gr
 import pytest
 from gradio.data_classes import FileData
 
+from engine.errors import ImageError
+from ui.arrivals import _done
 from ui.context import context_field
-from ui.uploads import as_it_arrived, picture_field, pictures_field
+from ui.uploads import UPLOADS, as_it_arrived, picture_field, pictures_field
 
 
 def anew(field: Any) -> Any:
@@ -39,3 +43,31 @@ def test_a_picture_field_made_anew_opens_no_file(tmp_path: Path, monkeypatch: py
         assert own.preprocess(None) is None and own.example_payload() is None
         with pytest.raises(gr.Error, match="upload the file"):
             own.preprocess(FileData(path="/etc/passwd"))
+
+
+def test_what_is_no_picture_is_said_when_it_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    told: list[str] = []
+    monkeypatch.setattr(gr, "Warning", lambda message, **_: told.append(message))
+    request = gr.Request(session_hash="arrived")
+    path, _ = UPLOADS.keep(b"just words")
+    UPLOADS.arrived(path, request)
+    assert "no picture that can be read" in told[0]
+    UPLOADS.arrived(None, request)
+    assert len(told) == 1
+    UPLOADS.forget(request)
+
+
+def test_a_file_that_cannot_be_read_floods_no_log() -> None:
+    complaints: list[object] = []
+
+    async def wait() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        ready: Future[None] = Future()
+        ready.set_exception(ImageError("This is no picture."))
+        await _done(ready)
+        gc.collect()
+
+    asyncio.run(wait())
+    gc.collect()
+    assert not complaints
