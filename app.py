@@ -208,7 +208,9 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         clear.click(None, None, inputs, js=NO_DRAFT, **PRIVATE)
         clear.click(page.start_over, None, [*outcome, similar, preview, model], queue=False, **PRIVATE)
         drafts.clear(clear.click)
-        picture.upload(page.uploads.arrived, picture, None, show_progress="hidden", concurrency_limit=None, **PRIVATE)
+        picture.upload(
+            page.uploads.arrived, picture, picture, show_progress="hidden", concurrency_limit=None, **PRIVATE
+        )
         for edited in (context.input, picture.upload, picture.clear):
             edited(None, js=STALE)
         demo.load(None, js=EDITED)

@@ -185,13 +185,16 @@ class Uploads:
                 if path in self._uploads:
                     self._uploads[path] = self._uploads[path]._replace(session=request.session_hash)
 
-    def arrived(self, path: str | None, request: gr.Request) -> None:
-        """Note whose a picture is, and say at once what is wrong with it."""
+    def arrived(self, path: str | None, request: gr.Request) -> Any:
+        """Note whose a picture is; one that cannot be read leaves its field again, and why is said at once."""
         self.remember(path, request)
         try:
             self.wait(path or "")
         except ImageError as error:
-            gr.Warning(str(error), title="This picture cannot be read")
+            self.drop(path)
+            gr.Warning(str(error))
+            return None
+        return gr.skip()
 
     def forget(self, request: gr.Request) -> None:
         """Delete the files of a session."""

@@ -51,11 +51,9 @@ def test_what_is_no_picture_is_said_when_it_arrives(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(gr, "Warning", lambda message, **_: told.append(message))
     request = gr.Request(session_hash="arrived")
     path, _ = UPLOADS.keep(b"just words")
-    UPLOADS.arrived(path, request)
+    assert UPLOADS.arrived(path, request) is None and not UPLOADS.holds(path)
     assert "no picture that can be read" in told[0]
-    UPLOADS.arrived(None, request)
-    assert len(told) == 1
-    UPLOADS.forget(request)
+    assert UPLOADS.arrived(None, request) == gr.skip() and len(told) == 1
 
 
 def test_a_file_that_cannot_be_read_floods_no_log() -> None:
