@@ -206,7 +206,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         cancelling.cancels += get_cancelled_fn_indices(reading)
         # In the browser: fields that a server emptied would lose what is typed meanwhile.
         clear.click(None, None, inputs, js=NO_DRAFT, **PRIVATE)
-        clear.click(page.start_over, None, [*outcome, similar, preview, model], queue=False, **PRIVATE)
+        clear.click(page.start_over, None, [*outcome, similar, preview], queue=False, **PRIVATE)
         drafts.clear(clear.click)
         picture.upload(
             page.uploads.arrived, picture, picture, show_progress="hidden", concurrency_limit=None, **PRIVATE
@@ -220,8 +220,8 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         more = [tags, description]
         filled = described.then(None, more, more, js=from_link("tags", "description"))
         filled.then(None, js=asks(at_once=False))
-        model.change(page.describe, model, shown, show_progress="hidden", **PRIVATE)
-        for opened in (demo.load, model.change):
+        model.input(page.describe, model, shown, show_progress="hidden", **PRIVATE)
+        for opened in (demo.load, model.input):
             opened(evidence.describe, model, similar_tab, show_progress="hidden", **PRIVATE)
         demo.load(None, js=SAY_CUT)
         for done_with in (picture.clear, clear.click):

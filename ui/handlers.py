@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from engine.predictor import Predictor
     from engine.signals import Signal, Signals
 
-# Where there are several, a model that cannot answer has no tab in which another one could be chosen.
-BACK = " “Start over” goes back to the first model."
+ANOTHER = " Another model can be chosen under Details."
 # Share of the work done, the explanation, and base value and value of the whole model where it is of a part of it.
 Explained = tuple[float, Explanation, tuple[float, float] | None]
 
@@ -79,7 +78,7 @@ class Page:
             prediction, bundle = self.answer(post, model)
             scale = scale_of(bundle)
         except Exception as error:
-            told = sentence(error) + ("" if self.models.is_first(model) else BACK)
+            told = sentence(error) + ("" if self.models.is_first(model) else ANOTHER)
             return verdict.error_panel(told), "", None, "", "", None, None, None
         tried = history.entry(post, prediction, scale)
         language = "" if prediction.view == "image" else languages.remark(post.title, bundle.languages)
@@ -125,8 +124,8 @@ class Page:
         return str(example.path) if example.path else None, example.title, "", "", {}
 
     def start_over(self) -> tuple[Any, ...]:
-        """Empty panels: those of `predict`, similar posts and the preview; and the first model."""
-        return verdict.EMPTY, "", None, "", "", None, None, None, "", "", next(iter(self.models.offered), "")
+        """Empty panels: those of `predict`, similar posts and the preview."""
+        return verdict.EMPTY, "", None, "", "", None, None, None, "", ""
 
     def api_predict(
         self,

@@ -104,12 +104,11 @@ def test_an_unknown_model_gets_a_sentence(loads: Loads) -> None:
         models(loads).get("../second")
 
 
-def test_starting_over_goes_back_to_the_first_model(loads: Loads) -> None:
+def test_who_asks_another_model_in_vain_is_told_where_to_choose(loads: Loads) -> None:
     page = handlers.Page(PagePredictor, PageSignals, offered())  # type: ignore[arg-type]
     page.models = models(loads)
-    assert page.start_over()[-1] == "first"
     told = [page.predict(None, "", "", "", model=name)[0] for name in ("first", "second")]
-    assert [handlers.BACK in html for html in told] == [False, True]
+    assert [handlers.ANOTHER in html for html in told] == [False, True]
 
 
 def test_a_choice_reaches_every_answer(loads: Loads) -> None:

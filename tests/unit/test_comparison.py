@@ -155,5 +155,5 @@ def test_a_shipped_model_of_other_posts_is_refused(work: Path, shipped: Path) ->
 
 
 def test_a_recipe_without_a_report_has_nothing_to_compare(work: Path) -> None:
-    with pytest.raises(DataError, match="training evaluate --recipe one"):
+    with pytest.raises(DataError, match=r"holds no report\.json; run `python -m training evaluate` for it"):
         compare(work, RECIPE)

@@ -31,7 +31,7 @@ class FakePredictor:
 
     def __init__(self, judge: Judge, text_fields: tuple[str, ...] = ("title",)) -> None:
         self.judge = judge
-        self.bundle = SimpleNamespace(text_fields=text_fields)
+        self.bundle, self.text_fields = SimpleNamespace(text_fields=text_fields), text_fields
         self.extractor, self.members = self, ()
         self.pictures = self.texts = self.rows = 0
         self.posts: list[Post] = []

@@ -114,8 +114,8 @@ def test_two_text_encoders_are_both_explained(tmp_path: Path) -> None:
 
     def predictor(known: list[NetworkMember]) -> Any:
         fit = SimpleNamespace(probability_weights=weights, temperature={"value": 1.5})
-        bundle = SimpleNamespace(text_fields=("title",), views={"text": fit})
-        return SimpleNamespace(bundle=bundle, members=known, extractor=SimpleNamespace(features=features))
+        bundle, extractor = SimpleNamespace(views={"text": fit}), SimpleNamespace(features=features)
+        return SimpleNamespace(bundle=bundle, members=known, extractor=extractor, text_fields=("title",))
 
     post = Post("the river and a cat")
     logs = [

@@ -31,7 +31,7 @@ from training.tables import claim
 
 LEDGER = "test_reads.jsonl"
 # What every report has.
-REPORT_FILES = ("report.json", "metrics.parquet", "predictions.parquet", "posts.parquet")
+REPORT_FILES = ("report.json", "metrics.parquet", "predictions.parquet")
 OUTSIDE_OF_TEST = ("train", "validation")
 SAW_POSTS = (
     "The encoder {} has learned from posts' own pairs of picture and title, and says of these what it will not say of "
