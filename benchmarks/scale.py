@@ -212,7 +212,8 @@ def main() -> None:
             told += f", {larger:.3f} of memory (target ≤ {MEMORY})"
         print(told)
     if options.json:
-        what = f"{', '.join(options.steps)} of {sizes[-1]:,} posts, seconds a post against those of {sizes[0]:,}"
+        steps = ", ".join(options.steps)
+        what = f"{steps} of up to {sizes[-1]:,} posts: most seconds a post, against those of {sizes[0]:,}"
         found_of = hardware.entry(what, max(slower.values()), TARGET, figures, 1, bundle=hardware.identity(None))
         hardware.merge(options.json, "scale", found_of)
 

@@ -117,6 +117,12 @@ def offered(page: ModuleType, report: Report) -> bool:
 
 def show(page: ModuleType, report: Report) -> None:
     """Run one page; what it cannot read becomes a sentence."""
+    # A choice that an address names and leaves empty would be none, where the page needs one.
+    empty = [name for name, value in st.query_params.items() if not value]
+    if empty and st.session_state.get("page_now") != page.URL:
+        for name in empty:
+            del st.query_params[name]
+        st.rerun()
     st.session_state["page_before"] = st.session_state.get("page_now")
     st.session_state["page_now"] = page.URL
     st.title(page.TITLE, anchor=False)

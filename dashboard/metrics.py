@@ -40,7 +40,7 @@ CATALOGUE = {
         Metric("src", "Spearman (SRC)", "Rank correlation of the expected score with the true one."),
         Metric("accuracy", "Accuracy", "Share of posts whose level is predicted exactly; guessing reaches about .20."),
         Metric("within_one_accuracy", "Within one level", "Share of posts predicted at most one level off."),
-        Metric("macro_f1", "Macro-F1", "F1 of each level, averaged with equal weight: a majority guess scores .07."),
+        Metric("macro_f1", "Macro-F1", "F1 of each level, averaged with equal weight; a majority guess: about .06."),
         Metric("quadratic_kappa", "Quadratic kappa", "Agreement beyond chance, misses weighted by squared distance."),
         Metric("class_mae", "Class MAE", "Mean distance between true and predicted level, in levels.", "lower"),
         Metric(

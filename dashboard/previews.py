@@ -16,9 +16,9 @@ from urllib.parse import quote, urlsplit
 import duckdb
 import streamlit as st
 
+from dashboard import text
 from dashboard.charts import LEVEL_COLORS
 from dashboard.checks import PROBABILITIES
-from dashboard.text import language
 from engine import previews
 from engine.errors import ImageError
 from engine.images import load_image
@@ -138,8 +138,8 @@ def _card(row: dict[str, Any], contents: Mapping[str, Content], online: bool) ->
         f'<div class="fi-picture" role="img" aria-label="Picture of post {name}"{style}>{empty}</div>'
         f'<div class="fi-body">{title}<div class="fi-levels"><span>True {_level(row["level"])}</span>'
         f"<span>Predicted {_level(row['predicted_level'])}</span></div>{_bars(row)}"
-        f"<div>Score <b>{row['true_score']:.4f}</b>, predicted {row['score']:.4f} "
-        f"({row['score_low']:.4f} to {row['score_high']:.4f})</div>"
+        f"<div>Score <b>{text.score(row['true_score'])}</b>, predicted {text.score(row['score'])} "
+        f"({text.score(row['score_low'])} to {text.score(row['score_high'])})</div>"
         f'<div class="fi-small">Set: {_range(row["set_low"], row["set_high"])}{abstains}<br>{_facts(row)}<br>{name}'
         "</div></div></div>"
     )
@@ -170,7 +170,7 @@ def _bars(row: dict[str, Any]) -> str:
 
 
 def _facts(row: dict[str, Any]) -> str:
-    facts = [row["source"], language(row["language"]) if isinstance(row["language"], str) else None]
+    facts = [row["source"], text.language(row["language"]) if isinstance(row["language"], str) else None]
     if row["title_characters"] == row["title_characters"] and row["title_characters"] is not None:
         facts.append(f"{int(row['title_characters'])} characters")
     if row["image_width"] == row["image_width"] and row["image_width"] is not None:

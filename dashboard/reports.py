@@ -16,6 +16,7 @@ import duckdb
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import engine.settings
+from dashboard import text
 from dashboard.checks import faults
 from engine.addresses import Address, here, located
 from engine.errors import DataError
@@ -116,8 +117,13 @@ class Report:
     def notes(self) -> list[str]:
         return [str(note) for note in self.facts.get("notes", [])]
 
+    def apart(self, what: str) -> str:
+        """That a part of the report is of another run, as a sentence to add; "" where it is of the report's own."""
+        day = self.since(what)
+        return f" Of another run on the same posts and split ({text.markdown(day)})." if day else ""
+
     def since(self, what: str) -> str | None:
-        """The day of a part of the report that was taken over from an earlier run; None of its own."""
+        """The day of a part of the report that is of another run; None of its own."""
         apart = self.facts.get("apart")
         created = apart.get(what) if isinstance(apart, dict) else None
         return str(created)[:10] if created else None

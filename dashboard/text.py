@@ -20,6 +20,11 @@ def language(code: str) -> str:
     return "unclear" if code == "und" else code
 
 
+def score(value: float) -> str:
+    """A score as long as it says something: "0.0491", "35,710"."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def csv(table: pd.DataFrame) -> bytes:
     """UTF-8 CSV in which no cell can start a formula; ids keep their letters, so that rows can be joined."""
     safe = table.copy()

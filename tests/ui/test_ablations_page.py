@@ -155,6 +155,6 @@ def test_what_each_member_earns_is_shown_with_its_verdict(folder: Path, tmp_path
 
 
 def test_ablations_of_an_earlier_run_say_of_when_they_are(folder: Path, tmp_path: Path) -> None:
-    assert "earlier run" not in texts(page("ablations", folder).run())
+    assert "another run" not in texts(page("ablations", folder).run())
     copy = altered(folder, tmp_path / "a", {"apart": {"ablations": "2026-01-02T03:04:05+00:00"}})
-    assert f"earlier run on the same posts and split ({markdown('2026-01-02')})" in texts(page("ablations", copy).run())
+    assert f"another run on the same posts and split ({markdown('2026-01-02')})" in texts(page("ablations", copy).run())

@@ -15,6 +15,7 @@ from dashboard.scope import Scope
 from dashboard.selected import selected_posts, selected_table
 from dashboard.selection import Selection
 from dashboard.store import records
+from tests.dashboard_page import completed, page
 from tests.tiny_report import RECIPE
 
 SCOPE = Scope(RECIPE, "both", "test")
@@ -143,3 +144,20 @@ def test_a_dataset_of_other_types_is_read_as_far_as_it_goes(tmp_path: Path) -> N
         tmp_path / "posts.parquet"
     )
     assert previews.mounted(str(tmp_path), 0, ("1",)) == {"1": previews.Content("2.5")}
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [("results", "protocol"), ("calibration", "view-0"), ("errors", "on"), ("dataset", "histogram")],
+)
+def test_a_choice_that_an_address_leaves_empty_is_none(
+    tiny_report: Path, tmp_path: Path, name: str, parameter: str
+) -> None:
+    app = page(name, completed(tiny_report, tmp_path / "report"))
+    app.query_params[parameter] = ""
+    app.run()
+    assert not app.exception and parameter not in app.query_params and len(app.subheader)
+
+
+def test_a_score_is_as_long_as_it_says_something() -> None:
+    assert [text.score(value) for value in (0.049073, 0.0, 12.5, 35710.2)] == ["0.04907", "0", "12.5", "35,710"]

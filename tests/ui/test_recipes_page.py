@@ -116,8 +116,8 @@ def test_what_more_posts_brought_is_said_of_the_last_doubling(folder: Path, tmp_
     assert "From 100 to 200 posts Spearman (SRC) of the blend moved by +0.030 [+0.010 to +0.050]: better." in said
     assert {line["name"] for line in json.loads(app.get("plotly_chart")[0].proto.spec)["data"]} == {"ngrams", "blend"}
     app.segmented_control(key="size-view").set_value("image").run()
-    assert not app.exception and "earlier run of the recipe" not in said
+    assert not app.exception and "another run of the recipe" not in said
     former = altered(copy, tmp_path / "former", {"apart": {"the learning curve": "2026-01-02T03:04:05+00:00"}})
-    assert f"earlier run of the recipe ({markdown('2026-01-02')}), whose members may differ" in texts(
+    assert f"another run of the recipe ({markdown('2026-01-02')}), whose members may differ" in texts(
         page("recipes", former).run()
     )

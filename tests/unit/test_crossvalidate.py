@@ -183,7 +183,7 @@ def test_folds_go_into_the_report_of_a_shipped_model(
         "data": {"fingerprint": workspace.dataset["fingerprint"]},
         "split": workspace.split_digest,
         "apart": {"the grid": "2026-01-01"},
-        "notes": ["Read once.", "Of an earlier run on the same posts and split (2026-01-01): the grid."],
+        "notes": ["Read once.", "Of another run on the same posts and split (2026-01-01): the grid."],
     }
     noted = []
     monkeypatch.setattr("training.evaluation.shipped.amend_bundle", lambda bundle, notes: noted.append(notes))

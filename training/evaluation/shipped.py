@@ -15,7 +15,7 @@ from training.modeling.run import Run
 REPORT = "report.json"
 # Parts that come from other runs.
 OTHERS, FOLDS = "other recipes", "nested folds"
-APART = "Of an earlier run on the same posts and split"
+APART = "Of another run on the same posts and split"
 
 
 def facts_of(report: Path) -> dict[str, Any]:

@@ -145,14 +145,9 @@ def _simpler(report: Report, table: pd.DataFrame, what: Metric, split: str) -> N
     )
     st.markdown(
         f"Not the shipped model: the encoders of **{recipe}** stay frozen here, and a model that fits in seconds is "
-        f"fitted anew without a part, or with another, on several seeds.{_since(report)}\n" + "\n".join(lines)
+        f"fitted anew without a part, or with another, on several seeds.{report.apart('ablations')}\n"
+        + "\n".join(lines)
     )
-
-
-def _since(report: Report) -> str:
-    """Of when the ablations are, where the report took them over from an earlier run."""
-    day = report.since("ablations")
-    return f" They are of an earlier run on the same posts and split ({text.markdown(day)})." if day else ""
 
 
 def _how(table: pd.DataFrame) -> str:

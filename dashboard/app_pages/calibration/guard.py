@@ -15,6 +15,7 @@ from dashboard.store import by_metric, records
 from dashboard.tiles import interval_line, tile
 
 SIDES = {"text": "titles", "image": "pictures"}
+NAMES = {"text": "title", "image": "picture"}
 SHARES = ("withheld", "near_prior", "abstained")
 # What a share of junk of each origin is called.
 ORIGINS = {"learned": "learned from", "unseen": "never seen"}
@@ -30,10 +31,11 @@ def section(report: Report) -> None:
         return
     junk = queries.junk(report)
     recipe = text.markdown(report.facts.get("recipe", "The model"))
+    sides = [NAMES[side] for side in SIDES if side in set(junk["view"])] or list(NAMES.values())
     st.caption(
-        f"**{recipe}** turns away a title or a picture unlike all that it learned from: it then says what is usual, "
-        "and why. Tried on junk made up for this, some of kinds that it learned to know and some of kinds that it "
-        "never saw, each without the other side of a post; and on test posts, of which none should be turned away. "
+        f"**{recipe}** turns away a {' or a '.join(sides)} unlike all that it learned from: it then says what is "
+        "usual, and why. Tried on junk made up for this, some of kinds that it learned to know and some of kinds that "
+        "it never saw, each without the other side of a post; and on test posts, of which none should be turned away. "
         "Lines and brackets are 95% intervals that draw whole groups; where all fared alike they have no width, which "
         "does not say that the next one would."
     )
@@ -44,7 +46,7 @@ def section(report: Report) -> None:
             _side(side, own)
     if len(junk):
         _table(junk)
-    _price(queries.price(report))
+    _price(queries.price(report), len(sides))
 
 
 def _side(side: str, table: pd.DataFrame) -> None:
@@ -83,8 +85,9 @@ def _table(junk: pd.DataFrame) -> None:
     st.dataframe(wide[list(titles)], hide_index=True, key="junk", column_config=titles)
 
 
-def _price(table: pd.DataFrame) -> None:
-    """What the guard costs on the test posts: those turned away, and how well the answers rank without and with it."""
+def _price(table: pd.DataFrame, sides: int) -> None:
+    """What the guard of one or both sides costs on the test posts: those turned away, and how well the answers rank
+    without and with it."""
     st.markdown("**The price on real posts**")
     if table.empty:
         st.caption("The report's guard.parquet has no rows of test posts.")
@@ -105,9 +108,12 @@ def _price(table: pd.DataFrame) -> None:
     }
     shown = pd.DataFrame(rows).reindex(columns=list(titles))
     st.dataframe(shown, hide_index=True, key="price", column_config=titles)
+    how = "what it turns away stands in the middle"
+    if sides == len(SIDES):
+        how = "a post with one side turned away is ranked by the other, and one without any left stands in the middle"
     st.caption(
-        "Figures elsewhere in this dashboard are those without the guard. With it, a post with one side turned away is "
-        "ranked by the other alone, and one without any left stands in the middle; the change is paired by post."
+        f"Figures elsewhere in this dashboard are those without the guard. With it, {how}; the change is paired by "
+        "post."
     )
 
 

@@ -73,7 +73,7 @@ def _scores(report: Report) -> None:
         key="scores",
         alt="Histogram of the score with the four cuts between levels",
     )
-    cuts = ", ".join(f"**{cut:.4g}**" for cut in report.cuts)
+    cuts = ", ".join(f"**{text.score(cut)}**" for cut in report.cuts)
     st.caption(
         f"The dashed lines are the four cuts between levels, {cuts}: the 20, 40, 60 and 80 percentiles of "
         f"{_cut_on(report)} alone, used unchanged for every other post. The outer bins also hold what lies beyond."

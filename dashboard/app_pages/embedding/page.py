@@ -29,7 +29,7 @@ PROBE = "linear_probe_r2"
 
 def render(report: Report) -> None:
     probes = queries.probes(report) if report.has("adapter") else pd.DataFrame()
-    _evidence(probes)
+    _evidence(report, probes)
     _maps(report)
     if len(probes):
         _probes(report, probes)
@@ -37,7 +37,7 @@ def render(report: Report) -> None:
         _search(queries.search(report))
 
 
-def _evidence(probes: pd.DataFrame) -> None:
+def _evidence(report: Report, probes: pd.DataFrame) -> None:
     """The sentence that a map is none, and what is instead."""
     said = (
         "A t-SNE map is no evidence: it shows who is near whom, makes clusters of nothing, and its distances and sizes "
@@ -52,7 +52,9 @@ def _evidence(probes: pd.DataFrame) -> None:
         f"{said}What counts is whether a straight line through the vectors tells the score of posts it has not seen: "
         f"R² is {_figure(found['before'])} before the adapter and {_figure(found['after'])} after it, a difference of "
         f"{_figure(change, '+.3f')} on {int(change['n']):,} posts outside of training: "
-        f"**{verdict(PROBE, change['low'], change['high'])}**.",
+        f"**{verdict(PROBE, change['low'], change['high'])}**. The vectors are of the recipe's first encoder of each "
+        "side, frozen; the adapter was fitted for this question and is no part of the model."
+        f"{report.apart('the study of picture and words')}",
         icon=":material/info:",
     )
 
@@ -102,7 +104,7 @@ def _maps(report: Report) -> None:
     whole = queries.count(report, shown[-1], int(dimensions), scope.split)
     few = f", of which {drawn:,}, drawn by chance, are shown" if drawn < whole else ""
     how = (
-        "Posts that you pick are selected here and on the errors page."
+        "Posts that you pick are selected here and on the errors page, which shows those of one split at a time."
         if dimensions == 2
         else "Drag to turn a map; posts are selected on the flat one."
     )
@@ -191,5 +193,5 @@ def _search(table: pd.DataFrame) -> None:
     st.plotly_chart(chart, config=charts.CONFIG, key="search", alt=f"{what.label} of every ratio")
     st.caption(
         f"{int(best['n']):,} validation posts choose the ratio by the adapters' own answers, so the figure of the "
-        "chosen one flatters; every other figure of this page is of posts outside of training."
+        "chosen one flatters. They are among the posts outside of training that the other figures of this page are of."
     )

@@ -100,7 +100,7 @@ def _speed(report: Report, entries: dict[str, dict[str, Any]]) -> None:
             "verdict": "Verdict",
             "ratio": st.column_config.NumberColumn("Ratio", format="%.3f"),
             "target": "Target",
-            "figures": "Medians",
+            "figures": "Measured",
             "machine": "Machine",
             "threads": "Threads",
             "measured": "On",
@@ -110,7 +110,8 @@ def _speed(report: Report, entries: dict[str, dict[str, Any]]) -> None:
     versions = dict.fromkeys(_versions(entry.get("versions")) for entry in entries.values())
     st.caption(
         f"{_model(report)}. A ratio is the measured figure over that of its reference, both in turns in one run on one "
-        f"machine: {text.markdown('; '.join(filter(None, versions)))}"
+        "machine, or over what is promised where there is nothing to run beside it; what against what, its row says. "
+        f"Versions: {text.markdown('; '.join(filter(None, versions)))}"
     )
 
 

@@ -65,7 +65,8 @@ def _verdicts(report: Report, trends: pd.DataFrame) -> None:
         "These are associations among posts that are out, not causes: whoever matches picture and title may do other "
         "things too. Cleaning removes some levels more than others, so every figure is given with and without it. "
         "How unusual wording looks to a language model depends on its length and language, hence the controls. The "
-        "captioner learned from photos; covers with lettering and collages are no such thing to it.",
+        "captioner learned from photos; covers with lettering and collages are no such thing to it."
+        f"{report.apart('the study of picture and words')}",
         icon=":material/info:",
     )
     if len(trends):

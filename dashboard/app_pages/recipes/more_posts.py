@@ -50,7 +50,7 @@ def more_posts(report: Report) -> None:
             f"{verdict(what.name, last['gain_low'], last['gain_high'])}. "
         )
     if day := report.since("the learning curve"):
-        gain += f"All of it is of an earlier run of the recipe ({text.markdown(day)}), whose members may differ. "
+        gain += f"All of it is of another run of the recipe ({text.markdown(day)}), whose members may differ. "
     st.caption(
         f"{gain}Bars are 95% intervals of the blend, which draw whole groups. Each size is part of the larger one; the "
         f"same {int(rows['n'].max()):,} other posts are answered each time, and other groups of them weigh the blend. "

@@ -62,7 +62,7 @@ def _recipes(report: Report) -> None:
         f"The shipped model is {text.markdown(report.facts.get('recipe', 'not named'))}; the summary of each names its "
         "encoders. Levels and figures of another target are of another quantity: compare within one target only. "
         "What one ranks better than the shipped one is paired on the same posts; where nothing stands, it was not "
-        "tested."
+        f"tested.{report.apart('other recipes')}"
     )
     gains = {
         row["recipe"]: f"{row['gain']:+.3f} [{between(row['gain_low'], row['gain_high'], '+.3f')}]"
@@ -112,7 +112,7 @@ def _folds(report: Report) -> None:
             f"{_whose(report, recipe)}, in nested cross-validation over the training and validation posts: mean ± "
             "standard deviation over the outer folds, which only judge. Size, stopping, blend and calibration were "
             "chosen on other posts inside. Never compare across protocols, nor with the test posts: these are other "
-            "posts."
+            f"posts.{report.apart('nested folds')}"
         )
         _fold_tables(table, means[means["recipe"] == recipe], place)
 
@@ -175,6 +175,7 @@ def _grid_table(report: Report, rows: pd.DataFrame, what: Metric, place: int) ->
         f"{_whose(report, rows['recipe'].iloc[0])}. {what.title} on {int(rows['n'].max()):,} training "
         f"posts that it did not learn from, by depth and number of trees. ● {text.markdown(chosen)} has the best "
         f"{metric(CRITERION).label.lower()} and was taken. The posts that chose it flatter it: the test figures judge."
+        f"{report.apart('the grid')}"
     )
 
 

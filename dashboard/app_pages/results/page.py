@@ -40,7 +40,7 @@ def render(report: Report) -> None:
         format_func=view_name,
         key="views",
         bind="query-params",
-        help="What the model may see of a post.",
+        help="Of picture and title. When and by whom a post is published, a model that reads it sees in every view.",
     )
     if chosen:
         table = table[table["view"].isin(chosen)]

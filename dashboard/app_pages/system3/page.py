@@ -123,7 +123,13 @@ def _classes(report: Report, model: str) -> None:
         matrix = figures.confusion(queries.confusion(report, model), names)
         st.plotly_chart(matrix, config=charts.CONFIG, key="confusion-categories", alt="Confusion matrix of categories")
     with right:
-        cells = [f"{row['value']:.2f} [{between(row['low'], row['high'], '.2f')}]" for row in records(table)]
+        predicted = set(queries.confusion(report, model)["predicted_category"])
+        cells = [
+            "none predicted"
+            if row["metric"] == "precision" and row["category"] not in predicted
+            else f"{row['value']:.2f} [{between(row['low'], row['high'], '.2f')}]"
+            for row in records(table)
+        ]
         wide = table.assign(cell=cells).pivot_table(
             index=["category", "n"], columns="metric", values="cell", aggfunc="first"
         )
@@ -133,7 +139,8 @@ def _classes(report: Report, model: str) -> None:
         st.dataframe(wide[list(titles)], hide_index=True, key="table-classes", column_config=titles)
     st.caption(
         f"**{text.markdown(model)}**, test posts. A cell's number is of posts, its shade the share of the true "
-        "category; 95% intervals in brackets, which draw whole groups."
+        "category; 95% intervals in brackets, which draw whole groups; where all fared alike they have no width, which "
+        "does not say that the next one would."
     )
 
 
