@@ -124,6 +124,14 @@ def test_curves_of_each_recipe_and_the_report_of_classes(folder: Path) -> None:
     assert classes["category"].tolist() == list(CLASSES) and classes["f1"].iloc[0] == "0.50 [0.40 to 0.60]"
 
 
+def test_a_category_that_was_never_said_has_no_precision(folder: Path, tmp_path: Path) -> None:
+    said = altered(folder, tmp_path / "report", confusion=lambda rows: rows[rows["predicted_category"] != CLASSES[0]])
+    app = page("system3", said).run()
+    [table] = [found.value for found in app.dataframe if "precision" in found.value]
+    precision = table.set_index("category")["precision"]
+    assert precision[CLASSES[0]] == "none predicted" and precision[CLASSES[1]].startswith("0.50 [")
+
+
 def test_an_answer_is_written_on_its_picture_and_harmless() -> None:
     row = {
         "post_id": "a<b", "category": CLASSES[1], "predicted_category": "<i>", "category_probability": 0.42,
