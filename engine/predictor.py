@@ -36,6 +36,7 @@ NOTES = {
 }
 # Of a context that is not read, how many names are shown, and how many characters of each.
 MOST_NAMED, NAMED = 3, 40
+CALLED = {"title": "titles", "tags": "tags", "description": "descriptions"}
 UNANSWERED = "This model answers nothing to a {} alone; give the post a {} too."
 
 
@@ -256,7 +257,7 @@ class Predictor:
 
     def _note(self, post: Post, view: View) -> str:
         given = {"title": post.has_text, "tags": bool(post.tags), "description": bool(post.description.strip())}
-        unread = [f"{name.rstrip('s')}s" for name, there in given.items() if there and name not in self.text_fields]
+        unread = [CALLED[name] for name, there in given.items() if there and name not in self.text_fields]
         more = [name[:NAMED] for name in cells_of(post) if name not in self.extractor.context]
         unread += more[:MOST_NAMED]
         ignored = f"This model was not trained on {' and '.join(unread)}, so it left them out." if unread else ""

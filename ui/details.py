@@ -104,7 +104,7 @@ def _origin(bundle: "Bundle", reads_text: bool) -> str:
     if "training_posts" not in data:
         return ""
     source = escape(str(data.get("description") or data.get("name") or "an unnamed dataset"))
-    spoken = f" {languages.told(bundle.languages)}" if reads_text and bundle.languages else ""
+    spoken = languages.told(bundle.languages) if reads_text else ""
     saw_test = SAW_TEST if data.get("saw_test") else ""
     return f"<p>Trained on {data['training_posts']:,} posts of {source}.{spoken}{saw_test}</p>"
 

@@ -28,8 +28,8 @@ def remark(title: str, learned: Mapping[str, float]) -> str:
 
 
 def told(learned: Mapping[str, float]) -> str:
-    """The language of most of the titles that a model learned from; "" where that is not known."""
+    """The language of most of the titles that a model learned from, to add; "" where that is not known."""
     if not learned:
         return ""
     most = max(learned, key=lambda name: learned[name])
-    return f"Of the titles {percent(learned[most])} are {LANGUAGES[most]}, as far as their language can be told."
+    return f" Of the titles {percent(learned[most])} are {LANGUAGES[most]}, as far as their language can be told."

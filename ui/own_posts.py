@@ -74,9 +74,10 @@ def _cells(line: str) -> list[str]:
 
 def _is_count(cell: str) -> bool:
     try:
-        return _number(cell) >= 0
+        _number(cell)
     except ValueError:
         return False
+    return True
 
 
 def _counts(cells: Sequence[str], order: Sequence[str]) -> Counts:

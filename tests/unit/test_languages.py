@@ -32,7 +32,7 @@ def test_of_others_nothing_is_said(title: str) -> None:
 
 def test_a_language_that_much_was_learned_of_is_no_news() -> None:
     assert remark("Mi gato me juzga cada mañana", {"en": 0.5, "es": 0.5}) == ""
-    assert told({"en": 0.2, "es": 0.8}).startswith("Of the titles 80\u00a0% are Spanish") and told({}) == ""
+    assert told({"en": 0.2, "es": 0.8}).startswith(" Of the titles 80\u00a0% are Spanish") and told({}) == ""
 
 
 def test_it_stands_beside_the_verdict_where_the_title_is_read() -> None:
