@@ -173,7 +173,7 @@ def prepare(row: Row, root: Path | Address, context: Collection[str] = ()) -> Po
         return EMPTY_POST
     try:
         image = None if row.image is None else _picture(row.image, root)
-        return Post(row.title, image, row.tags, row.description, row.post_id, **row.context)
+        return Post(row.title, image, row.tags, row.description, row.post_id, **(row.context if context else {}))
     except PostError as error:
         return str(error)
 

@@ -52,6 +52,15 @@ def test_whole_bins_have_whole_edges(report: Report, posts: pd.DataFrame) -> Non
     assert (table["low"] % 1 == 0).all()
 
 
+def test_what_is_rare_is_counted_in_one_row(report: Report, posts: pd.DataFrame) -> None:
+    whole = posts["title_characters"].astype(str).value_counts()
+    found = queries.counts_by(report, "title_characters", 3)
+    assert found["value"].tolist()[3:] == [f"{len(whole) - 3:,} others"]
+    assert found["n"].tolist() == [*whole.iloc[:3], whole.iloc[3:].sum()]
+    assert found["share"].sum() == pytest.approx(1)
+    assert len(queries.counts_by(report, "title_characters", len(whole) - 1)) == len(whole)
+
+
 def test_groups_straddle_only_the_random_split(report: Report, posts: pd.DataFrame) -> None:
     found = {protocol: queries.straddling_groups(report, protocol) for protocol in queries.PROTOCOLS}
     assert found["grouped"] == 0

@@ -78,8 +78,8 @@ def test_what_cannot_be_is_the_row_s_error(tmp_path: Path, cells: dict[str, obje
 
 
 def test_what_cannot_be_read_is_no_error_where_nothing_reads_it(tmp_path: Path) -> None:
-    source = lines(tmp_path / "in.csv", "title,published_at,latitude", "a,yesterday,4", "b,,")
-    assert posts(source, reads=()) == [Post("a", post_id="1"), Post("b", post_id="2")]
+    source = lines(tmp_path / "in.csv", "title,published_at,latitude,longitude", "a,yesterday,4,", "b,,,", "c,,94,2")
+    assert posts(source, reads=()) == [Post(title, post_id=str(n)) for n, title in enumerate("abc", start=1)]
 
 
 @pytest.mark.parametrize("given", [None, "", {}, {"category": "", "latitude": None, "author.photo_count": " "}])

@@ -76,13 +76,18 @@ def histogram(
     return table
 
 
-def counts_by(report: Report, expression: str, limit: int = 12) -> pd.DataFrame:
-    """Posts per value of a column: value, n, share; the most frequent first."""
+def counts_by(report: Report, expression: str, most: int) -> pd.DataFrame:
+    """Posts per value of a column: value, n, share; the most frequent first, beyond `most` all in one row."""
     sql = f"""
         SELECT coalesce(CAST({expression} AS VARCHAR), 'unknown') AS value, count(*) AS n,
                count(*) / (SELECT count(*) FROM posts) AS share
-        FROM posts GROUP BY value ORDER BY n DESC, value LIMIT {int(limit)}"""
-    return query(report, sql)
+        FROM posts GROUP BY value ORDER BY n DESC, value"""
+    found = query(report, sql)
+    rest = found.iloc[most:]
+    if len(rest) < 2:
+        return found
+    others = {"value": f"{len(rest):,} others", "n": rest["n"].sum(), "share": rest["share"].sum()}
+    return pd.concat([found.iloc[:most], pd.DataFrame([others])], ignore_index=True)
 
 
 def sources(report: Report) -> pd.DataFrame:
