@@ -1,7 +1,7 @@
 """When the model does not answer: its set of levels is wide, and it says little more than the prior."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -90,13 +90,11 @@ class Abstention(Stored):
         threshold = float(np.median(thresholds))
         rule = cls(tuple(known.tolist()), threshold, min_levels, 0.0, None, None)
         left = rule.apply(array, sets)
-        return cls(
-            rule.prior,
-            threshold,
-            min_levels,
-            float(left.mean()),
-            float(right[left].mean()) if left.any() else None,
-            float(right[~left].mean()) if (~left).any() else None,
+        return replace(
+            rule,
+            share=float(left.mean()),
+            accuracy_abstained=float(right[left].mean()) if left.any() else None,
+            accuracy_kept=float(right[~left].mean()) if (~left).any() else None,
         )
 
     def apply(self, probabilities: npt.ArrayLike, level_sets: npt.ArrayLike) -> npt.NDArray[np.bool_]:

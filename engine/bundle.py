@@ -10,13 +10,13 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
 
 from engine.addresses import Address, located
 from engine.errors import BundleError
-from engine.files import replacing_folder, write_bytes
+from engine.files import file_digest, replacing_folder, write_bytes
 from engine.prediction import View
 from engine.settings import Settings
 
@@ -35,11 +35,11 @@ Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Quantiles = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FeatureEntry(_Strict):
+class FeatureEntry(Strict):
     """A feature: its kind, the features it is computed from, what its `load` needs, and its identity.
 
     `fitted_on` is the hash of the training posts, where it was fitted on any; `fingerprint` that of all which decides
@@ -54,7 +54,7 @@ class FeatureEntry(_Strict):
     fingerprint: str
 
 
-class MemberEntry(_Strict):
+class MemberEntry(Strict):
     """A member of the blend: its class in `engine.members.KINDS`, its name, and what its `load` needs."""
 
     kind: Name
@@ -62,7 +62,7 @@ class MemberEntry(_Strict):
     config: dict[str, Any]
 
 
-class ViewFit(_Strict):
+class ViewFit(Strict):
     """How one view's outputs are blended and calibrated; fitted on posts that its members did not learn from.
 
     Probabilities are pooled log-linearly with `probability_weights`, scores linearly with `score_weights`; the log
@@ -79,7 +79,7 @@ class ViewFit(_Strict):
     abstention: dict[str, Any]
 
 
-class GuardFit(_Strict):
+class GuardFit(Strict):
     """What keeps the model from answering to one side of a post that is unlike what it learned from.
 
     The feature it looks at, and how strange that may look; `share` of the posts outside of test look stranger.
@@ -90,7 +90,7 @@ class GuardFit(_Strict):
     share: Share
 
 
-class Bundle(_Strict):
+class Bundle(Strict):
     """The manifest, bundle.json. `test_metrics` are figures of the report, `notes` sentences to show with them.
 
     `score_quantiles` are those of the training posts' log scores, from the lowest to the highest in equal steps.
@@ -133,12 +133,6 @@ class Bundle(_Strict):
         if self.members and not named <= members:
             raise ValueError(f"the blend names a member that is not there: {min(named - members)}")
         return self
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def seal(fields: dict[str, Any]) -> bytes:
@@ -196,7 +190,7 @@ def identity(manifest: Bundle) -> str:
 
 
 def folder_of(place: str | Path | Address | None) -> Path:
-    """The folder of a bundle: None is the setting FIRST_IMPRESSIONS_BUNDLE, else the shipped one; one that lies at an
+    """The folder of a bundle: None is the folder FIRST_IMPRESSIONS_BUNDLE, else the shipped one; one that lies at an
     address is fetched. Raises as `fetch_bundle`."""
     found = located(place) if place is not None else Settings().bundle
     return found if isinstance(found, Path) else fetch_bundle(found, Settings().cache)
@@ -225,10 +219,6 @@ def fetch_bundle(address: Address, cache: Path) -> Path:
     return folder
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
-
-
 def read_bundle(folder: Path) -> Bundle:
     """The manifest of a bundle, after checking it and every file against their hashes.
 
@@ -242,7 +232,7 @@ def read_bundle(folder: Path) -> Bundle:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError("too large")
         stored = path.read_bytes()
-        fields = json.loads(stored, parse_constant=_no_constant)
+        fields = json.loads(stored)
         fields.pop("sha256")
         if fields.get("format") != FORMAT:
             raise BundleError(f"The bundle {folder} has format {fields.get('format')}, not {FORMAT}; {again}.")
@@ -250,7 +240,7 @@ def read_bundle(folder: Path) -> Bundle:
             raise BundleError(f"{MANIFEST} of the bundle {folder} was changed; {again}.")
         manifest = Bundle.model_validate(fields)
     # RecursionError: brackets nested by the thousand.
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise BundleError(f"{MANIFEST} of the bundle {folder} cannot be read; {again}.") from error
     found = _files(folder)
     for name in sorted(set(manifest.files) | set(found)):

@@ -5,6 +5,7 @@ or is killed, at any moment finds the former content or the new one, never a par
 """
 
 import ctypes
+import hashlib
 import json
 import os
 import shutil
@@ -17,6 +18,12 @@ from typing import Any
 
 # Arguments of renameat2(2) and of renamex_np(2) on macOS.
 _AT_FDCWD, _RENAME_EXCHANGE, _RENAME_SWAP = -100, 2, 2
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -85,6 +85,15 @@ class HeadsNetwork(nn.Module):
         return self.category(hidden), self.score(torch.cat(parts, dim=1)).squeeze(-1)
 
 
+def levels_of(score: Array, cuts: Array, slope: float, spread: float) -> Array:
+    """Probabilities (n, levels) between `cuts` of a true score that is Normal(slope · score, spread²)."""
+    from scipy.special import ndtr
+
+    below = ndtr((cuts - slope * score[:, None]) / spread)
+    shares: Array = np.diff(below, axis=1, prepend=0.0, append=1.0)
+    return shares
+
+
 @dataclass(frozen=True)
 class ScoreScale:
     """From what the score head says to log scores and levels.
@@ -110,12 +119,7 @@ class ScoreScale:
 
     def levels(self, standard: Array) -> Array:
         """Probabilities (n, 5) of the levels."""
-        from scipy.special import ndtr
-
-        below = ndtr((np.array(self.cuts) - self.slope * standard[:, None]) / self.spread)
-        edges = np.concatenate([np.zeros((len(below), 1)), below, np.ones((len(below), 1))], axis=1)
-        shares: Array = np.diff(edges, axis=1)
-        return shares
+        return levels_of(standard, np.array(self.cuts), self.slope, self.spread)
 
 
 class HeadsMember:

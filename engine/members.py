@@ -19,7 +19,7 @@ from engine.errors import BundleError
 from engine.features.base import Values
 from engine.features.encoder_tokens import to_tokens
 from engine.fusion import FusionConfig, FusionNetwork
-from engine.heads import HeadsMember
+from engine.heads import HeadsMember, levels_of
 from engine.networks import with_weights
 from engine.prediction import VIEWS, Array, MemberOutput, View
 from engine.scoring import LEVELS, PERCENTILES
@@ -49,12 +49,9 @@ def normal_levels(score: npt.ArrayLike, slope: float, spread: float) -> Array:
 
     The cuts are the training percentiles on the normal scale, so a score that says nothing gives 20 % each.
     """
-    from scipy.special import ndtr, ndtri
+    from scipy.special import ndtri
 
-    cuts = ndtri(np.array(PERCENTILES) / 100)
-    below = ndtr((cuts - slope * np.asarray(score, dtype=np.float64)[:, None]) / spread)
-    edges = np.concatenate([np.zeros((len(below), 1)), below, np.ones((len(below), 1))], axis=1)
-    return np.diff(edges, axis=1)
+    return levels_of(np.asarray(score, dtype=np.float64), ndtri(np.array(PERCENTILES) / 100), slope, spread)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from training.data.prepare import prepare
@@ -15,6 +17,11 @@ from training.data.workspace import split
 
 SYLLABLES = ("ka", "lo", "mi", "ru", "te", "vo", "sha", "nel", "bor", "dis", "fy", "gup")
 COMMON = ("quiet", "fastest")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of a work folder, whole counts as Int64."""
+    return pq.read_table(path).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
 
 
 def own_word(number: int) -> str:

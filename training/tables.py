@@ -1,8 +1,9 @@
 """The tables of a work folder: what posts.parquet must look like, and how one process writes them whole."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -215,23 +216,14 @@ def claim(folder: Path, made_from: Mapping[str, Any], what: str) -> None:
         raise DataError(f"{folder} holds {what} made from another {' and '.join(other)}; remove it to make it anew.")
 
 
+def now() -> str:
+    """The time, as reports and bundles have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def readable(path: Path) -> pa.Schema:
     """The schema of a table of a work folder. Raises DataError when it is no table that can be read."""
     try:
         return pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path} is no Parquet file that can be read; run the step that writes it again.") from error
-
-
-def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """A table of a work folder, whole counts as Int64. Raises DataError when it is missing or lacks a column."""
-    try:
-        missing = [name for name in columns or () if name not in pq.read_schema(path).names]
-        if missing:
-            raise DataError(f"{path} lacks {', '.join(missing)}; run the step that writes it again.")
-        table = pq.read_table(path, columns=list(columns) if columns is not None else None)
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing; run the step that writes it first (`python -m training`).") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} is no Parquet file that can be read; run the step that writes it again.") from error
-    return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from engine.addresses import Address
 from engine.batch.rows import Row
 from engine.batch.score import Engine, Summary, here, map_file, prepare, root_of
-from engine.batch.table import Record
+from engine.batch.table import Record, writable
 from engine.errors import PostError
 from engine.features.base import Feature, Values
 from engine.features.encoder_tokens import EncoderTokens
@@ -67,8 +67,7 @@ def write_features(
 def _records(predictor: Predictor, names: Sequence[str], root: Path | Address, rows: list[Row]) -> list[Record]:
     """For every row its features or its error; posts of the same sides are computed together."""
     extractor = Extractor(predictor.extractor.features, names)
-    # Bytes that were not UTF-8 in the input cannot be written as text.
-    records: list[Record] = [{"post_id": row.post_id.encode(errors="replace").decode(), "error": None} for row in rows]
+    records: list[Record] = [{"post_id": writable(row.post_id), "error": None} for row in rows]
     posts: dict[int, Post] = {}
     views: dict[int, View] = {}
     for place, row in enumerate(rows):

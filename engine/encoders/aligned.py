@@ -72,19 +72,14 @@ class AlignedImage(EfficientNetLite):
         config = read_config(folder) if folder else {"width": width, "hidden": hidden}
         net: Any = self.module
         early = sum(net._blocks[block]._block_args.input_filters for block in EARLIER) + net._conv_head.in_channels
-        head = Projection((self.token_dim, 2 * early), **config, dropout=dropout).to(self.device)
-        self.module.add_module(PROJECTION, head.eval().requires_grad_(False))
+        self.head = Projection((self.token_dim, 2 * early), **config, dropout=dropout).to(self.device)
+        self.module.add_module(PROJECTION, self.head.eval().requires_grad_(False))
         self.name, self.dim = "aligned-image", config["width"]
         self.settings |= {"earlier": EARLIER, **config}
         self._name_weights(self._files)
         if folder:
             self.aligned, self.saw_posts = str(folder), True
             self.load_weights(folder / IMAGE)
-
-    @property
-    def head(self) -> Projection:
-        head: Projection = self.module.get_submodule(PROJECTION)  # type: ignore[assignment]
-        return head
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, Tokens]:
         seen, tokens = self.seen(batch["pixels"])
@@ -113,19 +108,14 @@ class AlignedText(MiniLM):
         super().__init__(**options)
         width = read_config(folder)["width"] if folder else width
         parts = (self.token_dim,) * (1 + len(LAYERS))
-        head = Projection(parts, width, dropout=dropout).to(self.device)
-        self.module.add_module(PROJECTION, head.eval().requires_grad_(False))
+        self.head = Projection(parts, width, dropout=dropout).to(self.device)
+        self.module.add_module(PROJECTION, self.head.eval().requires_grad_(False))
         self.name, self.dim = "aligned-text", width
         self.settings |= {"layers": LAYERS, "width": width}
         self._name_weights(self._files)
         if folder:
             self.aligned, self.saw_posts = str(folder), True
             self.load_weights(folder / TEXT)
-
-    @property
-    def head(self) -> Projection:
-        head: Projection = self.module.get_submodule(PROJECTION)  # type: ignore[assignment]
-        return head
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, Tokens]:
         read, tokens = self.read(batch)

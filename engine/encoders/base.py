@@ -70,13 +70,12 @@ class Encoder(ABC):
         files: Sequence[Path],
         device: str,
         dtype: str,
-        batch_size: int | None = None,
     ) -> None:
         self.name = name
         self.dim = dim
         self.token_dim = token_dim
         place = pick_device(device)
-        self.batch_size = batch_size or (self.cpu_batch if place.type == "cpu" else GPU_BATCH)
+        self.batch_size = self.cpu_batch if place.type == "cpu" else GPU_BATCH
         self.dtype = pick_dtype(dtype, place, on_cpu=self.bfloat16_on_cpu)
         # Not the name: the same weights in another folder give the same vectors.
         self.settings = {"class": type(self).__name__, **settings}

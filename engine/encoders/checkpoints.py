@@ -33,7 +33,7 @@ def find_checkpoint(name: str) -> Path:
 def _from_hub(name: str) -> Path:
     from httpx import HTTPError
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     repository, _, revision = name.partition("@")
     wanted: dict[str, Any] = {"revision": revision or None, "allow_patterns": PATTERNS}
@@ -46,7 +46,7 @@ def _from_hub(name: str) -> Path:
         except LocalEntryNotFoundError:
             pass  # not in the cache: the hub is asked below
         return Path(snapshot_download(repository, **wanted))
-    except (HFValidationError, HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+    except (HTTPError, OSError, ValueError) as error:
         option = f" --revision {revision}" if revision else ""
         raise EncoderError(
             f"The checkpoint {name} is not on this machine and no hub answered for it: run `hf download {repository}"

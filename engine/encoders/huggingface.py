@@ -58,7 +58,6 @@ class TextEncoder(Encoder):
         max_length: int = 64,
         device: str = "auto",
         dtype: str = "auto",
-        batch_size: int | None = None,
     ) -> None:
         from transformers import AutoTokenizer
 
@@ -76,7 +75,6 @@ class TextEncoder(Encoder):
             max_length=max_length,
             device=device,
             dtype=dtype,
-            batch_size=batch_size,
         )
 
     def _set_up(
@@ -173,7 +171,6 @@ class ImageEncoder(Encoder):
         normalise: bool = False,
         device: str = "auto",
         dtype: str = "auto",
-        batch_size: int | None = None,
     ) -> None:
         projected = pooling == "projected"
         module = load_module(folder, aligned_class(folder, "image") if projected else "AutoModel", name)
@@ -191,7 +188,6 @@ class ImageEncoder(Encoder):
             files=checkpoint_files(folder),
             device=device,
             dtype=dtype,
-            batch_size=batch_size,
         )
 
     @staticmethod
@@ -206,10 +202,6 @@ class ImageEncoder(Encoder):
                 size = {"height": processor.crop_size["height"], "width": processor.crop_size["width"]}
                 processor = AutoImageProcessor.from_pretrained(folder, do_center_crop=False, size=size, **options)
         return processor
-
-    def preprocess(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        """Normalised pixels, shape (n, 3, height, width), on the CPU."""
-        return self.prepare(images)["pixels"]
 
     def normalise_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels 0..255, float (n, 3, height, width), on the scale the network was trained with."""

@@ -62,7 +62,6 @@ class EfficientNetLite(Encoder):
         size: tuple[int, int] | None = None,
         device: str = "auto",
         dtype: str = "auto",
-        batch_size: int | None = None,
     ) -> None:
         if variant not in SIDES:
             raise EncoderError(f"There is no EfficientNet-Lite “{variant}” here; use {' or '.join(SIDES)}.")
@@ -88,7 +87,6 @@ class EfficientNetLite(Encoder):
             files=files,
             device=device,
             dtype=dtype,
-            batch_size=batch_size,
         )
 
     def preprocess(self, images: Sequence[Image.Image]) -> torch.Tensor:
@@ -147,9 +145,7 @@ class MiniLM(TextEncoder):
     A text beyond `max_length` word pieces is cut there. Raises EncoderError when the wheel is missing.
     """
 
-    def __init__(
-        self, *, max_length: int = 64, device: str = "auto", dtype: str = "auto", batch_size: int | None = None
-    ) -> None:
+    def __init__(self, *, max_length: int = 64, device: str = "auto", dtype: str = "auto") -> None:
         super().__init__(
             minilm_folder(),
             name="minilm" if max_length == 64 else f"minilm:{max_length}",
@@ -157,5 +153,4 @@ class MiniLM(TextEncoder):
             max_length=max_length,
             device=device,
             dtype=dtype,
-            batch_size=batch_size,
         )

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from engine.errors import EncoderError
+from engine.files import file_digest
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -58,11 +59,10 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 
 @lru_cache(maxsize=256)
 def _digest(path: str, _modified: int, _size: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(Path(path))
 
 
-def file_digest(path: Path) -> str:
+def known_digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal; read again only when its time or size changed. Raises OSError."""
     facts = path.stat()
     return _digest(str(path.resolve()), facts.st_mtime_ns, facts.st_size)
@@ -70,6 +70,6 @@ def file_digest(path: Path) -> str:
 
 def short_hash(facts: Mapping[str, Any], files: Iterable[Path] = ()) -> str:
     """Sixteen hexadecimal digits that change with any fact or with the content (not name or place) of any file."""
-    contents = sorted(file_digest(file) for file in files)
+    contents = sorted(known_digest(file) for file in files)
     text = json.dumps({"facts": facts, "files": contents}, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

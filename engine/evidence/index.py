@@ -16,14 +16,14 @@ from typing import Annotated, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError
+from pydantic import Field, FiniteFloat, StringConstraints
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from engine.bundle import MOST_BYTES, Side, file_digest, seal
+from engine.bundle import MOST_BYTES, Side, Strict, seal
 from engine.errors import BundleError
 from engine.evidence.space import TENSORS, Space
-from engine.files import replacing_folder
+from engine.files import file_digest, replacing_folder
 from engine.prediction import View
 
 FOLDER, MANIFEST, VECTORS, TABLE = "evidence", "evidence.json", "vectors.safetensors", "posts.parquet"
@@ -47,18 +47,14 @@ Address = Annotated[str, StringConstraints(pattern=r"^(https://[^{}\s\"'<>]+\{po
 Quantiles = Annotated[tuple[FiniteFloat, ...], Field(min_length=21, max_length=21)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Encoded(_Strict):
+class Encoded(Strict):
     """An encoder as `load_encoder` takes it, and the fingerprint of the feature that it makes here."""
 
     spec: str
     fingerprint: str
 
 
-class Figure(_Strict):
+class Figure(Strict):
     """A value with its 95 % interval: whole groups of posts were drawn."""
 
     value: FiniteFloat
@@ -66,7 +62,7 @@ class Figure(_Strict):
     high: FiniteFloat
 
 
-class Manifest(_Strict):
+class Manifest(Strict):
     """evidence.json.
 
     `data` is the dataset's fingerprint. `removed` posts are nearly identical to another that stayed. `spread` is the
@@ -90,7 +86,7 @@ class Manifest(_Strict):
     nearest: dict[View, Quantiles]
     asked: int
     figures: dict[View, dict[str, Figure]]
-    files: dict[str, str] = {}
+    files: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,7 @@ def read_manifest(folder: Path) -> Manifest:
         if seal(fields) != stored:
             raise ValueError("changed")
         return Manifest.model_validate(fields)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError(f"{folder} holds no sound index of real posts; {AGAIN}.") from error
 
 

@@ -20,7 +20,7 @@ from engine.evidence.index import AGAIN, Index, Manifest, read_index, read_manif
 from engine.features import make_features
 from engine.features.base import Feature, FeatureSettings
 from engine.features.extractor import SIDES
-from engine.posts import Post
+from engine.posts import EMPTY_POST, Post
 from engine.prediction import View
 from engine.scoring import LEVELS, to_level
 
@@ -113,7 +113,7 @@ class Evidence:
                 vector = self._feature(side).compute([post], {})
                 cosines[side] = self._spaces[side].rows @ self._spaces[side].place(vector)[0]
         if not cosines:
-            raise PostError("Give the post a picture, a title, or both.")
+            raise PostError(EMPTY_POST)
         same = np.logical_and.reduce([cosine >= SAME for cosine in cosines.values()])
         views: list[View] = [view for view, sides in SIDES.items() if set(sides) <= set(cosines)]
         return [self._ranked(view, likeness_of(self.manifest, cosines, view), same) for view in views]

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 TARGET = "expected level, 0–4"
+NOTHING = "There is nothing to explain: give the post a picture or a title."
 
 Floats = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.integer]

@@ -62,7 +62,7 @@ class DifferentiableNetworks:
 
     def pixels(self, image: Image.Image) -> torch.Tensor:
         """The picture as the encoder's input, (1, 3, h, w), float32."""
-        pixels: torch.Tensor = self.image_encoder.preprocess([image]).to(self.image_encoder.device)
+        pixels: torch.Tensor = self.image_encoder.prepare([image])["pixels"].to(self.image_encoder.device)
         return pixels
 
     def embeddings(self, post: Post) -> tuple[EmbeddedText, ...]:

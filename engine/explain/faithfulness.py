@@ -30,7 +30,6 @@ def deletion_insertion(
     predictor: "Predictor",
     post: Post,
     explanation: Explanation,
-    fractions: Sequence[float] = FRACTIONS,
     *,
     random_orders: int = 0,
     seed: int = 0,
@@ -48,13 +47,13 @@ def deletion_insertion(
     orders = [generator.permutation(game.players) for _ in range(random_orders)] or [
         np.argsort(-importance, kind="stable")
     ]
-    counts = np.array([round(fraction * game.players) for fraction in fractions])
+    counts = np.array([round(fraction * game.players) for fraction in FRACTIONS])
     reached = np.stack([np.argsort(order)[None, :] < counts[:, None] for order in orders])
     points = []
     kinds: tuple[tuple[Kind, Keep], ...] = (("deletion", ~reached), ("insertion", reached))
     for kind, keep in kinds:
         curve = game.values(keep.reshape(-1, game.players)).reshape(len(orders), len(counts)).mean(axis=0)
-        points += [Point(kind, fraction, value) for fraction, value in zip(fractions, curve.tolist(), strict=True)]
+        points += [Point(kind, fraction, value) for fraction, value in zip(FRACTIONS, curve.tolist(), strict=True)]
     return points
 
 

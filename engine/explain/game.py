@@ -16,6 +16,7 @@ from engine import threads
 from engine.encoders.base import Modality
 from engine.errors import PostError
 from engine.explain import regions, words
+from engine.explain.base import NOTHING
 from engine.features.base import Features
 from engine.members import Member
 from engine.posts import Post
@@ -119,7 +120,7 @@ class Game:
     ) -> None:
         read = predictor.text_fields
         if not post.has_image and not post.text(read):
-            raise PostError("There is nothing to explain: give the post a picture or a title.")
+            raise PostError(NOTHING)
         self.post = post
         self._predictor = predictor
         self._values: dict[bytes, float] = {}

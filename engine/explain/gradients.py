@@ -10,7 +10,7 @@ from captum.attr import IntegratedGradients
 
 from engine.errors import FirstImpressionsError, PostError
 from engine.explain import regions
-from engine.explain.base import TARGET, Explanation
+from engine.explain.base import NOTHING, TARGET, Explanation
 from engine.explain.differentiable import DifferentiableNetworks
 from engine.explain.words import group_pieces, split_title
 from engine.posts import Post
@@ -71,7 +71,7 @@ def explain(
     model = DifferentiableNetworks(predictor)
     has_text = bool(post.text(predictor.text_fields))
     if not post.has_image and not has_text:
-        raise PostError("There is nothing to explain: give the post a picture or a title.")
+        raise PostError(NOTHING)
     has_text = has_text and bool(model.text_encoders)
     seen = post.image if model.image_encoder is not None else None
     if seen is None and not has_text:

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from threading import Lock
 
 from engine.encoders.checkpoints import reading
-from engine.encoders.runtime import file_digest
+from engine.encoders.runtime import known_digest
 from engine.errors import EncoderError
 from engine.files import replacing_folder, write_json
 from engine.language_models.causal import LanguageModel
@@ -76,7 +76,7 @@ def _kept(gguf: Path) -> Path:
     """Folder in the cache. Raises OSError where nothing can be written there."""
     from transformers import __version__
 
-    folder = Settings().cache / f"smollm2-{file_digest(gguf)[:16]}-{__version__}-{VERSION}"
+    folder = Settings().cache / f"smollm2-{known_digest(gguf)[:16]}-{__version__}-{VERSION}"
     if not _is_whole(folder):
         for rest in folder.parent.glob(".smollm2-*.tmp"):
             # Left by a process that was killed; a younger one may be another's at work.
@@ -91,7 +91,7 @@ def _is_whole(folder: Path) -> bool:
     """Whether every file is there and as it was written."""
     try:
         stated = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return all(file_digest(folder / name) == digest for name, digest in stated.items())
+        return all(known_digest(folder / name) == digest for name, digest in stated.items())
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -142,4 +142,4 @@ def _convert(gguf: Path, folder: Path) -> None:
         save_model(module, str(folder / "model.safetensors"), metadata={"format": "pt"})
     except SafetensorError as error:
         raise OSError(str(error)) from error
-    write_json(folder / MANIFEST, {path.name: file_digest(path) for path in sorted(folder.iterdir())})
+    write_json(folder / MANIFEST, {path.name: known_digest(path) for path in sorted(folder.iterdir())})

@@ -138,7 +138,7 @@ def test_pixels_are_normalised_one_way(encoder: Encoder) -> None:
     height, width = encoder.size  # type: ignore[attr-defined]
     image = Image.fromarray(np.random.default_rng(3).integers(0, 255, (height, width, 3), dtype=np.uint8))
     raw = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
-    expected = encoder.preprocess([image])  # type: ignore[attr-defined]
+    expected = encoder.prepare([image])["pixels"]
     torch.testing.assert_close(encoder.normalise_pixels(raw), expected, atol=1e-5, rtol=1e-5)  # type: ignore[attr-defined]
     rows, columns = encoder.grid  # type: ignore[attr-defined]
     assert encoder.tokens([image]).mask.shape == (1, rows * columns)

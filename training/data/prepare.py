@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,13 @@ import pandas as pd
 from tqdm import tqdm
 
 from engine.errors import DataError
-from engine.files import replacing
+from engine.files import file_digest, replacing
 from training.data.cleaning import clean
 from training.data.further import take_pictures
 from training.data.metadata import METADATA_SCHEMA, Decoder, title_metadata, try_picture
 from training.data.sources import load_dataset
 from training.data.sources.base import Dataset
-from training.tables import CLEANING_SCHEMA, COUNTS, TableWriter, alone, posts_schema, writing_table
+from training.tables import CLEANING_SCHEMA, COUNTS, TableWriter, alone, now, posts_schema, writing_table
 
 INFO = "dataset.json"
 TEXT_ONLY = " (text-only post)"
@@ -105,7 +104,7 @@ def prepare(
             "fingerprint": fingerprint(
                 tables, dataset.folders(source), posts.pictures if dataset.image == "path" else ()
             ),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created": now(),
             "limit": limit,
             "image": dataset.image,
             "image_url": dataset.image_url_template,
@@ -199,9 +198,7 @@ def fingerprint(tables: Iterable[Path], folders: Iterable[Path], pictures: Itera
     `pictures` that are in none of its tables."""
     digest = hashlib.sha256()
     for path in tables:
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.name} {content}\n".encode())
+        digest.update(f"{path.name} {file_digest(path)}\n".encode())
     for folder in folders:
         with os.scandir(folder) as entries:
             sizes = sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file())

@@ -1,7 +1,5 @@
 """Train, validation and test splits: random, and grouped so that no name a model knows stands on both sides."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -21,16 +19,6 @@ TOO_FEW = (
     "{:,} posts with a picture in {:,} groups are too few for {} folds: that takes {} posts in {} groups or more; "
     "prepare more posts."
 )
-
-
-@dataclass(frozen=True)
-class SplitSummary:
-    """What the split did, for printing."""
-
-    posts: int
-    groups: int
-    largest_group: int
-    sizes: dict[str, int]
 
 
 def _name_folds(folds: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
@@ -85,14 +73,4 @@ def split_posts(posts: pd.DataFrame, score: npt.ArrayLike, *, seed: int = 0) -> 
             "grouped": _name_folds(grouped_folds),
             "random": _name_folds(random_folds),
         }
-    )
-
-
-def summarise(splits: pd.DataFrame) -> SplitSummary:
-    """Sizes of a split table, for printing."""
-    return SplitSummary(
-        posts=len(splits),
-        groups=splits["group"].nunique(),
-        largest_group=int(splits["group"].value_counts().iloc[0]),
-        sizes={str(name): int(size) for name, size in splits["grouped"].value_counts().items()},
     )

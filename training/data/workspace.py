@@ -144,14 +144,10 @@ class Workspace:
         """Pictured posts without the pictures, in file order, with score, level, target, split and group_number."""
         table = self._scored(self._rows("posts.parquet"))
         train_scores = table.loc[table["split"].isin(self.learned), "score"]
-        table["level"] = to_level(table["score"], self.cuts_of(train_scores))
+        table["level"] = to_level(table["score"], fit_cuts(train_scores))
         table["log_score"] = log_score(table["score"])
         table["target"] = normal_scores(table["score"], train_scores)
         return table
-
-    @staticmethod
-    def cuts_of(train_scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        return fit_cuts(train_scores)
 
     @property
     def cuts(self) -> npt.NDArray[np.float64]:

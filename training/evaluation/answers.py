@@ -12,7 +12,7 @@ from engine.blending import Calibration
 from engine.errors import DataError
 from engine.features.base import Features
 from engine.posts import Post
-from engine.prediction import VIEWS, BatchPrediction, MemberOutput, View
+from engine.prediction import VIEWS, BatchPrediction, View, joined
 from engine.predictor import Predictor
 from training.features.extract import with_pictures
 from training.modeling.cross_fitting import out_of_fold
@@ -87,18 +87,11 @@ def _joined(parts: Sequence[BatchPrediction]) -> BatchPrediction:
     back = _order(sum(len(part.log_score) for part in parts)).argsort()
     arrays = [field.name for field in fields(BatchPrediction) if field.name not in ("view", "members", "category")]
     whole = {name: np.concatenate([getattr(part, name) for part in parts])[back] for name in arrays}
-    members = {
-        name: MemberOutput(
-            np.concatenate([part.members[name].probabilities for part in parts])[back],
-            np.concatenate([part.members[name].score for part in parts])[back],
-        )
-        for name in parts[0].members
-    }
-    first = parts[0].category
-    if first is not None:
-        shares = [part.category.probabilities for part in parts if part.category is not None]
-        first = replace(first, probabilities=np.concatenate(shares)[back])
-    return BatchPrediction(view=parts[0].view, members=members, category=first, **whole)
+    found = {name: joined([part.members[name] for part in parts]).take(back) for name in parts[0].members}
+    category = next((output.category for output in found.values() if output.category is not None), None)
+    # Of a member on its own no category is evaluated.
+    members = {name: replace(output, category=None) for name, output in found.items()}
+    return BatchPrediction(view=parts[0].view, members=members, category=category, **whole)
 
 
 def answers_of(predictor: Predictor, run: Run, split: str) -> dict[Key, BatchPrediction]:

@@ -79,9 +79,7 @@ class Baselines:
     def _trees(
         self, name: str, kind: str, view: View, features: tuple[str, ...], *, shuffle: bool = False
     ) -> Candidate:
-        columns = {view: features}
-        found = self.matrix.features(features)
-        table = CatBoostMember(name, columns, {}).table(view, found)
+        table = np.concatenate([self.matrix[feature] for feature in features], axis=1)
         return self._fitted(name, kind, view, table, shuffle=shuffle)
 
     def _fitted(

@@ -23,7 +23,7 @@ from engine.errors import DataError
 from engine.scoring import fit_cuts, to_level
 from training.data.splits import stratified_folds
 from training.data.workspace import Protocol, Workspace
-from training.evaluation.shipped import FOLDS, now, shipped_facts, with_apart, write_facts
+from training.evaluation.shipped import FOLDS, shipped_facts, with_apart, write_facts
 from training.features.matrix import FeatureMatrix
 from training.metrics.bootstrap import evaluate_metrics
 from training.metrics.predictions import prediction_table, truth_of
@@ -32,7 +32,7 @@ from training.modeling.fitting import fit_members
 from training.modeling.processes import own_process
 from training.modeling.run import Run
 from training.recipes.base import Recipe
-from training.tables import replace_rows, write_table
+from training.tables import now, replace_rows, write_table
 
 log = structlog.get_logger()
 # One part in five of the posts outside the outer fold makes the choices.

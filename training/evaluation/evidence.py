@@ -8,7 +8,6 @@ foretell a level is measured among the posts outside of the grouped test part, e
 
 import base64
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from training.features.matrix import FeatureMatrix
 from training.metrics.bootstrap import with_intervals
 from training.metrics.predictions import PROBABILITIES, truth_at
 from training.modeling.run import OUTSIDE_OF_TEST
+from training.tables import now
 
 WIDTH = 96
 # As many as the baseline of the report looks at (`training.evaluation.baselines`).
@@ -63,7 +63,7 @@ def evidence(work: Path, target: Path, *, neighbours: int = NEIGHBOURS, resample
         name=dataset["name"],
         data=dataset["fingerprint"],
         score_formula=workspace.score_formula,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now(),
         encoders={
             side: Encoded(spec=spec, fingerprint=matrix.feature(side).fingerprint) for side, spec in ENCODERS.items()
         },

@@ -9,7 +9,6 @@ say. Made-up junk is answered by the members that ship.
 
 import shutil
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -26,7 +25,7 @@ from training.modeling.guard import fit_guards
 from training.modeling.run import Run
 from training.modeling.train import entry_of
 from training.recipes.base import Recipe
-from training.tables import write_table
+from training.tables import now, write_table
 
 
 def guard(work: Path, recipe: Recipe, target: Path, *, resamples: int = 1000, junk: int = 200) -> Path:
@@ -68,7 +67,7 @@ def _write(place: Path, former: Path, bundle: Bundle, run: Run, guards: Mapping[
     entries |= {name: entry_of(feature) for name, feature in features.items()}
     return bundle.model_copy(
         update={
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created": now(),
             "features": tuple(entries.values()),
             "guards": {side: found.fit for side, found in guards.items()},
         }

@@ -5,7 +5,6 @@ import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from training.metrics.predictions import coverage, prediction_table, reliability
 from training.modeling.cross_fitting import parts_without
 from training.modeling.run import Run
 from training.recipes.base import DRIFT, Recipe
-from training.tables import write_table
+from training.tables import now, write_table
 
 log = structlog.get_logger()
 _NO_SEED = pd.array([None], dtype="Int64")[0]
@@ -231,7 +230,7 @@ def _report(
         },
         "data": {**predictor.bundle.data, "posts_read": run.workspace.dataset["posts"]},
         "split": run.workspace.split_digest,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": now(),
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "score_formula": predictor.bundle.score_formula,
         "cuts": list(predictor.bundle.cuts),

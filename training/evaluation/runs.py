@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 import structlog
 
-from training.evaluation.shipped import OTHERS, now, shipped_facts, with_apart, with_reads, write_facts
+from training.evaluation.shipped import OTHERS, shipped_facts, with_apart, with_reads, write_facts
 from training.metrics.bootstrap import paired_bootstrap
 from training.metrics.predictions import truth_of
 from training.modeling.run import Run
 from training.recipes.base import Recipe, experiment
-from training.tables import replace_rows, write_table
+from training.tables import now, replace_rows, write_table
 
 log = structlog.get_logger()
 TABLE = "recipes.parquet"

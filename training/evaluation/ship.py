@@ -100,7 +100,7 @@ def ship(work: Path, recipe: Recipe, target: Path | Address, signals: Path | Non
 
 def _whole(run: Run, evaluated: Bundle) -> Path:
     """The bundle that ships: refitted on all posts, if it was, with the blend that was evaluated."""
-    if not (run.refitted / "bundle.json").exists():
+    if not (run.refitted / MANIFEST).exists():
         return run.bundle
     if read_bundle(run.refitted).views != evaluated.views:
         raise DataError(f"{run.refitted} was refitted from another bundle; run `python -m training refit` again.")

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +62,6 @@ def with_apart(facts: dict[str, Any], apart: Mapping[str, str]) -> dict[str, Any
     notes = [note for note in facts["notes"] if not note.startswith(APART)]
     notes += [f"{APART} ({day}): {', '.join(of)}." for day, of in days.items()]
     return {**facts, "apart": found, "notes": notes}
-
-
-def now() -> str:
-    """The time, as reports write it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def write_facts(model: Path, facts: dict[str, Any]) -> None:

@@ -90,7 +90,7 @@ class Variants:
         )
 
     def leaked(self) -> Table:
-        """All groups, and what is known only after publication: log counts, and reactions per view.
+        """All features, and what is known only after publication: log counts, and reactions per view.
 
         The label is made of those: this is what a leak looks like, not a result.
         """

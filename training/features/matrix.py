@@ -125,10 +125,6 @@ class FeatureMatrix:
         lent = [self.posts[row].title for row in self.workspace.rows("train")]
         return [title for _, title in junk_titles(LEARNED, count, lent, seed)]
 
-    def blank(self, name: str) -> Values:
-        """One row of a feature, (1, *shape), for a post with nothing on the sides that it reads."""
-        return self.feature(name).blank()
-
     def role(self, side: str) -> str:
         """Role of the first encoder of a side."""
         features = make_features(self.settings.encoders, self.settings).values()

@@ -77,11 +77,11 @@ def _columns(table: pd.DataFrame, names: Sequence[str], what: str) -> Array:
     return values
 
 
-def _optional(table: pd.DataFrame, names: Sequence[str], what: str) -> Array | None:
+def _optional(table: pd.DataFrame, names: Sequence[str]) -> Array | None:
     """Values of columns that a model may leave out altogether, but not for some posts only."""
     if any(name not in table or table[name].isna().all() for name in names):
         return None
-    return _columns(table, names, what)
+    return _columns(table, names, "predictions")
 
 
 def evaluated(predictions: pd.DataFrame, truth: pd.DataFrame) -> Evaluated:
@@ -105,13 +105,13 @@ def evaluated(predictions: pd.DataFrame, truth: pd.DataFrame) -> Evaluated:
     truth = truth.set_index("post_id").loc[predictions["post_id"]]
     probabilities = _columns(predictions, PROBABILITIES, "predictions")
     level, score = _columns(truth, ["level", "score"], "truth").T
-    guessed = _optional(predictions, ["predicted_level"], "predictions")
+    guessed = _optional(predictions, ["predicted_level"])
     expected = probabilities @ np.arange(len(LEVELS))
     predicted = probabilities.argmax(axis=1) if guessed is None else guessed[:, 0].astype(np.int64)
-    predicted_score = _optional(predictions, ["score"], "predictions")
+    predicted_score = _optional(predictions, ["score"])
     log_prediction = None if predicted_score is None else log_score(predicted_score[:, 0])
-    sets = _optional(predictions, ["set_low", "set_high"], "predictions")
-    bounds = _optional(predictions, ["score_low", "score_high"], "predictions")
+    sets = _optional(predictions, ["set_low", "set_high"])
+    bounds = _optional(predictions, ["score_low", "score_high"])
     likes, popularity = (_known(truth.get(name)) for name in ("likes_per_view", "popularity"))
     return Evaluated(
         level=level.astype(np.int64),

@@ -3,7 +3,7 @@
 Drafts are shorter than published titles, so a few words out of each training title count as real ones too.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from training.data.junk import LEARNED, junk_titles
 from training.data.junk_pictures import LEARNED_PICTURES, junk_pictures
 from training.features.matrix import FeatureMatrix
 
+Rows = npt.NDArray[np.int64]
 FEATURES: Mapping[Side, str] = {"text": "title_surprise", "image": "picture_statistics"}
 # Share of the posts outside of test that may be turned away: what the answers know of these is lost. Pictures that
 # nobody publishes are told apart more clearly.
@@ -32,7 +33,7 @@ ITERATIONS = 150
 EXCERPT = (2, 4)
 
 
-def fit_guards(matrix: FeatureMatrix, sides: Collection[str] = tuple(FEATURES)) -> dict[Side, Guard]:
+def fit_guards(matrix: FeatureMatrix, sides: Collection[str]) -> dict[Side, Guard]:
     """The guard of each of `sides`, those that the members read.
 
     Thresholds come from the validation posts and from the training posts, each judged by a guard that its group did not
@@ -45,10 +46,11 @@ def _fit(matrix: FeatureMatrix, side: Side, name: str) -> Guard:
     train, validation = (matrix.workspace.rows(split) for split in ("train", "validation"))
     count = max(round(JUNK * len(train)), len(LEARNED))
     feature, groups = matrix.feature(name), matrix.workspace.posts["group_number"].to_numpy()[train]
+    folds = list(GroupKFold(min(FOLDS, len(np.unique(groups)))).split(train, groups=groups))
     # What is real of each training post, (m, n, columns).
     real = matrix[name][train][None]
     if side == "text":
-        real = np.concatenate([real, _excerpts(matrix, feature)[None]])
+        real = np.concatenate([real, _excerpts(matrix, feature, folds)[None]])
         kinds = {kind: make for kind, make in LEARNED.items() if kind != LEFT_OUT}
         lent = [matrix.posts[row].title for row in train]
         made_up = [Post(title) for _, title in junk_titles(kinds, count, lent, seed=1)]
@@ -56,12 +58,11 @@ def _fit(matrix: FeatureMatrix, side: Side, name: str) -> Guard:
         made_up = [Post(image=picture) for _, picture in junk_pictures(LEARNED_PICTURES, count, seed=1)]
     junk = feature.compute(made_up, {})
 
-    def guard(posts: npt.NDArray[np.int64] | slice) -> Guard:
+    def guard(posts: Rows | slice) -> Guard:
         model = _classifier(real[:, posts].reshape(-1, real.shape[-1]), junk)
         return Guard(side, GuardFit(feature=name, threshold=0.0, share=0.0), model)
 
     whole = guard(slice(None))
-    folds = GroupKFold(min(FOLDS, len(np.unique(groups)))).split(train, groups=groups)
     outside = [guard(rest).strangeness(real[0, held]) for rest, held in folds]
     found = np.concatenate([whole.strangeness(matrix[name][validation]), *outside])
     threshold = float(np.quantile(found, 1 - LOST[side]))
@@ -85,14 +86,14 @@ def _classifier(real: Values, junk: Values) -> Any:
     return model.fit(np.concatenate([real, junk]), np.repeat([0, 1], [len(real), len(junk)]))
 
 
-def _excerpts(matrix: FeatureMatrix, feature: Feature) -> Values:
+def _excerpts(matrix: FeatureMatrix, feature: Feature, folds: Iterable[tuple[Rows, Rows]]) -> Values:
     """The feature of some words in a row of each training title, by a copy fitted without its group."""
     assert isinstance(feature, FittedFeature)
     train = matrix.workspace.rows("train")
-    groups, target = (matrix.workspace.posts[name].to_numpy()[train] for name in ("group_number", "target"))
+    target = matrix.workspace.posts["target"].to_numpy()[train]
     draw = np.random.default_rng(2)
     found = np.zeros((len(train), *feature.shape), dtype=np.float32)
-    for rest, held in GroupKFold(min(FOLDS, len(np.unique(groups)))).split(train, groups=groups):
+    for rest, held in folds:
         part = feature.fitted([matrix.posts[row] for row in train[rest]], {}, target[rest])
         shortened = []
         for row in train[held]:

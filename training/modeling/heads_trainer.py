@@ -32,7 +32,7 @@ from training.modeling.heads_network import (
     inputs_of,
     losses_of,
 )
-from training.modeling.network import schedule
+from training.modeling.network import freeze_normalisation, schedule
 from training.tables import claim, write_table
 
 log = structlog.get_logger()
@@ -43,8 +43,8 @@ class HeadsResult:
     """Curves (epoch, step, split, metric, value), the epoch whose weights the model now has, and what it took."""
 
     curves: pd.DataFrame
-    kept_epoch: int
     epochs: int
+    kept_epoch: int
     seconds: float
     images_per_second: float
     peak_megabytes: float
@@ -153,10 +153,7 @@ def _learn(
     """One step on some rows; returns what both losses and the accuracy were."""
     torch.manual_seed(seed)
     model.train()
-    for module in model.modules():
-        # Batch norms of a pretrained encoder keep their statistics: batches are small.
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
+    freeze_normalisation(model)
     _, logits, said = model(*inputs_of(model, data, rows, torch.Generator().manual_seed(seed)))
     category, score = losses_of(logits, said, data, rows, config)
     loss = category + score if config.published else model.weighed(category, score)
@@ -190,9 +187,5 @@ def figures_of(model: HeadsModel, result: HeadsResult) -> Mapping[str, Any]:
         "parameters": total,
         "largest_layer": largest,
         "largest_share": sizes[largest] / total,
-        "epochs": result.epochs,
-        "kept_epoch": result.kept_epoch,
-        "seconds": result.seconds,
-        "images_per_second": result.images_per_second,
-        "peak_megabytes": result.peak_megabytes,
+        **{name: value for name, value in vars(result).items() if name != "curves"},
     }

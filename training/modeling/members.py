@@ -119,8 +119,9 @@ def _with_made_up(
         chosen = generator.choice(train, max(1, round(spec.blank * len(train))), replace=False)
         emptied: Features = {}
         for name in names:
-            blank = gone.intersection(matrix.feature(name).modalities)
-            emptied[name] = matrix.blank(name).repeat(len(chosen), axis=0) if blank else features[name][chosen]
+            feature = matrix.feature(name)
+            blank = gone.intersection(feature.modalities)
+            emptied[name] = feature.blank().repeat(len(chosen), axis=0) if blank else features[name][chosen]
         tables.append(member.table(view, emptied))
         rows.append(chosen)
     if matrix.junk and "text" in sides:

@@ -246,3 +246,10 @@ def predict_rows(
         }
         for view, found in parts.items()
     }
+
+
+def freeze_normalisation(model: nn.Module) -> None:
+    """Batch norms keep the statistics they were pretrained with: batches are small and some pictures are degraded."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()

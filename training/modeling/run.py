@@ -10,14 +10,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from engine.bundle import identity, read_bundle
+from engine.bundle import MANIFEST, identity, read_bundle
 from engine.errors import DataError
 from engine.features import default_names, make_features
 from engine.features.encoder_tokens import TOKENS
@@ -27,7 +26,7 @@ from training.data.workspace import Protocol, Workspace
 from training.features.matrix import FeatureMatrix
 from training.modeling.further import Further
 from training.recipes.base import CatBoost, Heads, Network, Recipe, experiment
-from training.tables import claim
+from training.tables import claim, now
 
 LEDGER = "test_reads.jsonl"
 # What every report has.
@@ -115,8 +114,8 @@ class Run:
         entry = {
             "step": step,
             "recipe": self.recipe.name,
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "bundle": identity(read_bundle(folder)) if (folder / "bundle.json").exists() else "",
+            "at": now(),
+            "bundle": identity(read_bundle(folder)) if (folder / MANIFEST).exists() else "",
             "split": self.workspace.split_digest,
         }
         line = json.dumps(entry, sort_keys=True, ensure_ascii=True) + "\n"

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +35,7 @@ from training.modeling.members import Fitted
 from training.modeling.processes import own_process
 from training.modeling.run import Run
 from training.recipes.base import Heads, Recipe
-from training.tables import write_table
+from training.tables import now, write_table
 
 log = structlog.get_logger()
 STEPS = np.linspace(0, 1, 201)
@@ -76,7 +75,8 @@ def train(work: Path, recipe: Recipe, fold: int | None = None) -> Path:
     seconds = {name: found.seconds for name, found in fitted.items()}
     if recipe.folds:
         seconds = {name: value + seconds_of(run)[name] for name, value in seconds.items()}
-    write_json(run.folder / "seconds.json", {name: round(value, 1) for name, value in _with_sum(seconds).items()})
+    seconds["train"] = sum(seconds.values())
+    write_json(run.folder / "seconds.json", {name: round(value, 1) for name, value in seconds.items()})
     _save(run, run.bundle, fitted, views, len(matrix.workspace.rows("train")))
     log.info("trained", seconds=round(time.monotonic() - began))
     return run.bundle
@@ -97,10 +97,6 @@ def refit(work: Path, recipe: Recipe) -> Path:
     if own_process().is_main_process:
         _save(run, run.refitted, fitted, dict(evaluated.views), len(run.workspace.posts))
     return run.refitted
-
-
-def _with_sum(seconds: Mapping[str, float]) -> dict[str, float]:
-    return {**seconds, "train": sum(seconds.values())}
 
 
 def _save(run: Run, target: Path, fitted: Mapping[str, Fitted], views: dict[View, ViewFit], learned: int) -> None:
@@ -156,7 +152,7 @@ def _write(
     return Bundle(
         name=run.recipe.name,
         recipe=run.recipe.name,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now(),
         score_formula=workspace.score_formula,
         cuts=tuple(workspace.cuts.tolist()),
         prior=tuple(prior_of(workspace).tolist()),

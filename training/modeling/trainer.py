@@ -30,7 +30,15 @@ from engine.errors import DataError
 from engine.files import replacing
 from engine.prediction import View
 from training.modeling.batches import by_length
-from training.modeling.network import JointNetwork, NetworkConfig, losses, parameter_groups, predict_rows, schedule
+from training.modeling.network import (
+    JointNetwork,
+    NetworkConfig,
+    freeze_normalisation,
+    losses,
+    parameter_groups,
+    predict_rows,
+    schedule,
+)
 from training.modeling.training_set import TrainingSet
 from training.tables import claim, write_table
 
@@ -130,7 +138,7 @@ class _Training:
         seed += 1_000_000_007 * self.accelerator.process_index
         torch.manual_seed(seed)
         self.wrapped.train()
-        _freeze_normalisation(self.model)
+        freeze_normalisation(self.model)
         device = self.accelerator.device
         level = data.levels(rows, ordinal=self.config.ordinal).to(device)
         target = torch.as_tensor(data.target[rows], dtype=torch.float32, device=device)
@@ -289,10 +297,3 @@ def copy_into(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
         for name, parameter in model.named_parameters():
             if name in values:
                 parameter.copy_(values[name])
-
-
-def _freeze_normalisation(model: nn.Module) -> None:
-    """Batch norms keep the statistics they were pretrained with: batches are small and some pictures are degraded."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()

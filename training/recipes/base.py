@@ -115,7 +115,7 @@ Member = Ngrams | CatBoost | Network | Heads
 class Recipe:
     """One experiment. `encoders` maps roles to what `load_encoder` takes; `embedded` replaces them where no hub is.
 
-    `grid` holds alternatives of the first member, which is CatBoost then: validation posts choose among all of them.
+    `grid` holds alternatives of the first member, which is CatBoost then: training posts set apart choose among them.
     `options` are settings of single features by name. `junk` is the share of the training posts that members also see
     under a made-up title (`training.data.junk`). With `folds` every post outside of test is answered out of fold, blend
     and calibration are fitted on those answers, and members refitted on all of these posts (`training.modeling.train`).

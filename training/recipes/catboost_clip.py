@@ -5,10 +5,10 @@ subsample .8, L2 3) and reports accuracy .3207 on validation, .3128 on test, .31
 macro-F1 ≈ .28 without the picture and ≈ .30 without the text, on PixelRec. Its inputs included the engagement rate,
 from which the label is made; here a post has no counts, and the posts are others: the figures do not compare.
 
-Validation chooses by log loss among those twelve and a member of our own, which grows until held-out groups of the
-training split stop improving. Two settings that the reference did not have make depth 14 possible on a CPU: with 16,384
-leaves, 5 classes, 1,665 columns (1,280 + 384 + 1 on the embedded encoders) and 254 thresholds each, a single tree takes
-minutes of a core, with 32 thresholds still about half a minute. So every candidate splits at one of 32
+Training posts set apart choose by log loss among those twelve and a member of our own, which grows until held-out
+groups of the others stop improving. Two settings that the reference did not have make depth 14 possible on a CPU: with
+16,384 leaves, 5 classes, 1,665 columns (1,280 + 384 + 1 on the embedded encoders) and 254 thresholds each, a single
+tree takes minutes of a core, with 32 thresholds still about half a minute. So every candidate splits at one of 32
 thresholds (`border_count`), chosen among a fiftieth of the columns, drawn anew for each split (`rsm`). Each depth is
 grown once; the shorter models are its first trees. Nested folds leave depth 14 out (`crossvalidate --deepest 10`).
 """

@@ -15,7 +15,7 @@ def prepare(
     """Read a raw dataset, clean it, and write posts.parquet.
 
     Args:
-        dataset: Name of the adapter, youtube, pixelrec, smpd or folders.
+        dataset: Name of the adapter, youtube, own, pixelrec, smpd or folders.
         data: Folder of the raw dataset, or its address such as s3://bucket/folder, which is fetched into the work
             folder first; the variable FIRST_IMPRESSIONS_DATA where not given.
         work: Folder that will hold the prepared posts, features and runs.
@@ -37,12 +37,12 @@ def split(work: Path = WORK, seed: int = 0) -> None:
         work: A prepared work folder.
         seed: Another seed gives another split.
     """
-    from training.data.splits import summarise
     from training.data.workspace import split as run
 
-    found = summarise(run(work, seed=seed))
-    parts = ", ".join(f"{name} {count:,}" for name, count in found.sizes.items())
-    print(f"{found.posts:,} posts in {found.groups:,} groups (largest {found.largest_group}): {parts}")
+    table = run(work, seed=seed)
+    groups, sizes = (table[name].value_counts() for name in ("group", "grouped"))
+    parts = ", ".join(f"{name} {count:,}" for name, count in sizes.items())
+    print(f"{len(table):,} posts in {len(groups):,} groups (largest {groups.iloc[0]}): {parts}")
 
 
 def extract(

@@ -12,6 +12,8 @@ from engine.posts import MAX_TAG, MAX_TAGS
 from training.tables import ImageKind
 
 BATCH_ROWS = 512
+# Of picture files, as those datasets name them that have one a post.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 class Dataset(ABC):

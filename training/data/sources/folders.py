@@ -23,9 +23,7 @@ import pandas as pd
 
 from engine.errors import DataError
 from engine.posts import fault_of_facts
-from training.data.sources.base import BATCH_ROWS, Dataset, pick_columns
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+from training.data.sources.base import BATCH_ROWS, SUFFIXES, Dataset, pick_columns
 
 
 class Folders(Dataset):

@@ -26,9 +26,8 @@ from typing import ClassVar, TextIO
 import pandas as pd
 
 from engine.errors import DataError
-from training.data.sources.base import BATCH_ROWS, Dataset, fit_tags, pick_columns
+from training.data.sources.base import BATCH_ROWS, SUFFIXES, Dataset, fit_tags, pick_columns
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FOLDERS = ("cover", "image")
 
 # Beside the columns of a row read from a table: what is wrong with it, or None.
