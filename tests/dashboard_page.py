@@ -40,10 +40,9 @@ def _script(name: str, folder: str) -> None:
     from importlib import import_module
     from pathlib import Path
 
-    from dashboard.app import show
-    from dashboard.reports import open_report
+    from dashboard import app
 
-    show(import_module(f"dashboard.app_pages.{name}.page"), open_report(Path(folder)))
+    app.show(import_module(f"dashboard.app_pages.{name}.page"), app.open_once(Path(folder)))
 
 
 def page(name: str, folder: Path) -> AppTest:

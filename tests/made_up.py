@@ -3,8 +3,11 @@
 Every title has a word of its own, so no two posts are of one group.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -22,6 +25,13 @@ COMMON = ("quiet", "fastest")
 def read_table(path: Path) -> pd.DataFrame:
     """A table of a work folder, whole counts as Int64."""
     return pq.read_table(path).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+
+
+@contextmanager
+def without_baselines() -> Iterator[None]:
+    """Within the block `evaluate` leaves baselines and controls out, where nothing looks at them: they take longest."""
+    with patch("training.evaluation.report._baselines", lambda run: iter(())):
+        yield
 
 
 def own_word(number: int) -> str:

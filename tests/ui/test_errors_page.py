@@ -248,7 +248,7 @@ def test_any_url_is_survived(tiny_report: Path) -> None:
 
 @pytest.mark.parametrize("table", ["posts", "predictions"])
 def test_tables_without_rows_are_no_error(tiny_report: Path, tmp_path: Path, table: str) -> None:
-    empty = altered(tiny_report, tmp_path / "report", predictions=lambda table: table.iloc[:0])
+    empty = altered(tiny_report, tmp_path / "report", **{table: lambda rows: rows.iloc[:0]})
     assert not page("errors", empty).run().exception
 
 

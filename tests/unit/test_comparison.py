@@ -21,9 +21,14 @@ from training.recipes.base import Ngrams, Recipe
 RECIPE = Recipe(name="one", summary="Of n-grams.", members=(Ngrams(),))
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_up.make_work(tmp_path_factory.mktemp("made"), 200)
+
+
 @pytest.fixture
-def work(tmp_path: Path) -> Path:
-    return made_up.make_work(tmp_path, 200)
+def work(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "work"))
 
 
 def write_run(work: Path, name: str, src: float, *, folds: bool = False, trees: str = "", **other: object) -> Path:

@@ -11,7 +11,7 @@ from engine.bundle import read_bundle
 from engine.features.adapted import Adapted
 from engine.features.base import FeatureSettings
 from engine.features.encoder_vector import EncoderVector
-from tests.made_up import make_work
+from tests.made_up import make_work, without_baselines
 from tests.unit.test_evaluate import JUNK, RECIPE
 from training.data.quality import reasons
 from training.evaluation import consistency
@@ -29,7 +29,8 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Trained and evaluated on made-up posts."""
     work = make_work(tmp_path_factory.mktemp("study"), 280)
     train(work, RECIPE)
-    evaluate(work, RECIPE, resamples=20, junk=JUNK)
+    with without_baselines():
+        evaluate(work, RECIPE, resamples=20, junk=JUNK)
     return Run(work, RECIPE)
 
 
@@ -131,6 +132,8 @@ def test_the_study_of_a_small_run_ends_in_its_report_and_bundle(
     monkeypatch.setattr(consistency, "signals_of", made_up_signals)
     monkeypatch.setattr(FeatureMatrix, "extract", lambda self, names: [])
     monkeypatch.setattr("training.evaluation.adapter.RATIOS", (0.0, 0.5))
+    for place in ("consistency.RESAMPLES", "adapter.RESAMPLES", "adapter.FEW_RESAMPLES"):
+        monkeypatch.setattr(f"training.evaluation.{place}", 20)
     said = consistency.consistency(small_run)
     report = {path.stem: pd.read_parquet(path) for path in small_run.report.glob("*.parquet")}
     posts = small_run.workspace.posts

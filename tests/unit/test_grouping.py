@@ -164,15 +164,14 @@ def test_no_group_is_in_two_parts_and_every_post_is_in_one(posts: pd.DataFrame, 
     splits = split_posts(posts, score, seed=seed)
     assert splits["post_id"].tolist() == posts["post_id"].tolist()
     assert set(splits["grouped"]) <= set(PARTS) and set(splits["random"]) <= set(PARTS)
-    assert (splits.groupby("group")["grouped"].nunique() == 1).all()
-    bound = bind_posts(posts)
-    for rows in pd.Series(range(len(posts))).groupby(bound).groups.values():
-        assert splits["grouped"].iloc[list(rows)].nunique() == 1
+    for binding in (splits["group"], bind_posts(posts)):
+        assert (splits.groupby(binding)["grouped"].nunique() == 1).all()
     grams = [normalise_title(title) for title in posts["title"].fillna("")]
+    group, part = posts["group"].tolist(), splits["grouped"].tolist()
     for left, right in combinations(range(len(posts)), 2):
         same = grams[left] and grams[left] == grams[right]
-        if same or (posts["group"][left] is not None and posts["group"][left] == posts["group"][right]):
-            assert splits["grouped"][left] == splits["grouped"][right]
+        if same or (group[left] is not None and group[left] == group[right]):
+            assert part[left] == part[right]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -24,6 +24,7 @@ from engine.prediction import VIEWS, Prediction
 from engine.predictor import Predictor
 from engine.trees import save_trees
 from tests import made_up
+from tests.made_up import without_baselines
 from tests.tiny_report import JUNK
 from training.data.junk import LEARNED, UNSEEN, junk_titles
 from training.data.junk_pictures import LEARNED_PICTURES, UNSEEN_PICTURES, junk_pictures
@@ -213,7 +214,8 @@ def lenient(model: SimpleNamespace) -> Path:
         found = fitted.strangeness(predictor._guarded.features[fitted.fit.feature].compute(junk[side], {}))
         fits[side] = fitted.fit.model_copy(update={"threshold": float(np.median(found))})
     amend_bundle(Run(work, RECIPE).bundle, guards=fits)
-    return evaluate(work, RECIPE, resamples=20, junk=JUNK)
+    with without_baselines():
+        return evaluate(work, RECIPE, resamples=20, junk=JUNK)
 
 
 @pytest.fixture(scope="module", params=["tiny_report", "lenient"])

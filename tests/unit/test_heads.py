@@ -21,6 +21,7 @@ from engine.posts import Post
 from engine.predictor import Predictor
 from tests import made_up
 from tests.class_folders import CLASSES, table_of, write
+from tests.made_up import without_baselines
 from training.data.prepare import prepare
 from training.data.workspace import split
 from training.evaluation import report
@@ -118,12 +119,8 @@ def test_levels_follow_from_the_score_as_its_spread_says() -> None:
 
 @pytest.fixture(scope="module")
 def evaluated(work: Path, bundle: Path) -> Path:
-    patch = pytest.MonkeyPatch()
-    patch.setattr(report, "_baselines", lambda run: iter(()))
-    with patch.context():
-        found = report.evaluate(work, small(), resamples=40, junk=2, leak=True)
-    patch.undo()
-    return found
+    with without_baselines():
+        return report.evaluate(work, small(), resamples=40, junk=2, leak=True)
 
 
 def test_the_report_has_what_a_classifier_is_judged_by(evaluated: Path) -> None:

@@ -27,6 +27,8 @@ RATIOS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 PENALTIES = tuple(10.0**power for power in range(0, 6))
 FOLDS = 5
 RESAMPLES = 500
+# Of the likeness, each of which multiplies whole tables of vectors.
+FEW_RESAMPLES = 200
 PERPLEXITY = 30
 Numbers = npt.NDArray[np.float64]
 STAGES = ("before", "after")
@@ -145,7 +147,7 @@ def likeness(sides: dict[tuple[str, str], Numbers], groups: Numbers) -> list[dic
             below = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
             return float(np.linalg.norm(x.T @ y) ** 2 / below) if below else float("nan")
 
-        drawn = [cka(row) for weights in cluster_weights(groups, 200) for row in weights]
+        drawn = [cka(row) for weights in cluster_weights(groups, FEW_RESAMPLES) for row in weights]
         rows.append(_row("difference", side, "cka", cka(np.ones(len(one))), *bounds(np.array(drawn)), len(one)))
     return rows
 
