@@ -24,10 +24,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmarks.pairs import Posts, read
-from engine.drafts.account import OF_ACCOUNT, WITHIN, beside
-from engine.intervals import cluster_numbers, mean_interval
-from engine.prediction import VIEWS, View
+from engine.drafts.account import OF_ACCOUNT, WITHIN, beside, variance_of
+from engine.intervals import mean_interval
+from engine.prediction import VIEWS
 from engine.settings import Settings
+from training.modeling.train import STEPS
 
 Array = npt.NDArray[np.float64]
 KNOWN = (1, 2, 3, 5, 10, 19)
@@ -89,17 +90,6 @@ def measure(posts: Posts, known: int, fewest: int, variance: float, seed: int = 
     return Held(known, len(drafts), float(inside.mean()), interval, float(np.exp(np.median(high - low))))
 
 
-def accounts(report: Path, view: View, split: str, table: Path | None) -> Posts:
-    """The posts of a split, in the report's groups or in those of a table; a post without one is left out."""
-    if table is None:
-        return read(report, view, split)
-    channels = pd.read_parquet(table, columns=["post_id", "group"]).dropna().set_index("post_id")["group"]
-    posts = read(report, view, split)
-    channel = pd.Series(posts.names).map(channels)
-    there = channel.notna().to_numpy()
-    return Posts(posts.spans[there], posts.actual[there], cluster_numbers(channel[there]), posts.names[there])
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--report", type=Path, default=Settings().bundle.parent / "report", help="folder of a report")
@@ -109,16 +99,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--fewest", type=int, default=FEWEST, help="posts that an account must have")
     options = parser.parse_args(arguments)
     scores = pd.read_parquet(options.report / "posts.parquet", columns=["split", "log_score"])
-    variance = float(scores.loc[scores["split"] == "train", "log_score"].var())
+    variance = variance_of(np.quantile(scores.loc[scores["split"] == "train", "log_score"], STEPS))
     for view in VIEWS:
-        posts = accounts(options.report, view, "validation", options.posts)
+        posts = read(options.report, view, ["validation"], options.posts)
         common, within = shares(posts, variance)
         print(
             f"{view}: of what the model leaves open accounts have {common:.2f} in common (taken: {OF_ACCOUNT}); "
             f"within one lies {within:.2f} of the variance (taken: {WITHIN}); {len(posts.actual):,} validation posts"
         )
         for known in KNOWN:
-            held = measure(accounts(options.report, view, "test", options.posts), known, options.fewest, variance)
+            held = measure(read(options.report, view, ["test"], options.posts), known, options.fewest, variance)
             if held is None:
                 continue
             low, high = held.interval

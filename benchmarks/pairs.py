@@ -1,16 +1,19 @@
 """How far to trust what is said of two drafts: of those called 70 % likely to do better, do 70 % do better?
 
-    python -m benchmarks.pairs [--report models/youtube/report] [--partners 20]
+    python -m benchmarks.pairs [--report models/youtube/report] [--posts work/youtube/posts.parquet] [--partners 20]
 
 Measured on the predictions of a report, of posts that trained nothing. Pairs are drawn at random: of any two posts of
 different groups (channel, series or community), and of two of one group, as drafts of one account are. Printed are, by
 view and kind of pair, how often the one called likelier does better where it is called so by .5 to .6, .6 to .7 and so
 on; the mean distance between the two (weighted by the pairs); the log loss as a share of a coin's; and how the
-residuals of the two go together, which are taken as independent. Intervals are 95 %, whole groups drawn.
+residuals of the two go together, which are taken as independent. Intervals are 95 %, whole groups drawn. `--posts`
+names a table with post_id and group, the channel or account, such as a work folder's: then groups are those, and as few
+posts have a channel that is known, of validation too, which was answered out of fold.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -21,7 +24,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from engine.drafts.compare import TOO_CLOSE, beats
-from engine.intervals import bounds, cluster_weights
+from engine.intervals import bounds, cluster_numbers, cluster_weights
 from engine.prediction import VIEWS, View
 from engine.settings import Settings
 
@@ -72,14 +75,21 @@ class Found:
         return max(max(one.interval[0] - one.said, one.said - one.interval[1], 0.0) for one in self.bins)
 
 
-def read(report: Path, view: View, split: str = "test") -> Posts:
-    """The posts of a split in a report, under its own model's answer to a view."""
+def read(report: Path, view: View, splits: Sequence[str] = ("test",), table: Path | None = None) -> Posts:
+    """The posts of some splits in a report, under its own model's answer to a view.
+
+    In the report's groups or in those of a `table`; a post that has none there is left out.
+    """
     name = json.loads((report / "report.json").read_text(encoding="utf-8"))["recipe"]
     rows = pd.read_parquet(report / "predictions.parquet")
-    rows = rows[(rows["model"] == name) & (rows["view"] == view) & (rows["split"] == split)]
+    rows = rows[(rows["model"] == name) & (rows["view"] == view) & rows["split"].isin(splits)]
     rows = rows.merge(
         pd.read_parquet(report / "posts.parquet", columns=["post_id", "log_score", "group"]), on="post_id"
     )
+    if table is not None:
+        channels = pd.read_parquet(table, columns=["post_id", "group"]).dropna().set_index("post_id")["group"]
+        rows = rows[rows["post_id"].isin(channels.index)]
+        rows = rows.assign(group=cluster_numbers(rows["post_id"].map(channels)))
     spans = np.log(rows[["score", "score_low", "score_high"]].to_numpy(np.float64))
     names = rows["post_id"].to_numpy(object)
     return Posts(spans, rows["log_score"].to_numpy(np.float64), rows["group"].to_numpy(np.int64), names)
@@ -136,10 +146,13 @@ def measure(posts: Posts, kind: Kind, partners: int = 20) -> Found:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--report", type=Path, default=Settings().bundle.parent / "report", help="folder of a report")
+    parser.add_argument(
+        "--posts", type=Path, help="a table with post_id and group, in the place of the report's groups"
+    )
     parser.add_argument("--partners", type=int, default=20, help="others that every post is paired with")
     options = parser.parse_args()
     for view, kind in product(VIEWS, KINDS):
-        posts = read(options.report, view)
+        posts = read(options.report, view, ("validation", "test") if options.posts else ("test",), options.posts)
         found = measure(posts, kind, options.partners)
         print(f"{view}, pairs {kind}: {len(posts.actual):,} posts, {found.pairs:,} pairs")
         print(

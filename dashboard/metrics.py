@@ -98,7 +98,7 @@ CATALOGUE = {
         Metric(
             "pairwise_accuracy_within_group",
             "Pairwise accuracy, same group",
-            "The same among pairs of one channel or series, whose name then cannot help.",
+            "The same among pairs of one group: a channel, a series, or what shares rare words.",
         ),
         Metric("category_accuracy", "Category accuracy", "Share of posts whose category is predicted."),
         Metric("category_macro_f1", "Category macro-F1", "F1 of each category, averaged with equal weight."),

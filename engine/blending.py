@@ -1,6 +1,6 @@
 """From the members' outputs to one calibrated answer: pooled, tempered, with its sets and interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -48,17 +48,4 @@ class Calibration:
             abstain=self.abstention.apply(probabilities, sets),
             members=dict(outputs),
             category=next((output.category for output in outputs.values() if output.category is not None), None),
-        )
-
-    def usual(self, view: View, prior: Sequence[float]) -> BatchPrediction:
-        """The answer for one post of which nothing is known: the prior, the middle score, every level possible."""
-        probabilities, log_score = np.array([prior]), np.array([self.fit.intercept])
-        middle = len(prior) // 2
-        return BatchPrediction(
-            view=view,
-            probabilities=probabilities,
-            log_score=log_score,
-            interval=self.interval.apply(probabilities, log_score, middle),
-            level_sets=np.array([[0, len(prior) - 1]]),
-            abstain=np.array([True]),
         )

@@ -222,14 +222,11 @@ class ScoreInterval(Stored):
     def _difficulty(probabilities: npt.ArrayLike) -> Array:
         return np.maximum(level_spread(probabilities), _SMALLEST_SPREAD)
 
-    def apply(self, probabilities: npt.ArrayLike, log_scores: npt.ArrayLike, level: int | None = None) -> Array:
-        """Lower and upper bound on the log score, shape (n, 2); the predicted log score lies between.
-
-        `level` takes the place of each post's likeliest.
-        """
+    def apply(self, probabilities: npt.ArrayLike, log_scores: npt.ArrayLike) -> Array:
+        """Lower and upper bound on the log score, shape (n, 2); the predicted log score lies between."""
         array = proper(probabilities)
         difficulty = self._difficulty(array)
-        predicted = array.argmax(axis=1) if level is None else np.full(len(array), level)
+        predicted = array.argmax(axis=1)
         centre = np.asarray(log_scores, dtype=np.float64)
         low, high = (np.broadcast_to(ends, array.shape[1])[predicted] for ends in (self.low, self.high))
         return np.stack([centre + low * difficulty, centre + high * difficulty], axis=1)

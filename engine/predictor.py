@@ -169,8 +169,17 @@ class Predictor:
         return self._calibrations[view].apply(view, outputs)
 
     def usual(self, view: View) -> BatchPrediction:
-        """What is said instead of an answer that the guard withholds: what is usual, for one post."""
-        return self._calibrations[view].usual(view, self.bundle.prior)
+        """What is said of one post instead of an answer that the guard withholds: how all posts are spread."""
+        quantiles = np.array(self.bundle.score_quantiles)
+        low, middle, high = np.interp([0.1, 0.5, 0.9], np.linspace(0, 1, len(quantiles)), quantiles)
+        return BatchPrediction(
+            view=view,
+            probabilities=np.array([self.bundle.prior]),
+            log_score=np.array([middle]),
+            interval=np.array([[low, high]]),
+            level_sets=np.array([[0, len(self.bundle.prior) - 1]]),
+            abstain=np.array([True]),
+        )
 
     def view_of(self, post: Post) -> View:
         """The sides of a post that the model can read. Raises PostError when it has none or cannot answer them."""

@@ -84,7 +84,7 @@ class OwnAccount:
             scores = scores_of(counts)
             if np.median(scores) <= log_score(0.0):
                 return panel([NO_USUAL, *told])
-            found = against(prediction, scores, float(np.var(bundle.score_quantiles)))
+            found = against(prediction, scores, bundle.score_quantiles)
             return panel(told, found, scale)
         except Exception as error:
             return panel([sentence(error)])
@@ -100,8 +100,8 @@ def usual(found: Against, scale: Scale) -> str:
     posts = f"median of your {found.count} posts" if found.count > 1 else "one post that you gave"
     few = " So few posts say little of what is usual: give more." if found.count < FEW else ""
     return (
-        f"8 times in 10, if the model is right; about {times(found.middle)} times in the middle. Your usual is "
-        f"{scale.number(found.usual)} {scale.unit}, the {posts}.{few}"
+        f"At least 8 times in 10, if the model is right; about {times(found.middle)} times in the middle. "
+        f"Your usual is {scale.number(found.usual)} {scale.unit}, the {posts}.{few}"
     )
 
 

@@ -66,5 +66,5 @@ def _scale() -> str:
 def _legend() -> str:
     return (
         '<p class="fi-legend"><span><i class="fi-key-prior" aria-hidden="true"></i>share among all posts</span>'
-        '<span><i class="fi-key-possible" aria-hidden="true"></i>true level in 9 of 10 cases</span></p>'
+        '<span><i class="fi-key-possible" aria-hidden="true"></i>true level, in about 9 of 10 drafts</span></p>'
     )

@@ -111,7 +111,7 @@ def headline(trial: "Trial") -> str:
 def standing(trial: "Trial", scale: Scale) -> str:
     """Where the draft stands as it is, and how many edits were tried."""
     return (
-        f"The model ranks this draft above {_hundred(trial.share)} of 100 {scale.crowd}. "
+        f"The model expects this draft above {_hundred(trial.share)} of 100 {scale.crowd}. "
         f"{trial.tried} small edits were tried."
     )
 
@@ -136,7 +136,7 @@ def _item(effect: "Effect", trial: "Trial", post: Post) -> str:
     close = "close to a coin toss" if effect.wins < TOO_CLOSE else "more than a coin toss"
     label = escape(edit.label)
     return (
-        f"<li><div><b>{label}</b>{preview}<p>Ranked above <b>{_hundred(effect.share)}</b> instead of "
+        f"<li><div><b>{label}</b>{preview}<p>Expected above <b>{_hundred(effect.share)}</b> instead of "
         f"{_hundred(trial.share)} of 100; better in {_hundred(effect.wins)} of 100 cases, "
         f'<span class="{"fi-soft" if effect.wins < TOO_CLOSE else "fi-sure-bet"}">{close}</span></p></div>'
         f'<button type="button" data-edit="{effect.number}" data-label="{label}" aria-label="Use it: {label}">Use it'

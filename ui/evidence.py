@@ -33,7 +33,7 @@ BY = {"both": "words and picture", "text": "words", "image": "picture"}
 # From which share of real posts on, that have no other as near to them, a neighbour is said to be how near.
 NEARNESS = ((0.75, "very close"), (0.25, "close"), (0.02, "loosely alike"), (0.0, "hardly alike"))
 KEY = (
-    "Very close: nearer to the draft than 3 of 4 real posts have any post of another channel; close: than 1 of 4; "
+    "Very close: nearer to the draft than 3 of 4 real posts have any post unrelated to them; close: than 1 of 4; "
     "loosely alike: than 1 of 50; hardly alike: than next to none."
 )
 NO_PROOF = (

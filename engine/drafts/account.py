@@ -33,8 +33,8 @@ from engine.prediction import Prediction
 Array = npt.NDArray[np.float64]
 
 # Of what the model leaves open (R), the share that posts of one group have in common (A); and of the variance of all
-# log scores, the share within groups (S). Of validation posts: those of test measure what comes of it.
-OF_ACCOUNT, WITHIN = 0.07, 0.94
+# log scores (`variance_of`), the share within groups (S). Of validation posts: those of test measure what comes of it.
+OF_ACCOUNT, WITHIN = 0.07, 1.05
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,18 @@ class Against:
     count: int
 
 
-def against(prediction: Prediction, log_scores: Sequence[float], variance: float) -> Against:
+def variance_of(quantiles: Sequence[float]) -> float:
+    """The variance that even quantiles of log scores tell of, both ends left out, which are of single posts."""
+    return float(np.var(quantiles[1:-1]))
+
+
+def against(prediction: Prediction, log_scores: Sequence[float], quantiles: Sequence[float]) -> Against:
     """A draft against the log scores of an account's posts, of which there is at least one.
 
-    `variance` is that of the log scores of all posts the model learned from.
+    `quantiles` are those of the log scores of all posts the model learned from.
     """
     usual, count = float(np.median(log_scores)), len(log_scores)
-    found = beside(np.array([span(prediction)]), np.array([usual]), count, variance)[0]
+    found = beside(np.array([span(prediction)]), np.array([usual]), count, variance_of(quantiles))[0]
     middle, low, high = (math.exp(step) for step in found)
     return Against(middle, low, high, math.exp(usual), count)
 

@@ -4,9 +4,9 @@ The predictive distribution of a draft's log score is read off its answer: the m
 half is normal, so wide that the ends of the 80 % interval are its 10 and 90 percent quantiles. Those come from
 residuals of posts that trained nothing (`engine.calibration.ScoreInterval`). The distributions of two drafts are taken
 as independent. `python -m benchmarks.pairs` measures what that is worth on held-out posts: between posts of different
-groups the chances are right; between posts of one group, as drafts of one account are, they are a little too sure,
-although residuals hardly go together there. No dataset has the same video under two titles, so such pairs are not
-tested.
+groups the chances are right; between posts of one group they are a little too sure, although residuals hardly go
+together there; between posts of one channel (`--posts`), of which few are known, the model does hardly better than a
+coin. No dataset has the same video under two titles, so such pairs are not tested.
 """
 
 from collections.abc import Sequence

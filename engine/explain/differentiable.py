@@ -104,8 +104,8 @@ class DifferentiableNetworks:
         fit = self._bundle.views[view]
         answering = [member for member in self._networks if view in member.reads]
         weights = [fit.probability_weights.get(member.name, 0.0) for member in answering]
-        # A blend in which networks have no say still has a gradient to look at: their own, at full weight.
-        weights = weights if any(weights) else [1.0] * len(answering)
+        # A blend in which networks have no say still has a gradient to look at: their own, all with one weight.
+        weights = weights if any(weights) else [1 / len(answering)] * len(answering)
         logs = torch.stack(
             [
                 weight * member.network(_float(image), words, views=(head,))[head].logits.log_softmax(-1)
@@ -113,8 +113,7 @@ class DifferentiableNetworks:
                 for head, words in ((member.head(view), _float(texts.get(member.text or ""))),)
             ]
         ).sum(0)
-        total = sum(weights)
-        probabilities = (logs / total / fit.temperature["value"]).softmax(-1)
+        probabilities = (logs / fit.temperature["value"]).softmax(-1)
         expected: torch.Tensor = probabilities @ torch.arange(
             probabilities.shape[-1], dtype=probabilities.dtype, device=logs.device
         )

@@ -254,9 +254,6 @@ def test_one_number_holds_for_every_level_and_few_posts_take_that_of_all() -> No
     fitted = ScoreInterval.fit(probabilities, predicted, actual)
     counts = np.bincount(probabilities.argmax(axis=1), minlength=5)
     assert isinstance(fitted.low, tuple) and len({fitted.low[own] for own in np.flatnonzero(counts < 100)}) == 1
-    # Of which level a post is taken to be may be said.
-    other = ScoreInterval((-1.0, -2.0, -3.0, -2.0, -1.0), (1.0,) * 5, 0.2)
-    assert (other.apply(probabilities, predicted, 2)[:, 0] <= other.apply(probabilities, predicted)[:, 0]).all()
 
 
 def test_interval_wants_enough_posts() -> None:

@@ -94,7 +94,7 @@ def table_of(values: dict[tuple[str, str], tuple[float, float, float]]) -> pd.Da
     ("raw", "strict", "verdict", "survives", "words"),
     [
         ((-0.2, -0.3, -0.1), (-0.1, -0.2, -0.05), "grows", True, "grows with engagement"),
-        ((-0.2, -0.3, -0.1), (0.0, -0.1, 0.1), "grows", False, "does not survive"),
+        ((-0.2, -0.3, -0.1), (0.0, -0.1, 0.1), "grows", False, "is not shown to survive"),
         ((0.2, 0.1, 0.3), (-0.1, -0.2, -0.05), "falls", False, "falls with engagement"),
         ((0.01, -0.1, 0.1), (0.2, 0.1, 0.3), "none", False, "has no clear trend"),
     ],

@@ -25,6 +25,7 @@ from training.data.prepare import prepare
 from training.data.workspace import split
 from training.evaluation.contributions import INTERACTION
 from training.evaluation.faithfulness import explain
+from training.evaluation.gains import reads_note
 from training.evaluation.learning_curve import learn
 from training.evaluation.report import evaluate
 from training.evaluation.runs import GAIN
@@ -252,8 +253,7 @@ def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(
     assert (without / "recipes.parquet").exists()
     assert not (without / "ablations.parquet").exists() and not (without / "signals.parquet").exists()
     # Every reading counts, of the former report too.
-    times = f"have been read {len(facts['test_reads'])} times." if len(facts["test_reads"]) > 1 else "read once."
-    assert any(note.endswith(times) for note in facts["notes"])
+    assert reads_note(facts["test_reads"]) in facts["notes"]
     # Of another split nothing stays.
     (again / "report.json").write_text(json.dumps({**facts, "split": "another"}))
     alone = ship(work, recipe, tmp_path / "model") / "report"

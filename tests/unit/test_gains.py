@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.test_metrics import tables
 from training.evaluation.baselines import NGRAM_RIDGE
-from training.evaluation.gains import METRICS, differences_of, gains_of, notes_of
+from training.evaluation.gains import METRICS, differences_of, earned_notes, gains_of, notes_of
 from training.metrics.bootstrap import calibration_by_chance, evaluate_metrics, with_intervals
 
 WORKSPACE = SimpleNamespace(dataset={"absent_counts": ["shares"]})
@@ -69,7 +69,9 @@ def test_gains_and_notes_follow_from_the_table(predictions: pd.DataFrame, truth:
     assert f"{gains['picture']['src']['delta']:+.3f}" in found and "the picture helps" in found
     assert not any("read" in note.split() for note in notes)
     again = notes_of(WORKSPACE, table, metrics, [{"step": "evaluate"}] * 2)  # type: ignore[arg-type]
-    assert again == [*notes, "The figures of the test posts have been read 2 times."]
+    assert again == [*notes, "The figures of the test posts have been read 2 times by steps of the pipeline."]
+    edge = table.assign(low=0.01 * table["delta"])
+    assert any("all but holds 0" in note for note in notes_of(WORKSPACE, edge, metrics))  # type: ignore[arg-type]
     lost = table.assign(low=-1.0)
     assert any("not shown to be better" in note for note in notes_of(WORKSPACE, lost, metrics))  # type: ignore[arg-type]
     # A model that makes little of the title alone owes its gain over that to the title.
@@ -98,3 +100,11 @@ def test_what_is_not_there_is_left_out(predictions: pd.DataFrame, truth: pd.Data
     words = predictions[predictions["view"] == "text"]
     table = differences_of(words, "blend", truth, 2)
     assert set(table["view"]) == {"text"} and gains_of(table) == {}
+
+
+def test_what_the_picture_s_own_members_earn_is_said() -> None:
+    rows = [("both", "words"), ("both", "trees"), ("both", "cover"), ("text", "words"), ("text", "trees")]
+    rows += [("image", "trees"), ("image", "cover")]
+    table = pd.DataFrame(rows, columns=["view", "member"]).assign(delta=0.015, low=0.009, high=0.021, n=9323)
+    found = earned_notes(pd.concat([table.assign(metric="src"), table.assign(metric="accuracy")]))
+    assert len(found) == 1 and "9,323 posts" in found[0] and "SRC +0.015" in found[0] and "with cover," in found[0]

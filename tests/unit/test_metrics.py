@@ -3,6 +3,8 @@
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -220,9 +222,19 @@ def test_weights_equal_repeated_rows(count: int, seed: int) -> None:
         return None if values is None else values[drawn]
 
     resampled = Evaluated(**{name: take(getattr(posts, name)) for name in Evaluated.__dataclass_fields__})
-    for name in available(posts):
+    # Of pairs within groups whole groups are drawn, see below.
+    for name in set(available(posts)) - {"pairwise_accuracy_within_group"}:
         plain = METRICS[name](resampled, np.ones((1, count)))[0] if name in available(resampled) else np.nan
         assert METRICS[name](posts, weights)[0] == pytest.approx(plain, nan_ok=True, abs=1e-6), name
+
+
+def test_pairs_of_a_group_drawn_twice_count_twice() -> None:
+    truth = np.array([1.0, 2, 3, 1, 2, 3])
+    score = np.array([1.0, 2, 3, 3, 2, 1])
+    pairs = Pairs(truth, score, np.repeat([0, 1], 3))
+    posts: Any = SimpleNamespace(pairs_within_group=pairs)
+    drawn = np.repeat([[1.0, 1], [2, 1], [0, 2]], 3, axis=1)
+    assert METRICS["pairwise_accuracy_within_group"](posts, drawn) == pytest.approx([1 / 2, 2 / 3, 0])
 
 
 def outside(table: pd.DataFrame) -> pd.DataFrame:

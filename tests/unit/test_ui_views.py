@@ -39,8 +39,8 @@ def changed(prediction: Prediction, **changes: Any) -> Prediction:
 @pytest.mark.parametrize(
     ("share", "words"),
     [
-        (0.68, "Likely above 7 of 10 posts"),
-        (0.12, "Likely above 1 of 10 posts"),
+        (0.68, "Likely above about 7 of 10 posts"),
+        (0.12, "Likely above about 1 of 10 posts"),
         (0.97, "Likely among the top tenth of posts"),
         (0.02, "Likely among the lowest tenth of posts"),
     ],

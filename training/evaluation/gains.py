@@ -62,6 +62,9 @@ def gains_of(differences: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]
     return gains
 
 
+# An interval that ends so near above 0, as a share of the gain, may hold 0 by other draws of the groups.
+EDGE = 0.1
+AT_THE_EDGE = "which all but holds 0, so these posts alone hardly show it"
 # Of `gains_of` → what is set beside what, and what it means when the interval lies above 0, and when not.
 GAINS = {
     "picture": (
@@ -83,10 +86,25 @@ WEAK = "which says little of the picture: to the title alone the model answers w
 
 def _gain(name: str, gain: Mapping[str, float], weak: bool) -> str:
     start, shown, not_shown = GAINS[name]
+    if gain["low"] < EDGE * gain["delta"]:
+        shown = AT_THE_EDGE
     if name == "picture" and weak:
         shown = not_shown = WEAK
     interval = f"SRC {gain['delta']:+.3f} (95 % interval {gain['low']:+.3f} to {gain['high']:+.3f})"
     return f"{start}: {interval}, {shown if gain['low'] > 0 else not_shown}."
+
+
+def earned_notes(contributions: pd.DataFrame) -> list[str]:
+    """What each member that sees the picture alone adds to the rest out of fold; `contributions` as in the report."""
+    own = contributions[contributions["metric"] == "src"]
+    seen = {view: set(own.loc[own["view"] == view, "member"]) for view in ("image", "text")}
+    rows = own[own["view"].eq("both") & own["member"].isin(seen["image"] - seen["text"])]
+    return [
+        f"Out of fold, on {row.n:,} posts outside of test, picture and title rank posts by SRC {row.delta:+.3f} (95 % "
+        f"interval {row.low:+.3f} to {row.high:+.3f}) better with {row.member}, which sees the picture alone, than "
+        "without it."
+        for row in rows.itertuples()
+    ]
 
 
 def _promise(metrics: pd.DataFrame, metric: str) -> str:
@@ -148,5 +166,5 @@ READ = "The figures of the test posts have been read"
 
 
 def reads_note(test_reads: Sequence[Mapping[str, str]]) -> str:
-    """How often test was read, as a sentence."""
-    return f"{READ} {'once' if len(test_reads) == 1 else f'{len(test_reads)} times'}."
+    """How often steps read test, as a sentence; benchmarks that read a report of it are not counted."""
+    return f"{READ} {'once' if len(test_reads) == 1 else f'{len(test_reads)} times'} by steps of the pipeline."

@@ -50,8 +50,9 @@ def figures(report: Path) -> str:
         raise DataError(f"{report} has no figures of the grouped test split; run `python -m training evaluate` again.")
     posts = f"{int(table['n'].max()):,} test posts"
     lines = [
-        f"Recipe `{facts['recipe']}`, {str(facts['created'])[:10]}, five levels, {posts}; no channel, series or "
-        "near-duplicate of them was trained on. Small print: 95 % intervals, whole groups drawn.",
+        f"Recipe `{facts['recipe']}`, {str(facts['created'])[:10]}, five levels, {posts}; no post of their "
+        "groups (a known channel, a series, near-duplicates, what shares rare words) was trained on. Small print: 95 % "
+        "intervals, whole groups drawn.",
         "",
     ]
     if (report / "differences.parquet").exists():

@@ -24,7 +24,7 @@ from training.evaluation.baselines import Baselines
 from training.evaluation.candidates import Candidate, calibrated
 from training.evaluation.categories import category_tables, leaks, metrics_by_model, networks_of, says_categories
 from training.evaluation.contributions import contributions
-from training.evaluation.gains import differences_of, gains_of, notes_of
+from training.evaluation.gains import differences_of, earned_notes, gains_of, notes_of
 from training.evaluation.guard import guard_notes, guard_table
 from training.metrics.bootstrap import calibration_by_chance, with_intervals
 from training.metrics.predictions import coverage, prediction_table, reliability, truth_at, truth_of
@@ -126,7 +126,7 @@ def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000, junk: int = 2
     for name, table in tables.items():
         write_table(report / f"{name}.parquet", table)
     notes = notes_of(workspace, differences, metrics[metrics["model"] == recipe.name], run.test_reads())
-    notes += guard_notes(guard)
+    notes += (earned_notes(tables["contributions"]) if recipe.folds else []) + guard_notes(guard)
     test_metrics = _test_metrics(metrics, recipe.name) | {"gains": gains_of(differences)}
     seconds = trained | {"evaluate": time.monotonic() - began}
     write_json(report / "report.json", _report(run, predictor, notes, test_metrics, seconds))

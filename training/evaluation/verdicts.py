@@ -50,4 +50,4 @@ def _sentence(what: str, with_what: str, sign: int, way: str, survives: bool, ra
     after = f"cleaned and controlled for title length, language and category it is {figure(strict)}"
     if way == "none":
         return f"{first} Also {after}."
-    return f"{first} This {'survives' if survives else 'does not survive'}: {after}."
+    return f"{first} This {'survives' if survives else 'is not shown to survive'}: {after}."

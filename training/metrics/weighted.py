@@ -216,7 +216,8 @@ def _conformal_set_size(posts: Evaluated, weights: Array) -> Array:
 
 def _pairwise_within_group(posts: Evaluated, weights: Array) -> Array:
     assert posts.pairs_within_group is not None
-    return posts.pairs_within_group.right(weights)
+    # A group that is drawn k times counts k times: both of a pair have its weight k.
+    return posts.pairs_within_group.right(np.sqrt(weights))
 
 
 Metric = Callable[[Evaluated, Array], Array]

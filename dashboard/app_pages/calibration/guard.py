@@ -36,8 +36,9 @@ def section(report: Report) -> None:
         f"**{recipe}** turns away a {' or a '.join(sides)} unlike all that it learned from: it then says what is "
         "usual, and why. Tried on junk made up for this, some of kinds that it learned to know and some of kinds that "
         "it never saw, each without the other side of a post; and on test posts, of which none should be turned away. "
-        "Lines and brackets are 95% intervals that draw whole groups; where all fared alike they have no width, which "
-        "does not say that the next one would."
+        "Lines and brackets are 95% intervals that draw whole groups, and of junk its examples, not its kinds: of a "
+        "kind that is none of these nothing is said. Where all fared alike they have no width, which does not say that "
+        "the next one would."
     )
     for side, column in zip(SIDES, st.columns(len(SIDES), gap="medium"), strict=True):
         if (own := junk[junk["view"] == side]).empty:

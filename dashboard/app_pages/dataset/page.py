@@ -118,8 +118,9 @@ def _levels(report: Report) -> None:
 def _splits(report: Report, sizes: pd.DataFrame) -> None:
     st.subheader("Grouped and random split", anchor=False)
     st.markdown(
-        "The figure that counts is **grouped**: no channel, series or near-duplicate lies on both sides. The random "
-        "split is kept for comparison with work that used one."
+        "The figure that counts is **grouped**: no known channel, near-duplicate or series is on both sides. A channel "
+        "that is unknown may be, as may a name in a title other than its commonest. The random split is kept for "
+        "comparison with work that used one."
     )
     named = sizes.assign(
         protocol=sizes["protocol"].str.capitalize(),

@@ -88,7 +88,7 @@ def _protocol(choices: pd.DataFrame) -> tuple[str, str]:
             format_func=str.capitalize,
             key="protocol",
             bind="query-params",
-            help="Grouped: no channel, series or near-duplicate on both sides. Never compare across protocols.",
+            help="Grouped: no known channel, series or near-duplicate on both sides. Never compare across protocols.",
         )
         splits = choices.loc[choices["protocol"] == protocol, "split"].tolist()
         split = st.segmented_control(

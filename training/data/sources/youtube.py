@@ -57,7 +57,7 @@ class YouTube(Dataset):
     notes: ClassVar[tuple[str, ...]] = (
         "Posts come from trending lists: only posts that did well somewhere are in it.",
         "Which folds serve as test was settled with the figures of a ridge on title n-grams in view, so that the parts "
-        "are alike and as hard; no model was chosen so.",
+        "are alike and as hard.",
     )
     image_url_template: ClassVar[str | None] = "https://i.ytimg.com/vi/{post_id}/mqdefault.jpg"
     post_url_template: ClassVar[str | None] = "https://www.youtube.com/watch?v={post_id}"
