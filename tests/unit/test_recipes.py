@@ -282,8 +282,9 @@ def test_two_processes_train_one_bundle(work: Path, checkpoints: Callable, tmp_p
     }
 
 
+# On these the SigLIP regression is the CLIP regression.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(TINY))
+@pytest.mark.parametrize("name", sorted({*TINY} - {"siglip_deberta_regression"}))
 def test_whole_chain_on_embedded_encoders(name: str, work: Path) -> None:
     embedded = {"picture": "lite0:64x64", "words": "minilm:16"}
     recipe = small(with_encoders(load_recipe(name), embedded))
