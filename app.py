@@ -36,7 +36,7 @@ from ui.keep import Keeping, asks, from_link
 from ui.model import load_shipped, load_signals, zero_gpu
 from ui.sessions import SESSIONS
 from ui.theme import launch_settings
-from ui.uploads import picture_field
+from ui.uploads import PICTURE, picture_field
 from ui.verdict import EMPTY
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
             opened(evidence.describe, model, similar_tab, show_progress="hidden", **PRIVATE)
         demo.load(None, js=SAY_CUT)
         for done_with in (picture.clear, clear.click):
-            done_with(page.uploads.forget, None, None, queue=False, **PRIVATE)
+            done_with(page.uploads.forgetting(PICTURE), None, None, queue=False, **PRIVATE)
         demo.unload(page.uploads.forget)
 
     lenient(demo)

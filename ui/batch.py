@@ -203,7 +203,7 @@ def batch_panel(models: Models, model: gr.Dropdown, hidden: Mapping[str, Any]) -
         gr.HTML(f'<p class="fi-small">{HELP}</p>')
         with gr.Row():
             table, pictures = (
-                as_it_arrived(gr.File(label=label, file_types=[ending], height=130, elem_id=name))
+                list_field(label, ending, name, hidden)
                 for label, ending, name in (("Table", ".csv", "table"), ("Pictures", ".zip", "zip"))
             )
         with gr.Row(elem_classes="fi-actions"):
@@ -222,3 +222,11 @@ def batch_panel(models: Models, model: gr.Dropdown, hidden: Mapping[str, Any]) -
     )
     # Gradio's own way to cancel would show an error where the results belong.
     stop.click(batch.stop, None, None, queue=False, **hidden)
+
+
+def list_field(label: str, ending: str, name: str, hidden: Mapping[str, Any]) -> gr.File:
+    """A field of a file with this ending, which is deleted once it is taken away or its visitor has left."""
+    field: Any = as_it_arrived(gr.File(label=label, file_types=[ending], height=130, elem_id=name))
+    field.upload(UPLOADS.remember, field, None, queue=False, show_progress="hidden", **hidden)
+    field.clear(UPLOADS.forgetting(ending), None, None, queue=False, **hidden)
+    return field

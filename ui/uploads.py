@@ -24,6 +24,8 @@ XSS_SAFE_MIMETYPES.add("image/bmp")
 
 Field = TypeVar("Field")
 
+# The ending of what is kept of a picture.
+PICTURE = ".bmp"
 GONE = "The picture is no longer on this server (it is kept for an hour at most); choose it again."
 NO_ADDRESS = "Pictures are not fetched from web addresses; upload the file."
 
@@ -142,7 +144,7 @@ class Uploads:
 
         It is there when the future is done, which holds the ImageError of what is no picture.
         """
-        return self._kept(".bmp", self._write, data)
+        return self._kept(PICTURE, self._write, data)
 
     def keep_whole(self, data: bytes, ending: str) -> tuple[str, Future[None]]:
         """Path of a file with just these bytes, under a name of ours with that ending; it is there as in `keep`.
@@ -178,9 +180,9 @@ class Uploads:
         return str(path) in self._uploads
 
     def remember(self, path: str | None, request: gr.Request) -> None:
-        """Note that this session has uploaded `path`, in the place of what it had."""
+        """Note that this session has uploaded `path`, in the place of what it had of that kind."""
         if path and request.session_hash:
-            self.forget(request)
+            self.forgetting(Path(path).suffix)(request)
             with self._lock:
                 if path in self._uploads:
                     self._uploads[path] = self._uploads[path]._replace(session=request.session_hash)
@@ -196,12 +198,21 @@ class Uploads:
             return None
         return gr.skip()
 
-    def forget(self, request: gr.Request) -> None:
-        """Delete the files of a session."""
+    def forgetting(self, ending: str) -> Callable[[gr.Request], None]:
+        """A handler that deletes the file of a session with this ending."""
+
+        def forget(request: gr.Request) -> None:
+            self.forget(request, ending)
+
+        return forget
+
+    def forget(self, request: gr.Request, ending: str = "") -> None:
+        """Delete the files of a session, all of them or those with this ending."""
         with self._lock:
             mine = [path for path, upload in self._uploads.items() if upload.session == (request.session_hash or None)]
         for path in mine:
-            self.drop(path)
+            if path.endswith(ending):
+                self.drop(path)
 
     def expire(self, path: str) -> None:
         """Delete a file unless it belongs to a session."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from engine.batch import archive as archives
@@ -27,7 +28,7 @@ from ui.batch import Batch, Job
 from ui.batch_table import SHOWN
 from ui.chooser import Models
 from ui.model import Model
-from ui.uploads import UPLOADS
+from ui.uploads import PICTURE, UPLOADS
 
 HOSTILE = "=HYPERLINK(1) <script>alert(1)</script>"
 
@@ -259,3 +260,24 @@ def test_many_rows_are_shown_in_part() -> None:
     *_, (html, *_) = run("title\n" + "".join(f"My cat {number}\n" for number in range(130)))
     assert html.count("<tr>") == SHOWN + 1 and "Shown are 100 of them." in html
     assert len(downloaded(html)) == 130
+
+
+def test_a_list_is_gone_once_it_is_replaced_taken_away_or_its_visitor_has_left(folder: Path) -> None:
+    with gr.Blocks() as demo:
+        page.batch_panel(Models(Model(PagePredictor), []), gr.Dropdown(), {})  # type: ignore[arg-type]
+    [table] = [number for number, block in demo.blocks.items() if getattr(block, "elem_id", None) == "table"]
+    table_events = {event: fn.fn for fn in demo.fns.values() for block, event in fn.targets if block == table}
+    paths = [kept(b"title\nMy cat\n", ".csv") for _ in range(2)] + [kept(b"PK", ".zip"), kept(b"PK", ".csv")]
+    first, second, pictures, others = map(Path, paths)
+    table_events["upload"](str(others), ANOTHER)
+    for path in (first, pictures, second):
+        table_events["upload"](str(path), VISITOR)
+    UPLOADS.expire(str(second))
+    assert not first.exists() and second.exists() and pictures.exists()
+    UPLOADS.forgetting(PICTURE)(VISITOR)
+    table_events["clear"](VISITOR)
+    assert not second.exists() and pictures.exists()
+    UPLOADS.forget(VISITOR)
+    assert not pictures.exists() and others.exists()
+    UPLOADS.forget(ANOTHER)
+    assert not others.exists()
