@@ -5,29 +5,45 @@ from typing import Any
 
 import gradio as gr
 from gradio import routes
+from gradio_client import utils
 
-NO_FILE = "The picture is given as text; give a file, as handle_file(path) of gradio_client makes one."
+from ui.uploads import UPLOADS
+
+ODD = "The call does not hold what is asked for; “Use via API” at the foot of the page shows one that does."
 
 
 def lenient(demo: gr.Blocks) -> None:
     """Have calls without a client library leave out the last fields of an endpoint, which then are as they stand.
 
-    Such a call gives its fields in order, and Gradio would refuse one that was written before a field was added. A
-    picture that is a text gets a sentence, none where it is empty.
+    Such a call gives its fields in order, and Gradio would refuse one that was written before a field was added. What
+    it would raise for fields of another kind quotes the draft, and is logged: a sentence takes its place, and the files
+    of the call are deleted. Of a file the fields themselves say where it may lie.
     """
-    check = demo.validate_inputs
+    check, read = demo.validate_inputs, demo.preprocess_data
 
     def filled(block_fn: Any, inputs: list[Any]) -> None:
         if block_fn.api_visibility == "public":
             inputs += [field.value for field in block_fn.inputs[len(inputs) :]]
-            for place, field in enumerate(block_fn.inputs):
-                if isinstance(field, gr.Image) and isinstance(inputs[place], str):
-                    if inputs[place]:
-                        raise gr.Error(NO_FILE, print_exception=False)
-                    inputs[place] = None
+        inputs[:] = utils.traverse(inputs, unmarked, utils.is_file_obj_with_meta)
         check(block_fn, inputs)
 
+    async def understood(block_fn: Any, inputs: list[Any], *rest: Any, **options: Any) -> list[Any]:
+        try:
+            return await read(block_fn, inputs, *rest, **options)
+        except Exception as error:
+            if block_fn.api_visibility == "public":
+                utils.traverse(inputs, lambda file: UPLOADS.drop(file["path"]), utils.is_file_obj)
+            if isinstance(error, gr.Error):
+                raise
+            raise gr.Error(ODD, print_exception=False) from None
+
     demo.validate_inputs = filled  # type: ignore[method-assign]
+    demo.preprocess_data = understood  # type: ignore[method-assign]
+
+
+def unmarked(file: dict[str, Any]) -> dict[str, Any]:
+    """A file without the mark by which Gradio knows one."""
+    return {name: value for name, value in file.items() if name != "meta"}
 
 
 def runnable(generate: Callable[..., dict[str, str]]) -> Callable[..., dict[str, str]]:

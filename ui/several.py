@@ -20,7 +20,7 @@ from ui import details
 from ui.model import on_gpu, sentence
 from ui.scale import scale_of
 from ui.tools import NO_PICTURE
-from ui.uploads import GONE, read_draft
+from ui.uploads import read_draft, uploaded_path
 
 if TYPE_CHECKING:
     from ui.handlers import Page
@@ -81,6 +81,8 @@ class Several:
                 post = self._read(given, context)
                 predictor.view_of(post)
                 posts.append(post)
+            except gr.Error as error:
+                posts.append(error.message)
             except Exception as error:
                 posts.append(sentence(error))
         read = [post for post in posts if isinstance(post, Post)]
@@ -102,9 +104,7 @@ class Several:
             if not isinstance(given.get(name) or "", str):
                 raise PostError(NO_TEXT.format(name))
         picture = given.get("picture")
-        path = _path(given)
-        if path is not None and not self._page.uploads.holds(path):
-            raise ImageError(GONE)
+        path = uploaded_path(picture) if _path(given) is not None else None
         words = {name: given.get(name) for name in TEXT_FIELDS}
         post = read_draft(path, **words, context=given.get("context", context))
         if not picture or path is not None:

@@ -2,14 +2,13 @@
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import gradio as gr
-from gradio.data_classes import FileData, GradioRootModel, ImageData
 from gradio.route_utils import XSS_SAFE_MIMETYPES
 from gradio.utils import get_upload_folder
 
@@ -26,8 +25,34 @@ Field = TypeVar("Field")
 
 # The ending of what is kept of a picture.
 PICTURE = ".bmp"
-GONE = "The picture is no longer on this server (it is kept for an hour at most); choose it again."
+GONE = "The picture is not among the uploads on this server, which are kept for an hour at most; choose it again."
 NO_ADDRESS = "Pictures are not fetched from web addresses; upload the file."
+NO_FILE = "The picture is no file; give one, as handle_file(path) of gradio_client makes it, or none."
+NO_FILES = "Give the pictures as a list of files, as in [handle_file(path), handle_file(another)]."
+
+
+def uploaded_path(given: Any) -> str | None:
+    """The path of an uploaded file as a call gives it; None for none. Anything else is refused."""
+    if given is None or given == "":
+        return None
+    path = given.get("path") if isinstance(given, Mapping) else None
+    if not path or not isinstance(path, str):
+        raise gr.Error(NO_FILE, print_exception=False)
+    if path.lower().startswith(("http:", "https:")):
+        raise gr.Error(NO_ADDRESS, print_exception=False)
+    found = Path(path).resolve()
+    if not found.is_relative_to(Path(get_upload_folder()).resolve()):
+        raise gr.Error(GONE, print_exception=False)
+    return str(found)
+
+
+def uploaded_paths(given: Any) -> list[str | None]:
+    """The paths of several uploaded files; none where there are none. Anything else is refused."""
+    if given is None or given == "":
+        return []
+    if not isinstance(given, list) or None in given:
+        raise gr.Error(NO_FILES, print_exception=False)
+    return [uploaded_path(file) for file in given]
 
 
 def picture_field(**settings: object) -> gr.Image:
@@ -42,29 +67,21 @@ def picture_field(**settings: object) -> gr.Image:
     return altered(field, api_info=lambda _: schema, example_payload=lambda _: None)
 
 
-def as_it_arrived(field: Field) -> Field:
-    """A field of files whose file reaches the handlers as its path below Gradio's upload folder, or None."""
-    return altered(take_no_address(field), preprocess=lambda _, payload: uploaded_path(payload))
-
-
-class Pictures(GradioRootModel):
-    """Several files, each as `picture_field` takes one: Gradio's own model refuses those without its mark."""
-
-    root: list[ImageData]
-
-
 def pictures_field(kind: Callable[..., Field], **settings: object) -> Field:
     """A gr.File or gr.UploadButton for several pictures, whose files reach the handlers as `picture_field`'s does."""
-    field: Any = take_no_address(kind(file_count="multiple", type="filepath", **settings))
-    schema = field.api_info()
+    field = as_it_arrived(kind(file_count="multiple", type="filepath", **settings), uploaded_paths)
+    return altered(field, example_payload=lambda _: None)
+
+
+def as_it_arrived(field: Field, read: Callable[[Any], Any] = uploaded_path) -> Field:
+    """A field of files which reach the handlers as `read` reads them, which refuses what is no file."""
+    schema = field.api_info()  # type: ignore[attr-defined]
     return altered(
-        field,
-        # Set by the stock one when it is made, and made anew.
-        data_model=property(lambda _: Pictures, lambda *_: None),
+        take_no_address(field),
+        # Gradio's own refuse a file without its mark, and quote what is none; some are set when a field is made.
+        data_model=property(lambda _: None, lambda *_: None),
         api_info=lambda _: schema,
-        example_payload=lambda _: None,
-        # The stock one makes an empty file for each.
-        preprocess=lambda _, payload: [uploaded_path(file) for file in payload.root] if payload else [],
+        preprocess=lambda _, payload: read(payload),
     )
 
 
@@ -92,16 +109,6 @@ def altered(field: Field, **methods: Any) -> Field:
     kind: Any = type(field)
     field.__class__ = type.__new__(type(kind), kind.__name__, (kind,), {"__module__": kind.__module__, **methods})
     return field
-
-
-def uploaded_path(payload: ImageData | FileData | None) -> str | None:
-    """The path of an uploaded file. One outside the upload folder is refused: Gradio lets unmarked payloads through."""
-    if payload is None or payload.path is None:
-        return None
-    path = Path(payload.path).resolve()
-    if not path.is_relative_to(Path(get_upload_folder()).resolve()):
-        raise gr.Error(NO_ADDRESS, print_exception=False)
-    return str(path)
 
 
 def read_draft(

@@ -1,6 +1,7 @@
 """The page as a client meets it: a real server, a predictor without weights."""
 
 import base64
+import json
 import re
 import shutil
 import subprocess
@@ -29,10 +30,9 @@ from tests.page_predictor import STRANGE, PagePredictor
 from tests.page_signals import PageSignals
 from ui import uploads
 from ui.api import Answer, Ranking, Readings, Reasons, Scores
-from ui.calls import NO_FILE
 from ui.model import UNAVAILABLE
 from ui.theme import launch_settings
-from ui.uploads import UPLOADS
+from ui.uploads import GONE, NO_ADDRESS, NO_FILE, UPLOADS
 
 
 @pytest.fixture(scope="module")
@@ -334,19 +334,23 @@ def test_what_is_no_list_of_drafts_gets_a_sentence(client: Client, given: object
         client.predict(drafts=given, api_name="/score_batch")
 
 
-def test_files_of_the_server_cannot_be_judged(client: Client, address: str, picture: Path) -> None:
-    for payload in ({"path": str(picture)}, {"path": "https://example.org/a.png"}):
+def called(address: str, endpoint: str, *given: object) -> str:
+    """What the stream of a call without a client library says."""
+    call = httpx.post(f"{address}gradio_api/call/{endpoint}", json={"data": given})
+    return httpx.get(f"{address}gradio_api/call/{endpoint}/{call.json()['event_id']}").text
+
+
+def test_files_of_the_server_cannot_be_judged(address: str, picture: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for payload, sentence in ({"path": str(picture)}, GONE), ({"path": "https://example.org/a.png"}, NO_ADDRESS):
         for meta in ({}, {"meta": {"_type": "gradio.FileData"}}):
-            call = httpx.post(f"{address}gradio_api/call/predict", json={"data": [payload | meta, "", "", ""]})
-            told = httpx.get(f"{address}gradio_api/call/predict/{call.json()['event_id']}").text
-            assert "event: error" in told and "probabilities" not in told and "Traceback" not in told
-            call = httpx.post(f"{address}gradio_api/call/compare", json={"data": [["a", "b"], [payload | meta]]})
-            told = httpx.get(f"{address}gradio_api/call/compare/{call.json()['event_id']}").text
-            assert "event: error" in told and "chance" not in told and "Traceback" not in told
-            drafts = [{"picture": payload | meta}]
-            call = httpx.post(f"{address}gradio_api/call/score_batch", json={"data": [drafts]})
-            told = httpx.get(f"{address}gradio_api/call/score_batch/{call.json()['event_id']}").text
-            assert "probabilities" not in told and "Traceback" not in told
+            for endpoint, given in (("predict", [payload | meta, "a"]), ("compare", [["a", "b"], [payload | meta]])):
+                told = called(address, endpoint, *given)
+                assert "event: error" in told and json.loads(told.split("data: ")[1])["error"] == sentence
+            told = called(address, "score_batch", [{"picture": payload | meta}, {"title": "My cat"}])
+            [scored] = json.loads(told.split("data: ")[1])
+            assert scored["scored"][0]["error"] == sentence and scored["scored"][1]["answer"]
+    printed = capfd.readouterr()
+    assert picture.name not in printed.out + printed.err and "Traceback" not in printed.err
 
 
 def upload(address: str, data: bytes, name: str = "draft.png") -> httpx.Response:

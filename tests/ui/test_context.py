@@ -187,7 +187,7 @@ def test_what_is_no_context_gets_a_sentence(
 
 def test_nothing_is_fetched_for_a_context(client: Client) -> None:
     file = {"path": "http://127.0.0.1:9/a.png", "meta": {"_type": "gradio.FileData"}}
-    with pytest.raises(AppError, match="not fetched from web addresses"):
+    with pytest.raises(AppError, match="The category is no text"):
         client.predict(title=TITLE, context={"category": file}, api_name="/predict")
 
 

@@ -177,7 +177,7 @@ def test_without_a_table_there_is_nothing_to_score() -> None:
     [(html, *_)] = batch().run(None, None, "", VISITOR)
     assert "There is no table yet" in html
     *_, (html, *_) = batch().run("/etc/passwd", None, "", VISITOR)
-    assert "no longer on this server" in html
+    assert "The file is not among the uploads on this server" in html
 
 
 class Slow(PagePredictor):

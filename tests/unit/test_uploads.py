@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from gradio.data_classes import FileData
 
 from engine.errors import ImageError
 from ui.arrivals import _done
@@ -39,10 +38,35 @@ def test_a_picture_field_made_anew_opens_no_file(tmp_path: Path, monkeypatch: py
     with gr.Blocks():
         field = picture_field()
     for own in (field, anew(field)):
-        assert own.preprocess(FileData(path=str(tmp_path / "fake.jpg"))) == str((tmp_path / "fake.jpg").resolve())
+        assert own.preprocess({"path": str(tmp_path / "fake.jpg")}) == str((tmp_path / "fake.jpg").resolve())
         assert own.preprocess(None) is None and own.example_payload() is None
-        with pytest.raises(gr.Error, match="upload the file"):
-            own.preprocess(FileData(path="/etc/passwd"))
+        with pytest.raises(gr.Error, match="not among the uploads"):
+            own.preprocess({"path": "/etc/passwd"})
+
+
+@pytest.mark.parametrize("given", ["a.jpg", 5, True, [], {}, {"path": None}, {"path": 5}, {"url": "data:image/png,a"}])
+def test_what_is_no_file_is_no_picture(given: object) -> None:
+    with gr.Blocks():
+        field, several = picture_field(), pictures_field(gr.File)
+    for own in (field, anew(field)):
+        assert own.data_model is None
+        with pytest.raises(gr.Error, match=r"The picture is no file; give one, as handle_file\(path\)"):
+            own.preprocess(given)
+    for own in (several, anew(several)):
+        with pytest.raises(gr.Error, match="The picture is no file"):
+            own.preprocess([given])
+
+
+def test_pictures_are_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    file = {"path": str(tmp_path / "a.bmp")}
+    with gr.Blocks():
+        several = pictures_field(gr.File)
+    assert several.preprocess([file]) == [str((tmp_path / "a.bmp").resolve())]
+    assert several.preprocess(None) == several.preprocess([]) == several.preprocess("") == []
+    for given in (file, {}, 5, True, "a.jpg", [None]):
+        with pytest.raises(gr.Error, match="Give the pictures as a list of files"):
+            several.preprocess(given)
 
 
 def test_what_is_no_picture_is_said_when_it_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
