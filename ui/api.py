@@ -193,7 +193,11 @@ def publish(
     The last fields name a model, or none for the first, and give a context; calls may end before them.
     """
     with gr.Row(visible=False):
-        inputs = [picture_field(label="Picture"), text("Title", TITLE), text("Tags"), text("Description")]
+        words = [text("Title", TITLE), text("Tags"), text("Description")]
+        for field in words:
+            # Gradio would make a text of anything; the handlers have a sentence for it.
+            field.preprocess = lambda payload: payload  # type: ignore[method-assign]
+        inputs = [picture_field(label="Picture"), *words]
         method = gr.Radio(list(METHODS), value=OWEN, label="Method")
         # Gradio would log what was given instead; the handler has a sentence for it.
         method.preprocess = lambda payload: payload  # type: ignore[method-assign]
@@ -257,7 +261,10 @@ def drafts() -> gr.JSON:
     field = gr.JSON([], label="Drafts")
     words: dict[str, Any] = {"type": "string"}
     file = {"type": "object", "additionalProperties": True}
-    kinds = dict.fromkeys(FIELDS, words) | {"picture": {"anyOf": [words, file, {"type": "null"}]}}
+    kinds = dict.fromkeys(FIELDS, words) | {
+        "picture": {"anyOf": [words, file, {"type": "null"}]},
+        "tags": {"anyOf": [words, {"type": "array", "items": words}]},
+    }
     draft = {"type": "object", "properties": kinds | {"context": CONTEXT}}
     field.api_info = lambda: {"type": "array", "items": draft}  # type: ignore[method-assign]
     field.example_payload = lambda: [{"title": title} for title in TITLES]  # type: ignore[method-assign]

@@ -138,8 +138,8 @@ class Page:
     ) -> dict[str, Any]:
         """Predict the engagement level of an unpublished post.
 
-        A title or a picture is enough. Tags (separated by commas) and description count only where the model reads
-        them; model names another one where there are several. context says when, where, by whom and as what it is
+        A title or a picture is enough. Tags (separated by commas, or a list) and description count only where the model
+        reads them; model names another one where there are several. context says when, where, by whom and as what it is
         published, with the names that a file's columns have (published_at, latitude, longitude, category,
         author.photo_count and the like), as far as known; it counts only where the model reads it. Returns level,
         confidence, five probabilities, the 9-in-10 level set, the estimated score with its 80 % interval and formula,
@@ -168,7 +168,7 @@ class Page:
         height, and value), shares of both sides, the completeness error, and notes on what was attributed.
         """
         with self._used_once(picture), released():
-            if method not in explanation.METHODS:
+            if method not in list(explanation.METHODS):
                 raise PostError(f"There is no such method; take one of {', '.join(explanation.METHODS)}.")
             post = read_draft(picture, title, tags, description, context)
             prediction, _ = self.answer(post, model)

@@ -31,7 +31,6 @@ TOGETHER = 16
 FIELDS = (*TEXT_FIELDS, "picture", "context")
 NO_LIST = 'Give the drafts as a list, as in [{"title": "One title"}, {"title": "Another"}].'
 NO_DRAFT = f"This is no draft: give an object with {', '.join(FIELDS)}, as far as there."
-NO_TEXT = "The {} is no text; write it in quotes."
 
 
 class Several:
@@ -44,12 +43,12 @@ class Several:
     def api_score_batch(self, drafts: Any = None, model: str = "", context: Any = None) -> dict[str, Any]:
         """Predict the engagement level of many unpublished posts in one call.
 
-        Takes a list of at most 100 drafts, each an object with a title, a picture, or both; tags (separated by commas)
-        and description count only where the model reads them. A picture is a data URL (data:image/png;base64,...), or a
-        file as handle_file(path). model names another model where there are several; context is as in the prediction,
-        that of every draft without one of its own. Returns for each draft, in order, what the prediction of it alone
-        returns, or null and an error that says in one sentence why: the others are answered. Pictures are deleted
-        before the answer is sent.
+        Takes a list of at most 100 drafts, each an object with a title, a picture, or both; tags (separated by commas,
+        or a list) and description count only where the model reads them. A picture is a data URL
+        (data:image/png;base64,...), or a file as handle_file(path). model names another model where there are several;
+        context is as in the prediction, that of every draft without one of its own. Returns for each draft, in order,
+        what the prediction of it alone returns, or null and an error that says in one sentence why: the others are
+        answered. Pictures are deleted before the answer is sent.
         """
         try:
             if not isinstance(drafts, list) or not drafts:
@@ -100,14 +99,11 @@ class Several:
             raise PostError(NO_DRAFT)
         if odd := sorted(set(map(str, given)) - {*FIELDS}):
             raise PostError(f"A draft has no field {odd[0][:40]}; it has {', '.join(FIELDS)}.")
-        for name in TEXT_FIELDS:
-            if not isinstance(given.get(name) or "", str):
-                raise PostError(NO_TEXT.format(name))
         picture = given.get("picture")
         path = uploaded_path(picture) if _path(given) is not None else None
         words = {name: given.get(name) for name in TEXT_FIELDS}
         post = read_draft(path, **words, context=given.get("context", context))
-        if not picture or path is not None:
+        if picture is None or picture == "" or path is not None:
             return post
         try:
             data = file_of(picture)

@@ -13,7 +13,7 @@ from gradio.route_utils import XSS_SAFE_MIMETYPES
 from gradio.utils import get_upload_folder
 
 from engine.context import read_context
-from engine.errors import ImageError
+from engine.errors import ImageError, PostError
 from engine.images import load_image
 from engine.memory import released
 from engine.posts import Post
@@ -29,6 +29,8 @@ GONE = "The picture is not among the uploads on this server, which are kept for 
 NO_ADDRESS = "Pictures are not fetched from web addresses; upload the file."
 NO_FILE = "The picture is no file; give one, as handle_file(path) of gradio_client makes it, or none."
 NO_FILES = "Give the pictures as a list of files, as in [handle_file(path), handle_file(another)]."
+NO_TEXT = "The {} is no text; write it in quotes."
+NO_TAGS = "The tags are no text and no list of texts; separate them by commas within quotes."
 
 
 def uploaded_path(given: Any) -> str | None:
@@ -111,23 +113,29 @@ def altered(field: Field, **methods: Any) -> Field:
     return field
 
 
-def read_draft(
-    path: str | None,
-    title: str | None,
-    tags: str | None = "",
-    description: str | None = "",
-    context: object = None,
-) -> Post:
-    """The post a visitor typed and dropped. Tags are separated by commas. Raises PostError."""
+def read_draft(path: str | None, title: Any, tags: Any = "", description: Any = "", context: object = None) -> Post:
+    """The post a visitor typed and dropped. Tags are separated by commas, or a list. Raises PostError."""
+    words = tags if _is_texts(tags) else _text(tags, "tags").split(",")
+    named, told = _text(title, "title"), _text(description, "description")
     image = None
     if path:
         UPLOADS.wait(path)
         if not Path(path).is_file():
             raise ImageError(GONE)
         image = load_image(path)
-    words = tuple(tag.strip() for tag in (tags or "").split(",") if tag.strip())
-    told = (description or "").strip()
-    return Post((title or "").strip(), image, words, told, **read_context(context))
+    return Post(named, image, tuple(tag.strip() for tag in words if tag.strip()), told, **read_context(context))
+
+
+def _is_texts(given: object) -> bool:
+    return isinstance(given, list) and all(isinstance(text, str) for text in given)
+
+
+def _text(given: object, name: str) -> str:
+    if isinstance(given, str):
+        return given.strip()
+    if given is None:
+        return ""
+    raise PostError(NO_TAGS if name == "tags" else NO_TEXT.format(name))
 
 
 class Upload(NamedTuple):

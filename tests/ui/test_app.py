@@ -144,8 +144,19 @@ def test_a_title_of_a_megabyte_gets_a_sentence(client: Client) -> None:
 
 
 def test_odd_titles_are_only_text(client: Client) -> None:
-    for title in ("<script>alert(1)</script>", "{{this}} ${value}", "\x00\u202e émoji 😀 猫", 12345):
+    for title in ("<script>alert(1)</script>", "{{this}} ${value}", "\x00\u202e émoji 😀 猫"):
         assert ask(client, title=title)["view"] == "text"
+
+
+def test_words_of_another_kind_get_a_sentence(client: Client) -> None:
+    for title in ({"a": 1}, ["a"], 5, True):
+        assert "The title is no text; write it in quotes." in refused(client, title=title)
+    given = {"title": "My cat", "tags": ["cat", "funny"]}
+    assert client.predict(**given, api_name="/predict") == ask(client, title="My cat")
+    [scored] = client.predict(drafts=[given], api_name="/score_batch")["scored"]
+    assert scored["answer"] and not scored["error"]
+    with pytest.raises(AppError, match="one of owen"):
+        client.predict(title="My cat", method=["owen"], api_name="/explain")
 
 
 def test_explain_gives_words_and_regions_that_add_up(client: Client, picture: Path) -> None:
@@ -299,11 +310,12 @@ def test_many_drafts_are_scored_and_each_error_is_its_own(client: Client, pictur
         "My cat",
         {"title": "My cat", "picture": "https://example.org/a.png"},
         {"picture": "data:image/png;base64,bm8gcGljdHVyZQ=="},
+        {"title": "My cat", "picture": {}},
         {"title": f"{STRANGE} cat"},
     ]
     found = client.predict(drafts=drafts, api_name="/score_batch")
     TypeAdapter(Scores).validate_python(found)
-    assert found["errors"] == 7 and found["model"] == "made-up"
+    assert found["errors"] == 8 and found["model"] == "made-up"
     answers, errors = ([one[name] for one in found["scored"]] for name in ("answer", "error"))
     assert [one["view"] for one in answers[:3]] == ["text", "both", "image"] and not any(errors[:3])
     assert answers[0] == ask(client, title="My cat") and answers[1] == ask(client, picture, "My cat")
@@ -315,9 +327,10 @@ def test_many_drafts_are_scored_and_each_error_is_its_own(client: Client, pictur
         "no draft",
         "data URL",
         "no picture",
+        "data URL",
     )
-    assert all(sentence in error for sentence, error in zip(told, errors[3:10], strict=True))
-    assert answers[10]["strange"] == "text" and errors[10] is None
+    assert all(sentence in error for sentence, error in zip(told, errors[3:11], strict=True))
+    assert answers[11]["strange"] == "text" and errors[11] is None
     assert files(folder) == before
 
 

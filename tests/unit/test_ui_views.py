@@ -371,6 +371,15 @@ def test_a_lent_gpu_keeps_our_sentences(monkeypatch: pytest.MonkeyPatch) -> None
 def test_drafts_are_read_with_their_limits(tmp_path) -> None:
     post = uploads.read_draft(None, "  A title ", "one, two ,,", None)
     assert (post.title, post.tags, post.description) == ("A title", ("one", "two"), "")
+    assert uploads.read_draft(None, "A title", [" one, two ", ""]).tags == ("one, two",)
+    for odd in ({"a": 1}, 5, True, [1], ["a"]):
+        with pytest.raises(PostError, match=r"The title is no text; write it in quotes\."):
+            uploads.read_draft(None, odd)
+        with pytest.raises(PostError, match="The description is no text"):
+            uploads.read_draft(None, "A title", "", odd)
+        if odd != ["a"]:
+            with pytest.raises(PostError, match="The tags are no text and no list of texts"):
+                uploads.read_draft(None, "A title", odd)
     with pytest.raises(PostError, match="characters"):
         uploads.read_draft(None, "a" * 1_000_000)
     with pytest.raises(ImageError, match="choose it again"):
