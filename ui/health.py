@@ -1,10 +1,13 @@
 """Whether the page can answer, for whoever runs it: a probe asks before visitors do."""
 
+from functools import lru_cache
 from typing import TypedDict
 
 from ui.model import Model, sentence
 
 LOADING = "The model is still loading."
+# A probe comes every few seconds: the same error is logged once.
+reason_of = lru_cache(maxsize=1)(sentence)
 
 
 class Health(TypedDict):
@@ -23,7 +26,7 @@ def health(model: Model) -> tuple[int, Health]:
     try:
         predictor = model.peek()
     except Exception as error:
-        return 503, {"ready": False, "bundle": None, "reason": sentence(error)}
+        return 503, {"ready": False, "bundle": None, "reason": reason_of(error)}
     if predictor is None:
         return 503, {"ready": False, "bundle": None, "reason": LOADING}
     return 200, {"ready": True, "bundle": predictor.bundle.name, "reason": ""}

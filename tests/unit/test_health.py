@@ -46,5 +46,6 @@ def test_a_model_that_cannot_load_is_said_without_its_folder(caplog: pytest.LogC
     loads = len(calls)
     assert health(model) == (503, {"ready": False, "bundle": None, "reason": UNAVAILABLE})
     assert "no bundle at /srv/models" in caplog.text
+    assert health(model)[0] == 503 and caplog.text.count("no bundle at /srv/models") == 1
     # A probe that comes every few seconds must not keep a core busy with loading.
     assert len(calls) == loads
