@@ -1,6 +1,7 @@
 """Where pictures arrive: decoded in memory, so that no file name and no metadata of a visitor's reaches the disk."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future
 from pathlib import PurePath
@@ -32,6 +33,10 @@ SECONDS_KEPT = 3600
 SECONDS_UNCLAIMED = 600
 
 
+CALL = re.compile(rf"{API_PREFIX}/call/(?:v2/)?([^/]+)$")
+NO_ENDPOINT = "There is no such endpoint; “Use via API” at the foot of the page names those that there are."
+
+
 class InMemory(MultiPartParser):
     """A parser that puts no file on the disk, not even a nameless one."""
 
@@ -41,7 +46,8 @@ class InMemory(MultiPartParser):
 class Arrivals:
     """ASGI middleware in the place of Gradio's upload route, which keeps the file and its name as they come.
 
-    It also closes the route that writes a session's draft to the disk, for a link that the page does not offer.
+    It also closes the route that writes a session's draft to the disk, for a link that the page does not offer, and
+    calls to the page's own events, which Gradio runs by the names of their functions.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -56,6 +62,8 @@ class Arrivals:
             answer = PlainTextResponse(TOO_LARGE, 413)
         elif path.endswith(f"{API_PREFIX}/deep_link"):
             answer = PlainTextResponse("Not found", 404)
+        elif (called := CALL.search(path)) and scope["method"] == "POST" and called[1] not in endpoints(scope):
+            answer = JSONResponse({"detail": NO_ENDPOINT}, 404)
         await answer(scope, receive, send)
 
 
@@ -79,6 +87,12 @@ async def arrive(request: Request) -> Response:
         await _done(ready, timeout=None if "upload_id" in request.query_params else PATIENCE)
         paths.append(path)
     return JSONResponse(paths)
+
+
+def endpoints(scope: Scope) -> set[str]:
+    """The names by which programs may call the page that is asked."""
+    events = scope["app"].get_blocks().fns.values()
+    return {event.api_name for event in events if event.api_visibility == "public"}
 
 
 def fits(request: Request) -> bool:

@@ -219,6 +219,13 @@ def test_only_documented_endpoints_are_public(client: Client) -> None:
         assert described[name]["returns"][0]["type"]["properties"][field]
 
 
+@pytest.mark.parametrize("name", ["nope", "v2/nope", "lambda", "predict_1", "v2/predict_1", "forget/"])
+def test_what_is_no_endpoint_is_not_run(address: str, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    call = httpx.post(f"{address}gradio_api/call/{name}", json={"data": []})
+    assert call.status_code == 404 and "names those that there are" in call.json()["detail"]
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("endpoint", ["/predict", "/explain", "/signals", "/compare", "/score_batch"])
 @pytest.mark.parametrize("language", ["python", "bash"])
 def test_what_use_via_api_shows_runs_as_shown(address: str, endpoint: str, language: str) -> None:
