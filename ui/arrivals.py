@@ -60,6 +60,9 @@ class Arrivals:
             answer = await arrive(Request(scope, receive))
         elif f"{API_PREFIX}/mcp" in path and scope["method"] == "POST" and not fits(Request(scope)):
             answer = PlainTextResponse(TOO_LARGE, 413)
+        elif path.endswith(f"{API_PREFIX}/upload_progress"):
+            # Its bytes are not counted here; to a page that asks for them Gradio would answer with an error.
+            answer = PlainTextResponse("", media_type="text/event-stream")
         elif path.endswith(f"{API_PREFIX}/deep_link"):
             answer = PlainTextResponse("Not found", 404)
         elif (called := CALL.search(path)) and scope["method"] == "POST" and called[1] not in endpoints(scope):

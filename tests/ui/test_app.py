@@ -387,6 +387,11 @@ def test_uploads_beyond_the_limit_are_refused(address: str, folder: Path) -> Non
     assert files(folder) == before
 
 
+def test_a_page_that_asks_how_far_an_upload_is_gets_no_error(address: str) -> None:
+    told = httpx.get(f"{address}gradio_api/upload_progress", params={"upload_id": "one"})
+    assert told.status_code == 200 and told.headers["content-type"].startswith("text/event-stream") and not told.content
+
+
 def test_nothing_of_a_program_stays(client: Client, folder: Path, picture: Path) -> None:
     before = files(folder)
     broken = picture.with_name("broken.png")
