@@ -28,6 +28,7 @@ MISSING = f"{VARIABLE} asks for tools over MCP; run pip install -r requirements-
 NO_PICTURE = (
     "Give the picture as a data URL (data:image/png;base64,…), or the address that an upload to this page gave."
 )
+NO_PICTURES = "Give the pictures as a list, each as a data URL (data:image/png;base64,…)."
 FIELDS = {
     "picture": "The post's picture as a data URL (data:image/png;base64,…), or the address that an upload to this page "
     "gave. Other addresses are not fetched.",
@@ -55,6 +56,24 @@ class Tools(gradio.mcp.GradioMCPServer):
         host = {"0.0.0.0": "127.0.0.1"}.get(self.blocks.server_name, self.blocks.server_name)
         return self._local_url or f"http://{host}:{self.blocks.server_port}/"
 
+    def create_mcp_server(self) -> Any:
+        """A server that leaves it to the endpoints to say what is wrong with a call: the stock one quotes all of it."""
+
+        class Server(self.Server):  # type: ignore[misc, name-defined]
+            def call_tool(self) -> Any:
+                return super().call_tool(validate_input=False)
+
+        self.Server = Server
+        return super().create_mcp_server()
+
+    def _prepare_tool_call_args(self, name: str, arguments: dict[str, Any]) -> Any:
+        """The call as an endpoint takes it. Raises ValueError for a field that the tool lacks."""
+        if name in self.tool_to_endpoint:
+            fields = self.get_input_schema(name)[0]["properties"]
+            if odd := sorted(set(arguments) - set(fields)):
+                raise ValueError(f"This tool has no field {odd[0][:40]}; it has {', '.join(fields)}.")
+        return super()._prepare_tool_call_args(name, arguments)
+
     def get_tool_to_endpoint(self) -> dict[str, str]:
         """Tools are called what the endpoints are called."""
         return {f"{self.tool_prefix}{name.lstrip('/')}": name for name in self.api_info["named_endpoints"]}
@@ -79,28 +98,32 @@ class Tools(gradio.mcp.GradioMCPServer):
     def convert_strings_to_filedata(self, value: Any, filedata_positions: list[list[str | int]]) -> Any:
         """The arguments as the endpoints take them. Raises ValueError for what is no picture of this page."""
         # A field of pictures has its place among the items.
-        files = {str(place[0]) for place in filedata_positions}
-        return {name: _pictures_of(given) if name in files else given for name, given in value.items()}
+        readers = {str(place[0]): pictures_of if len(place) > 1 else picture_of for place in filedata_positions}
+        return {name: readers[name](given) if name in readers else given for name, given in value.items()}
 
     def postprocess_output_data(self, data: Any, root_url: str) -> list[Any]:
         """Answers as JSON, which every endpoint gives."""
         return [self.types.TextContent(type="text", text=json.dumps(answer, ensure_ascii=False)) for answer in data]
 
 
-def _pictures_of(given: Any) -> Any:
-    """A picture, or a list of them without what is none."""
+def pictures_of(given: Any) -> list[Mapping[str, str]]:
+    """The pictures of a list without what is none. Raises ValueError for what is no such list."""
+    if given is None or given == "":
+        return []
     if not isinstance(given, list):
-        return picture_of(given)
+        raise ValueError(NO_PICTURES)
     return [kept for kept in map(picture_of, given) if kept]
 
 
-def picture_of(given: str | None) -> Mapping[str, str] | None:
+def picture_of(given: Any) -> Mapping[str, str] | None:
     """A picture that came with a call, as the page's own form has it; None for none.
 
     It is kept like an upload: no metadata, a name of ours, deleted before the answer is sent.
     """
-    if not given:
+    if given is None or given == "":
         return None
+    if not isinstance(given, str):
+        raise ValueError(NO_PICTURE)
     _, found, path = given.partition(f"{API_PREFIX}/file=")
     if found and UPLOADS.holds(unquote(path)):
         return {"path": unquote(path)}

@@ -40,7 +40,7 @@ def as_url(data: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
 
 
-async def converted(given: str | None) -> object:
+async def converted(given: Any) -> object:
     return tools.picture_of(given)
 
 
@@ -128,10 +128,17 @@ def test_a_client_may_upload_first(address: str, folder: Path, data: bytes) -> N
         ({"picture": "https://example.org/a.png"}, tools.NO_PICTURE),
         ({"picture": "/etc/hostname"}, tools.NO_PICTURE),
         ({"picture": as_url(b"no picture")}, "picture"),
+        ({"picture": [as_url(b"a secret")]}, tools.NO_PICTURE),
+        ({"title": {"a": "secret"}}, "The title is no text"),
+        ({"caption": "a secret"}, "This tool has no field caption; it has picture, title, tags, description"),
+        ({"pictures": as_url(b"a secret"), "titles": ["a", "b"]}, tools.NO_PICTURES),
+        ({"titles": "a secret"}, "Give the titles as a list of texts"),
     ],
 )
-def test_a_client_that_errs_gets_a_sentence(address: str, given: dict[str, str], sentence: str) -> None:
-    result = told(address, "predict", **given)
+def test_a_client_that_errs_gets_a_sentence(address: str, given: dict[str, Any], sentence: str) -> None:
+    result = told(address, "compare" if "titles" in given else "predict", **given)
+    assert len(result.content[0].text) < 300 and "secret" not in result.content[0].text
+    assert base64.b64encode(b"a secret").decode() not in result.content[0].text
     assert result.isError
     assert sentence.lower() in result.content[0].text.lower() and "Traceback" not in result.content[0].text
 
@@ -149,6 +156,12 @@ def test_a_picture_in_a_call_is_kept_as_an_upload(tmp_path: Path, monkeypatch: p
     for gone in (address, "http://127.0.0.1/gradio_api/file=/etc/hostname", "/etc/hostname", "data:image/png;base64,é"):
         with pytest.raises(ValueError, match="data URL"):
             asyncio.run(converted(gone))
+    for odd in (5, {}, [as_url(data)]):
+        with pytest.raises(ValueError, match="data URL"):
+            asyncio.run(converted(odd))
+    for odd in (as_url(data), 5, {"a": 1}):
+        with pytest.raises(ValueError, match="as a list"):
+            tools.pictures_of(odd)
     assert asyncio.run(converted("")) is None and asyncio.run(converted(None)) is None
     assert not list(tmp_path.iterdir())
 
