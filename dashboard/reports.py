@@ -76,7 +76,7 @@ EXPECTED = ("posts", "metrics", "predictions")
 class Settings(BaseSettings):
     """Environment of the dashboard."""
 
-    model_config = SettingsConfigDict(env_prefix="FIRST_IMPRESSIONS_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="FIRST_IMPRESSIONS_", env_ignore_empty=True, extra="ignore")
 
     report: str | None = None
     data: Path | None = None

@@ -20,9 +20,9 @@ class Settings(BaseSettings):
     """`FIRST_IMPRESSIONS_BUNDLE`: the bundle to load in place of the shipped one, and the only one then;
     `FIRST_IMPRESSIONS_MODELS`: the folder whose bundles, `<name>/bundle`, the page lets its visitors choose among;
     `FIRST_IMPRESSIONS_CACHE`: where unpacked weights are kept, by default a folder of the user's cache, which may be
-    deleted at any time."""
+    deleted at any time. A variable that is empty is not set."""
 
-    model_config = SettingsConfigDict(env_prefix="FIRST_IMPRESSIONS_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="FIRST_IMPRESSIONS_", env_ignore_empty=True, extra="ignore")
 
     bundle: Path = SHIPPED_BUNDLE
     models: Path = MODELS

@@ -295,7 +295,9 @@ def test_pixelrec_streams(tmp_path: Path) -> None:
     assert [len(batch) for batch in PixelRec().read(source)] == [512, 512, 476]
 
 
-@pytest.mark.skipif("FIRST_IMPRESSIONS_DATA" not in os.environ, reason="FIRST_IMPRESSIONS_DATA names no folder of data")
+@pytest.mark.skipif(
+    not os.environ.get("FIRST_IMPRESSIONS_DATA"), reason="FIRST_IMPRESSIONS_DATA names no folder of data"
+)
 def test_youtube_as_published() -> None:
     """The reading of zeros that the module's docstring states."""
     source = Path(os.environ["FIRST_IMPRESSIONS_DATA"]) / "youtube"

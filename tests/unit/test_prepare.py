@@ -402,7 +402,9 @@ def test_title_and_picture_metadata() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("FIRST_IMPRESSIONS_DATA" not in os.environ, reason="FIRST_IMPRESSIONS_DATA names no folder of data")
+@pytest.mark.skipif(
+    not os.environ.get("FIRST_IMPRESSIONS_DATA"), reason="FIRST_IMPRESSIONS_DATA names no folder of data"
+)
 def test_youtube_as_published(work: Path) -> None:
     started = time.perf_counter()
     info = prepare("youtube", Path(os.environ["FIRST_IMPRESSIONS_DATA"]) / "youtube", work)
