@@ -33,9 +33,9 @@ import numpy as np
 from benchmarks import hardware
 from benchmarks.made_up import WORDS, cut_out
 from benchmarks.single_post import seconds
+from engine.bundle import folder_of
 from engine.images import load_image
 from engine.posts import Post
-from engine.settings import Settings
 
 PEAK_TARGET = 1.5
 HTTP_TARGET = 1.5
@@ -56,7 +56,7 @@ def page(bundle: Path | None) -> Iterator[tuple[int, str]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # With one model named there is none to choose, and no field for it in a call.
-    named = {"FIRST_IMPRESSIONS_BUNDLE": str((bundle or Settings().bundle).resolve())}
+    named = {"FIRST_IMPRESSIONS_BUNDLE": str(folder_of(bundle).resolve())}
     environment = {**os.environ, **named, "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
     process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}/"

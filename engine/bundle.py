@@ -190,8 +190,8 @@ def identity(manifest: Bundle) -> str:
 
 
 def folder_of(place: str | Path | Address | None) -> Path:
-    """The folder of a bundle: None is the folder FIRST_IMPRESSIONS_BUNDLE, else the shipped one; one that lies at an
-    address is fetched. Raises as `fetch_bundle`."""
+    """The folder of a bundle: None is the one that FIRST_IMPRESSIONS_BUNDLE names, else the shipped one; one that
+    lies at an address is fetched. Raises as `fetch_bundle`."""
     found = located(place) if place is not None else Settings().bundle
     return found if isinstance(found, Path) else fetch_bundle(found, Settings().cache)
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
+from engine.addresses import Address
 from engine.bundle import MANIFEST, MOST_BYTES, Bundle
 from engine.errors import PostError
-from engine.settings import Settings
+from engine.settings import SHIPPED_BUNDLE, Settings
 from ui.model import Model
 from ui.scale import scale_of
 
@@ -26,18 +27,18 @@ if TYPE_CHECKING:
 # Models kept in memory beside the first one: each brings its own fine-tuned encoders, some hundred megabytes.
 KEPT = 1
 
-Loads = Callable[[Path], Callable[[], "Predictor"]]
+Loads = Callable[[Path | Address], Callable[[], "Predictor"]]
 
 log = logging.getLogger("first_impressions.app")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A model by the name of its folder, the words it is offered with, and its bundle's folder."""
+    """A model by the name of its folder, the words it is offered with, and where its bundle lies."""
 
     name: str
     label: str
-    bundle: Path
+    bundle: Path | Address
 
 
 def models_offered() -> list[Choice]:
@@ -49,7 +50,8 @@ def models_offered() -> list[Choice]:
     if "bundle" in settings.model_fields_set:
         return [Choice("", "", settings.bundle)]
     folders = sorted(path.parent for path in settings.models.glob(f"*/bundle/{MANIFEST}"))
-    first = Choice(settings.bundle.parent.name, _label(settings.bundle) or settings.bundle.parent.name, settings.bundle)
+    shipped = SHIPPED_BUNDLE.parent.name
+    first = Choice(shipped, _label(SHIPPED_BUNDLE) or shipped, SHIPPED_BUNDLE)
     # A name is what a program asks for: of two that are alike, the first one's counts.
     others = [folder for folder in folders if folder.parent.name != first.name]
     found = [Choice(folder.parent.name, _label(folder), folder) for folder in others]
@@ -72,8 +74,8 @@ def _label(bundle: Path) -> str:
     return f"{scale_of(manifest).name.capitalize()} on {source} ({bundle.parent.name})"
 
 
-def load_from(bundle: Path) -> Callable[[], "Predictor"]:
-    """What loads the predictor of a bundle's folder."""
+def load_from(bundle: Path | Address) -> Callable[[], "Predictor"]:
+    """What loads the predictor of a bundle."""
 
     def load() -> "Predictor":
         from engine.predictor import Predictor
@@ -114,8 +116,8 @@ class Models:
                 self._loaded.popitem(last=False)
         return model.get()
 
-    def bundle(self, name: str | None = "") -> Path:
-        """The folder of the bundle behind a name."""
+    def bundle(self, name: str | None = "") -> Path | Address:
+        """Where the bundle behind a name lies."""
         choice = self.offered.get(name or "") or next(iter(self.offered.values()), None)
         return choice.bundle if choice else Settings().bundle
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from engine.addresses import Address
 from engine.memory import released
 from engine.posts import Post
 from engine.previews import thumbhash_url
@@ -60,15 +61,20 @@ element.addEventListener('click', (event) => {
 });
 """
 
-Loader = Callable[[Path, "Bundle"], "Evidence | None"]
+Loader = Callable[[Path | Address, "Bundle"], "Evidence | None"]
 
 
-def load_evidence(bundle_folder: Path, bundle: "Bundle") -> "Evidence | None":
-    """The index beside a bundle; None where there is none. Raises BundleError when it does not fit."""
+def load_evidence(place: Path | Address, bundle: "Bundle") -> "Evidence | None":
+    """The index beside a bundle; None where there is none, or where the bundle was fetched, which is all that is.
+
+    Raises BundleError when it does not fit.
+    """
+    if isinstance(place, Address):
+        return None
     from engine.evidence.index import FOLDER
     from engine.evidence.nearest import Evidence
 
-    folder = bundle_folder.parent / FOLDER
+    folder = place.parent / FOLDER
     # A lent GPU is there for a prediction only.
     return Evidence.load(folder, bundle, "cpu" if zero_gpu() else "auto") if folder.is_dir() else None
 
@@ -78,7 +84,7 @@ class SimilarPosts:
 
     def __init__(self, models: Models, loader: Loader = load_evidence) -> None:
         self._models, self._loader = models, loader
-        self._found: dict[Path, Evidence | None] = {}
+        self._found: dict[Path | Address, Evidence | None] = {}
         self._lock = Lock()
 
     def describe(self, model: str | None = "") -> dict[str, Any]:
@@ -105,13 +111,13 @@ class SimilarPosts:
             yield FAILED.format(escape(sentence(error)))
 
     def _evidence(self, model: str | None) -> "Evidence | None":
-        predictor, folder = self._models.get(model), self._models.bundle(model)
+        predictor, place = self._models.get(model), self._models.bundle(model)
         with self._lock:
-            if folder not in self._found:
-                self._found[folder] = None
+            if place not in self._found:
+                self._found[place] = None
                 # One that does not fit now will not fit later either: it is said once, and left alone.
-                self._found[folder] = self._loader(folder, predictor.bundle)
-            return self._found[folder]
+                self._found[place] = self._loader(place, predictor.bundle)
+            return self._found[place]
 
 
 def panel(found: Sequence["Nearest"], manifest: "Manifest", bundle: "Bundle") -> str:

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 from pydantic import TypeAdapter
 
+from engine.addresses import Address
 from engine.bundle import Bundle, fingerprint, read_bundle
 from engine.context import cells_of
 from engine.errors import BundleError, DataError
@@ -96,8 +97,12 @@ def key_of(bundle: Bundle) -> str:
 
 def load_prepared(path: Path = FILE) -> Prepared:
     """What is known of the examples by the bundle that the settings name; of none where the key is another."""
+    place = Settings().bundle
+    if isinstance(place, Address):
+        # The page does not wait until it is fetched.
+        return Prepared()
     try:
-        bundle = read_bundle(Settings().bundle)
+        bundle = read_bundle(place)
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["key"] != key_of(bundle):
             return Prepared()

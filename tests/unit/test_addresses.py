@@ -19,7 +19,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from engine.__main__ import main
 from engine.addresses import ABSENT, Address, located
 from engine.batch.score import Summary, score_file
-from engine.bundle import MANIFEST, fetch_bundle, read_bundle
+from engine.bundle import MANIFEST, fetch_bundle, folder_of, read_bundle
 from engine.errors import BundleError, DataError
 from engine.predictor import Predictor
 from engine.settings import SHIPPED_BUNDLE
@@ -167,6 +167,9 @@ def test_a_bundle_elsewhere_is_fetched_once_and_verified(
     assert read_bundle(folder) == read_bundle(SHIPPED_BUNDLE)
     monkeypatch.setattr(Address, "copy", lambda *_: pytest.fail("fetched again"))
     assert fetch_bundle(address, tmp_path) == folder
+    monkeypatch.setenv("FIRST_IMPRESSIONS_CACHE", str(tmp_path))
+    monkeypatch.setenv("FIRST_IMPRESSIONS_BUNDLE", str(address))
+    assert folder_of(None) == folder
     monkeypatch.undo()
     # What has come to harm in the cache is fetched anew.
     next(folder.glob("members/*")).write_bytes(b"harmed")

@@ -8,6 +8,8 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from engine.addresses import Address
+from engine.bundle import read_bundle
 from engine.errors import PostError
 from engine.posts import Post
 from engine.settings import SHIPPED_BUNDLE
@@ -15,7 +17,8 @@ from tests.page_predictor import POPULARITY_FORMULA, PagePredictor
 from tests.page_signals import PageSignals
 from ui import chooser, handlers
 from ui.chooser import KEPT, Choice, Models, choice_field, models_offered
-from ui.model import Model
+from ui.evidence import load_evidence
+from ui.model import UNAVAILABLE, Model, load_shipped
 
 NAMES = ("first", "second", "third", "fourth")
 
@@ -75,6 +78,21 @@ def test_a_bundle_that_is_named_is_the_only_one(folder: Path, monkeypatch: pytes
     monkeypatch.setenv("FIRST_IMPRESSIONS_BUNDLE", str(folder / "other" / "bundle"))
     [only] = models_offered()
     assert only.bundle == folder / "other" / "bundle"
+
+
+def test_a_bundle_that_cannot_be_fetched_gets_a_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("FIRST_IMPRESSIONS_CACHE", str(folder))
+    monkeypatch.setenv("FIRST_IMPRESSIONS_BUNDLE", "memory://nowhere/bundle")
+    [only] = models_offered()
+    page = handlers.Page(load_shipped, PageSignals, [only])  # type: ignore[arg-type]
+    assert only.bundle == page.models.bundle() == Address("memory://nowhere/bundle")
+    for told in (page.describe()[4], page.predict(None, "My cat", "", "")[0]):
+        assert UNAVAILABLE in told and "memory" not in told
+    assert "memory://nowhere/bundle/bundle.json does not exist" in caplog.text
+    # Beside one that is fetched there is no index.
+    assert load_evidence(only.bundle, read_bundle(SHIPPED_BUNDLE)) is None
 
 
 def test_one_model_is_nothing_to_choose(loads: Loads) -> None:
