@@ -38,7 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="command")
     _add(commands, "score", "predict every post of a file", SCORE, _score)
     features = _add(commands, "features", "write what a model reads off every post of a file", FEATURES, _features)
-    features.add_argument("--embeddings", action="store_true", help="also the vectors of encoders")
+    features.add_argument(
+        "--embeddings", action="store_true", help="also the pooled vectors of encoders, where the model reads any"
+    )
     options = parser.parse_args(arguments)
     try:
         with _stopped_by_signals():
@@ -100,11 +102,13 @@ def _features(options: argparse.Namespace) -> None:
     from engine.batch.score import check_files
 
     check_files(options.source, options.output)
-    from engine.batch.features import write_features
+    from engine.batch.features import NO_VECTORS, has_vectors, write_features
     from engine.predictor import Predictor
 
     with _engine(options) as how:
         predictor = Predictor.load(options.bundle)
+        if options.embeddings and not has_vectors(predictor):
+            print(NO_VECTORS, file=sys.stderr)
         summary = write_features(predictor, options.source, options.output, embeddings=options.embeddings, **how)
     print(f"{summary.scored:,} written, {summary.failed:,} with errors", file=sys.stderr)
 

@@ -23,15 +23,26 @@ from engine.posts import Post
 from engine.prediction import View
 from engine.predictor import Predictor
 
+NO_VECTORS = "This model reads no pooled vectors of encoders, so --embeddings adds no columns; leave it out."
+
 
 def chosen_features(predictor: Predictor, *, embeddings: bool = False) -> dict[str, Feature]:
-    """The features of a bundle that fit into a table by name: columns, and vectors of encoders where asked for."""
+    """The features of a bundle that fit into a table by name: columns, and vectors of encoders where asked for.
+
+    Encoders' tokens are none: they are a vector for every part of a picture or text.
+    """
     found = predictor.extractor.features
     return {
         name: feature
         for name, feature in found.items()
         if not isinstance(feature, EncoderTokens) and (embeddings or not isinstance(feature, EncoderVector))
     }
+
+
+def has_vectors(predictor: Predictor) -> bool:
+    """Whether the model reads pooled vectors of encoders, which a table takes where they are asked for."""
+    found = chosen_features(predictor, embeddings=True)
+    return any(isinstance(feature, EncoderVector) for feature in found.values())
 
 
 def column_names(feature: Feature) -> list[str]:

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from engine.__main__ import main
-from engine.batch.features import chosen_features, column_names, write_features
+from engine.batch.features import NO_VECTORS, chosen_features, column_names, write_features
 from engine.features.extractor import Extractor
 from engine.images import load_image
 from engine.posts import Post
 from engine.predictor import Predictor
+from engine.settings import MODELS
 from tests.made_up import picture
 
 
@@ -61,3 +62,15 @@ def test_the_command_line_writes_csv(source: Path, tmp_path: Path) -> None:
     table = pd.read_csv(tmp_path / "out.csv")
     assert table["post_id"].tolist() == ["whole", "words", "seen", "broken", "empty"]
     assert main(["features", str(tmp_path / "none.csv"), "-o", str(tmp_path / "out.csv")]) == 2
+
+
+def test_embeddings_that_the_model_does_not_read_are_said_to_be_none(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reads_vectors = Predictor.load(MODELS / "youtube_system3" / "bundle", device="cpu")
+    (tmp_path / "in.csv").write_text("title\nWhy my cat never sleeps\n")
+    for model, asked, is_said in ((predictor, True, True), (predictor, False, False), (reads_vectors, True, False)):
+        monkeypatch.setattr(Predictor, "load", lambda *_, model=model: model)
+        arguments = ["features", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.csv")]
+        assert main([*arguments, "--embeddings"] if asked else arguments) == 0
+        assert (NO_VECTORS in capsys.readouterr().err) == is_said
