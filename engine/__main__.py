@@ -90,7 +90,7 @@ def _add(
 def _score(options: argparse.Namespace) -> None:
     from engine.batch.score import check_files, score_file
 
-    check_files(options.source, options.output)
+    check_files(options.source, options.output, options.images_root)
     from engine.predictor import Predictor
 
     with _engine(options) as how:
@@ -101,7 +101,7 @@ def _score(options: argparse.Namespace) -> None:
 def _features(options: argparse.Namespace) -> None:
     from engine.batch.score import check_files
 
-    check_files(options.source, options.output)
+    check_files(options.source, options.output, options.images_root)
     from engine.batch.features import NO_VECTORS, has_vectors, write_features
     from engine.predictor import Predictor
 

@@ -64,10 +64,16 @@ class Summary:
         return f"{self.scored:,} scored, {self.failed:,} with errors"
 
 
-def check_files(source: str | Path | Address, target: str | Path | Address) -> None:
-    """Raises DataError when `source` cannot be read or `target` not be written; needs no predictor, so ask it first."""
+def check_files(
+    source: str | Path | Address, target: str | Path | Address, images_root: str | Path | Address | None = None
+) -> None:
+    """Raises DataError when `source` cannot be read, `target` not be written, or there is no folder `images_root`.
+
+    It needs no predictor, so ask it first.
+    """
     rows = read_rows(located(source))
     check_target(located(source), located(target))
+    root_of(source, images_root)
     next(rows, None)
 
 
@@ -102,8 +108,16 @@ def score_file(
 
 
 def root_of(source: str | Path | Address, images_root: str | Path | Address | None) -> Path | Address:
-    """Where paths of pictures start; absolute, for engines whose workers start elsewhere."""
-    return (located(source).parent if images_root is None else located(images_root)).absolute()
+    """Where paths of pictures start; absolute, for engines whose workers start elsewhere.
+
+    Raises DataError where there is no folder of that name; one at an address is not asked for before its pictures.
+    """
+    if images_root is None:
+        return located(source).parent.absolute()
+    root = located(images_root)
+    if isinstance(root, Path) and not root.is_dir():
+        raise DataError(f"The folder of pictures {root} does not exist; check its name.")
+    return root.absolute()
 
 
 def map_file(

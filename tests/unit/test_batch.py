@@ -94,6 +94,10 @@ def test_images_root_and_absolute_paths(tmp_path: Path) -> None:
     assert [row["score"] for row in score(source, images_root=root)] == [50.0] * 3
     assert [row["score"] for row in score(source)] == [None, 50.0, None]
     assert "does not exist" in str(errors(score(source))[0])
+    for bad in (tmp_path / "nope", root / "a.png"):
+        with pytest.raises(DataError, match=rf"^The folder of pictures {bad} does not exist; check its name\.$"):
+            score(source, tmp_path / "none.csv", images_root=bad)
+    assert not (tmp_path / "none.csv").exists()
 
 
 def test_counts_and_other_columns_are_never_read(tmp_path: Path) -> None:

@@ -83,8 +83,16 @@ def test_command_line_refuses_in_one_sentence(tmp_path: Path, capsys: pytest.Cap
     before = signal.getsignal(signal.SIGTERM)
     assert main(["score", str(source), "-o", str(tmp_path / "out.csv")]) == 2
     assert main(["score", str(tmp_path / "none.csv"), "-o", str(tmp_path / "out.csv")]) == 2
+    titles = lines(tmp_path / "titles.csv", "title", "a")
+    for command in ("score", "features"):
+        # Before the model is loaded.
+        arguments = [command, str(titles), "-o", str(tmp_path / "out.csv"), "--images-root", str(tmp_path / "nope")]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(sys.modules, "engine.predictor", None)
+            assert main(arguments) == 2
     said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 2 and all(line.startswith("error: ") and line.endswith(".") for line in said)
+    assert len(said) == 4 and "nope does not exist" in said[2] and said[2] == said[3]
+    assert all(line.startswith("error: ") and line.endswith(".") for line in said)
     assert signal.getsignal(signal.SIGTERM) is before
     for arguments in (["score", str(source)], ["score", str(source), "-o", "x.csv", "--batch-size", "0"], []):
         with pytest.raises(SystemExit) as caught:
