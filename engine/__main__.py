@@ -17,8 +17,9 @@ The input is .csv, .jsonl, .ndjson or .parquet with any of the columns post_id, 
 least title or image among them, and of category, published_at, latitude, longitude and author.* what is known; other
 columns are ignored. An image is a path (in Parquet also the picture's bytes).
 The output is .parquet or .csv by its ending: one row for each row of the input, in the same order. A row that cannot
-be used says why in its column error; the others go on. Files, bundle and DIR may be addresses that fsspec knows, such
-as s3://bucket/posts.csv; a picture is fetched only where it lies below DIR.
+be used says why in its column error; the others go on. A row that gives no post_id is called by its number, as in
+"row 4". Files, bundle and DIR may be addresses that fsspec knows, such as s3://bucket/posts.csv; a picture is fetched
+only where it lies below DIR.
 """
 SCORE = f"Predict the engagement level of every post of a file.\n{INPUT}"
 FEATURES = f"""Write what a model reads off every post of a file.

@@ -67,11 +67,13 @@ def answers(records: "list[Record]", scale: Scale, csv: bytes) -> str:
 
 
 def _post(number: int, record: "Mapping[str, object]") -> str:
+    from engine.batch.rows import stand_in
+
     picture = record.get("picture")
     image = f'<img alt="" src="{picture}">' if picture else ""
     identity = str(record["post_id"])
-    # What stands in for a missing id is the row's number, which is there already.
-    name = "" if identity == str(number) else f"<small>{escape(identity)}</small>"
+    # What stands in for a missing id is of the row's number, which is there already.
+    name = "" if identity == stand_in(number) else f"<small>{escape(identity)}</small>"
     title = escape(str(record.get("title") or "")) or "<em>no title</em>"
     return f'<td>{number}</td><td><span class="fi-row">{image}<span>{title}{name}</span></span></td>'
 

@@ -76,9 +76,14 @@ def read_rows(source: Path | Address, batch_size: int = 32) -> Iterator[Row]:
     raise DataError(f"{source} has an ending that is not read; give a file that ends in {', '.join(INPUT_ENDINGS)}.")
 
 
+def stand_in(number: int) -> str:
+    """What a row is called that gives no post_id, by its number, counted from 1; the number alone may be another's."""
+    return f"row {number}"
+
+
 def make_row(cells: Mapping[str, object], number: int) -> Row:
-    """The row made of raw cells; `number`, counted from 1, stands in for a missing post_id."""
-    post_id = str(number)
+    """The row made of raw cells; `number`, counted from 1, is that of `stand_in`."""
+    post_id = stand_in(number)
     context, odd = {}, ""
     try:
         context = context_of(cells)
@@ -117,7 +122,7 @@ def _read_csv(source: Path | Address) -> Iterator[Row]:
         _require_usable(source, names)
         for number, record in enumerate(CsvRecords(lines, delimiter, len(names)), start=1):
             if isinstance(record, str):
-                yield Row(str(number), error=record)
+                yield Row(stand_in(number), error=record)
             else:
                 # Reversed, so that of two columns with one name the first counts.
                 yield make_row(dict(zip(reversed(names), reversed(record), strict=True)), number)
@@ -135,7 +140,7 @@ def _read_jsonl(source: Path | Address) -> Iterator[Row]:
             with suppress(ValueError, RecursionError):
                 cells = json.loads(line or "")
             if not isinstance(cells, dict):
-                yield Row(str(number), error=LONG_LINE if line is None else MALFORMED_JSON)
+                yield Row(stand_in(number), error=LONG_LINE if line is None else MALFORMED_JSON)
                 continue
             cells = _cells(cells)
             named = named or list(cells)
@@ -177,7 +182,7 @@ def _parquet_row(batch: pa.RecordBatch, index: int, number: int) -> Row:
         cells = {name: batch.column(name)[index].as_py() for name in batch.schema.names}
     except (ValueError, KeyError, pa.ArrowException):
         # A text column may hold bytes that are not UTF-8; Arrow notices only when the cell is taken out.
-        return Row(str(number), error="This row holds a value that cannot be read; write it again as UTF-8 text.")
+        return Row(stand_in(number), error="This row holds a value that cannot be read; write it again as UTF-8 text.")
     return make_row(_cells(cells), number)
 
 

@@ -57,14 +57,14 @@ def test_output_columns_and_types(tmp_path: Path) -> None:
     assert list(good) == COLUMNS
     assert good["level"] == "Very Low" and good["abstain"] == "false" and good["error"] == ""
     assert float(good["p_very_low"]) == 0.6
-    assert empty == dict.fromkeys(COLUMNS, "") | {"post_id": "2", "error": EMPTY_POST}
+    assert empty == dict.fromkeys(COLUMNS, "") | {"post_id": "row 2", "error": EMPTY_POST}
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 32])
 def test_order_and_row_numbers_whatever_the_batch_size(tmp_path: Path, batch_size: int) -> None:
     texts = ["x" * (index % 7) for index in range(50)]
     table = score(lines(tmp_path / "in.jsonl", *(json.dumps({"title": text}) for text in texts)), batch_size=batch_size)
-    assert [row["post_id"] for row in table] == [str(number) for number in range(1, 51)]
+    assert [row["post_id"] for row in table] == [f"row {number}" for number in range(1, 51)]
     assert [row["level"] for row in table] == [LEVELS[len(text) % 5] if text else None for text in texts]
 
 

@@ -251,6 +251,8 @@ def test_rows_without_a_verdict_stand_last_and_say_no_figure() -> None:
     assert "2 scored, 1 without a verdict, 1 with errors" in html
     rows = re.findall("<tr><td>.*?</tr>", html)
     assert [row[8] for row in rows][2:] == ["1", "4"]
+    # The number is there already.
+    assert "row 4" not in html and [row["post_id"] for row in downloaded(html)][3] == "row 4"
     assert REASONS["text"] in rows[2] and "vote" not in rows[2] and "too many" in rows[3]
     # In the file they are flagged.
     assert downloaded(html)[0]["abstain"] == "true"

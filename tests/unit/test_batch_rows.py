@@ -48,7 +48,7 @@ def test_broken_rows_have_their_error_and_the_rest_go_on(tmp_path: Path) -> None
     predictor = FakePredictor()
     assert score_file(predictor, source, tmp_path / "out.parquet") == Summary(scored=2, failed=15)
     table = read(tmp_path / "out.parquet")
-    assert [row["post_id"] for row in table] == [*"abcde", "6", "7", "8", *"ghijklmno"]
+    assert [row["post_id"] for row in table] == [*"abcde", "row 6", "row 7", "row 8", *"ghijklmno"]
     assert [row["error"] is None for row in table] == [True] + [False] * 15 + [True]
     assert table[0]["level"] == LEVELS[4] and table[-1]["score"] == 44.0
     assert predictor.batches == [3, 1, 1, 1]
@@ -61,10 +61,22 @@ def test_broken_rows_have_their_error_and_the_rest_go_on(tmp_path: Path) -> None
     assert "nothing is fetched" in said[11] and "UTF-8" in said[13] and "refused" in said[15]
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_what_stands_in_for_a_missing_id_is_no_other_rows(tmp_path: Path, ending: str) -> None:
+    source = tmp_path / f"in.{ending}"
+    if ending == "csv":
+        lines(source, "post_id,title", "3,a", "broken", ",b", "2,c")
+    elif ending == "jsonl":
+        lines(source, '{"post_id": 3, "title": "a"}', "broken", '{"title": "b"}', '{"post_id": "2", "title": "c"}')
+    else:
+        pq.write_table(pa.table({"post_id": ["3", None, "", "2"], "title": ["a", "x" * 501, "b", "c"]}), source)
+    assert [row["post_id"] for row in score(source)] == ["3", "row 2", "row 3", "2"]
+
+
 def test_csv_lines_with_a_wrong_number_of_fields(tmp_path: Path) -> None:
     source = lines(tmp_path / "in.csv", "post_id,title", "a,one", "b", "c,two,three", "", "d,four")
     table = score(source)
-    assert [row["post_id"] for row in table] == ["a", "2", "3", "d"]
+    assert [row["post_id"] for row in table] == ["a", "row 2", "row 3", "d"]
     assert "1 fields where the header has 2" in str(table[1]["error"]) and "3 fields" in str(table[2]["error"])
 
 
@@ -86,7 +98,7 @@ def test_an_unclosed_quote_costs_its_own_line_only(tmp_path: Path, broken: str, 
         file.write(f"{broken}\n")
         writer.writerows([[f"c{number}", "a, b"] for number in range(28)])
     table = score(tmp_path / "in.csv")
-    assert [row["post_id"] for row in table] == ["a", "b", "3", *(f"c{number}" for number in range(28))]
+    assert [row["post_id"] for row in table] == ["a", "b", "row 3", *(f"c{number}" for number in range(28))]
     assert [row["error"] is None for row in table] == [True, True, False] + [True] * 28
     assert "quote" in str(table[2]["error"])
 
@@ -106,7 +118,7 @@ def test_names_are_known_in_every_kind_of_file(tmp_path: Path) -> None:
 
 def test_an_empty_line_of_one_column_is_a_row_but_at_the_end(tmp_path: Path) -> None:
     found = list(read_rows(lines(tmp_path / "in.csv", "title", "a", "", "", "b", "", "")))
-    assert [(row.post_id, row.title) for row in found] == [("1", "a"), ("2", ""), ("3", ""), ("4", "b")]
+    assert [(row.post_id, row.title) for row in found] == [("row 1", "a"), ("row 2", ""), ("row 3", ""), ("row 4", "b")]
     assert len(list(read_rows(lines(tmp_path / "two.csv", "title,tags", "a,", "", "b,")))) == 2
 
 
@@ -131,7 +143,7 @@ def test_quotes_that_open_and_close_in_every_line_are_followed_only_so_far(
 
 def test_a_record_in_several_lines_with_a_wrong_number_of_fields_is_one_row(tmp_path: Path) -> None:
     table = score(lines(tmp_path / "in.csv", "post_id,title", 'a,"two', 'lines",more', "b,two"))
-    assert [row["post_id"] for row in table] == ["1", "b"] and "3 fields" in str(table[0]["error"])
+    assert [row["post_id"] for row in table] == ["row 1", "b"] and "3 fields" in str(table[0]["error"])
 
 
 def test_csv_with_nul_bytes_bad_encoding_and_old_line_ends(tmp_path: Path) -> None:
@@ -226,7 +238,7 @@ def test_any_text_survives_csv_in_and_out(rows: list[tuple[str, str]], batch_siz
         table = score(source, source.with_name(f"out.{suffix}"), batch_size=batch_size)
     assert len(table) == len(rows)
     for number, (row, (post_id, title)) in enumerate(zip(table, rows, strict=True), start=1):
-        wanted = post_id.replace("\0", "").strip() or str(number)
+        wanted = post_id.replace("\0", "").strip() or f"row {number}"
         assert row["post_id"] == (guard_formula(wanted) if suffix == "csv" else wanted)
         clean = title.replace("\0", "").strip()
         assert row["level"] == (LEVELS[len(clean) % 5] if clean else ("" if suffix == "csv" else None))
@@ -266,7 +278,7 @@ def test_whatever_one_line_is_broken_the_others_come_out(
                 else:
                     writer.writerow([f"id{number}", title, "t"] if last else [f"id{number}", "t", title])
         rows = list(read_rows(source))
-    assert [row.post_id for row in rows] == [str(n + 1) if n == place else f"id{n}" for n in range(len(titles))]
+    assert [row.post_id for row in rows] == [f"row {n + 1}" if n == place else f"id{n}" for n in range(len(titles))]
     assert [bool(row.error) for row in rows] == [number == place for number in range(len(titles))]
     assert all(row.title == title.strip() for row, title in zip(rows, titles, strict=True) if not row.error)
 

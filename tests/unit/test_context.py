@@ -37,7 +37,7 @@ def test_a_row_may_say_all_of_it_or_nothing(tmp_path: Path) -> None:
     assert one.published_at == datetime(2026, 11, 26, 18, 30, tzinfo=timezone(timedelta(hours=2)))
     assert (one.place, one.category) == ((48.2, 16.4), "Music")
     assert dict(one.author) == {"photo_count": 120.0, "is_pro": 1.0}
-    assert other == Post("b", post_id="2")
+    assert other == Post("b", post_id="row 2")
 
 
 def test_parquet_and_jsonl_say_the_same(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_parquet_and_jsonl_say_the_same(tmp_path: Path) -> None:
     assert (
         posts(tmp_path / "in.parquet")
         == posts(source)
-        == [Post("a", post_id="1", published_at=at, author=(("photo_count", 7.0),))]
+        == [Post("a", post_id="row 1", published_at=at, author=(("photo_count", 7.0),))]
     )
 
 
@@ -79,7 +79,7 @@ def test_what_cannot_be_is_the_row_s_error(tmp_path: Path, cells: dict[str, obje
 
 def test_what_cannot_be_read_is_no_error_where_nothing_reads_it(tmp_path: Path) -> None:
     source = lines(tmp_path / "in.csv", "title,published_at,latitude,longitude", "a,yesterday,4,", "b,,,", "c,,94,2")
-    assert posts(source, reads=()) == [Post(title, post_id=str(n)) for n, title in enumerate("abc", start=1)]
+    assert posts(source, reads=()) == [Post(title, post_id=f"row {n}") for n, title in enumerate("abc", start=1)]
 
 
 @pytest.mark.parametrize("given", [None, "", {}, {"category": "", "latitude": None, "author.photo_count": " "}])
