@@ -143,6 +143,6 @@ class CsvRecords:
         if not complete or (len(taken) > 1 and not self.well_formed.fullmatch("".join(taken))):
             return UNCLOSED, 1
         if fields and len(fields) != self.width:
-            found = f"This line has {len(fields)} fields where the header has {self.width}; check its quotes."
-            return found, len(taken)
+            found = f"{len(fields)} field{'s' * (len(fields) > 1)}"
+            return f"This line has {found} where the header has {self.width}; check its quotes.", len(taken)
         return fields, len(taken)

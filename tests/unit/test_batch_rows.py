@@ -77,7 +77,7 @@ def test_csv_lines_with_a_wrong_number_of_fields(tmp_path: Path) -> None:
     source = lines(tmp_path / "in.csv", "post_id,title", "a,one", "b", "c,two,three", "", "d,four")
     table = score(source)
     assert [row["post_id"] for row in table] == ["a", "row 2", "row 3", "d"]
-    assert "1 fields where the header has 2" in str(table[1]["error"]) and "3 fields" in str(table[2]["error"])
+    assert "has 1 field where the header has 2" in str(table[1]["error"]) and "3 fields" in str(table[2]["error"])
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
