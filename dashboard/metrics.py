@@ -1,6 +1,8 @@
 """What each figure of a report means: its name on screen, one line of definition, and which way is better."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -182,6 +184,12 @@ def ranked(table: pd.DataFrame, what: Metric, column: str = "value") -> pd.DataF
 def between(low: float, high: float, style: str = ".3f") -> str:
     """An interval in words; empty where there is none."""
     return "" if pd.isna(low) or pd.isna(high) else f"{low:{style}} to {high:{style}}"
+
+
+def bracketed(row: Mapping[str, Any], style: str = ".3f") -> str:
+    """A figure, and its interval in brackets where it has one."""
+    found = between(row["low"], row["high"], style)
+    return f"{row['value']:{style}}" + (f" [{found}]" if found else "")
 
 
 def verdict(name: str, low: float, high: float) -> str:

@@ -32,7 +32,7 @@ STYLE = """<style>
   font-size:.86rem;line-height:1.4;display:flex;flex-direction:column}
 .fi-picture{aspect-ratio:16/9;background-size:cover;background-position:center;
   background-color:color-mix(in srgb,currentColor 8%,transparent);display:flex;align-items:center;
-  justify-content:center;opacity:1}
+  justify-content:center}
 .fi-body{padding:.6rem .75rem .7rem;display:flex;flex-direction:column;gap:.35rem;flex:1}
 .fi-title{font-weight:600;overflow-wrap:anywhere;display:-webkit-box;-webkit-line-clamp:3;-webkit-box-orient:vertical;
   overflow:hidden}

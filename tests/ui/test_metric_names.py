@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from dashboard.metrics import CATALOGUE, metric, ranked, verdict
+from dashboard.metrics import CATALOGUE, bracketed, metric, ranked, verdict
 from dashboard.tiles import verdict_line
 from training.metrics.weighted import METRICS
 
@@ -26,6 +26,12 @@ def test_an_unknown_metric_has_no_direction_and_no_rank() -> None:
     table = pd.DataFrame({"value": [2.0, 3.0, 1.0]})
     assert ranked(table, what)["value"].tolist() == [2.0, 3.0, 1.0]
     assert verdict("made_up", 0.1, 0.2) == "higher" and verdict("made_up", -0.2, -0.1) == "lower"
+
+
+def test_a_figure_without_an_interval_has_no_brackets() -> None:
+    assert bracketed({"value": 0.5, "low": 0.4, "high": 0.6}) == "0.500 [0.400 to 0.600]"
+    assert bracketed({"value": 0.5, "low": -0.1, "high": 0.6}, "+.1f") == "+0.5 [-0.1 to +0.6]"
+    assert bracketed({"value": 0.5, "low": float("nan"), "high": None}) == "0.500"
 
 
 def test_the_best_stands_first() -> None:

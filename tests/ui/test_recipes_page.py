@@ -29,6 +29,8 @@ def test_recipes_stand_beside_one_another_with_their_target(folder: Path, tmp_pa
     low, value, high = src[["low", "value", "high"]].iloc[0]
     assert table["src"].iloc[0] == f"{value:.3f} [{low:.3f} to {high:.3f}]"
     assert "A made\\-up grid of trees\\." in texts(app) and "43 test posts" in texts(app)
+    bare = altered(folder, tmp_path / "bare", recipes=lambda rows: rows.assign(low=None, high=None))
+    assert page("recipes", bare).run().dataframe[0].value["src"].iloc[0] == f"{value:.3f}"
 
 
 def test_folds_and_grid_name_the_recipe_they_are_of(folder: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts import ACCENT, NEUTRAL, WARM, interval_lines, layout, named_rows, plain
+from dashboard.charts import ACCENT, NEUTRAL, WARM, annotate, interval_lines, layout, named_rows, plain
 from dashboard.metrics import between
 
 VERDICTS = {
@@ -55,10 +55,14 @@ def forest(table: pd.DataFrame, x: str, reach: float | None = None) -> go.Figure
     if reach:
         end = 1.15 * reach
         figure.update_xaxes(range=[-end, end])
-        for place, delta in enumerate(reversed(table["delta"].tolist())):
-            if abs(delta) > end:
-                text = f"◀ {delta:+.3f}" if delta < 0 else f"{delta:+.3f} ▶"
-                side = {"x": 0, "xanchor": "left"} if delta < 0 else {"x": 1, "xanchor": "right"}
-                look = {"bgcolor": WARM, "font": {"size": 11, "color": "#14181f"}, "showarrow": False}
-                figure.add_annotation(text=text, xref="paper", y=place, yanchor="top", yshift=2, **side, **look)
+        places = enumerate(reversed(table["delta"].tolist()))
+        annotate(figure, (_beyond(delta, place) for place, delta in places if abs(delta) > end))
     return figure
+
+
+def _beyond(delta: float, place: int) -> dict[str, object]:
+    """The arrow of a row that reaches beyond the axis, at its end."""
+    side = {"x": 0, "xanchor": "left"} if delta < 0 else {"x": 1, "xanchor": "right"}
+    look = {"bgcolor": WARM, "font": {"size": 11, "color": "#14181f"}, "showarrow": False}
+    text = f"◀ {delta:+.3f}" if delta < 0 else f"{delta:+.3f} ▶"
+    return {"text": text, "xref": "paper", "y": place, "yanchor": "top", "yshift": 2, **side, **look}

@@ -10,7 +10,7 @@ from dashboard.app_pages.ablations import queries
 from dashboard.app_pages.ablations.charts import forest, small_reach
 from dashboard.app_pages.ablations.members import members
 from dashboard.differences import MISSING, differences
-from dashboard.metrics import HEADLINE, Metric, between, metric, ordered, ranked, verdict
+from dashboard.metrics import HEADLINE, Metric, between, bracketed, metric, ordered, ranked, verdict
 from dashboard.reports import Report
 from dashboard.scope import marked
 from dashboard.store import by_metric, records
@@ -137,9 +137,8 @@ def _simpler(report: Report, table: pd.DataFrame, what: Metric, split: str) -> N
     own = queries.shipped(report, what.name, split)
     recipe = text.markdown(report.facts.get("recipe", "a recipe that the report does not name"))
     lines.append(
-        f"- The shipped model **{text.markdown(own['model'])}** is another: {what.label} {own['value']:.3f}"
-        + (f" [{between(own['low'], own['high'])}]" if pd.notna(own["low"]) else "")
-        + f", {int(own['n']):,} {split} posts"
+        f"- The shipped model **{text.markdown(own['model'])}** is another: {what.label} {bracketed(own)}, "
+        f"{int(own['n']):,} {split} posts"
         if own
         else "- The shipped model is another; the report has no such figure of it"
     )

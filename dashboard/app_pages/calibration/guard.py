@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import charts, text
 from dashboard.app_pages.calibration import charts as own_charts
 from dashboard.app_pages.calibration import queries
-from dashboard.metrics import between, metric, verdict
+from dashboard.metrics import bracketed, metric, verdict
 from dashboard.reports import Report
 from dashboard.scope import view_name
 from dashboard.store import by_metric, records
@@ -123,5 +123,4 @@ def _cell(row: dict[str, Any]) -> str:
     style = ".1%" if row["metric"] in SHARES else "+.4f" if row["metric"] == "src_difference" else ".3f"
     if pd.isna(row["value"]):
         return "none"
-    found = between(row["low"], row["high"], style)
-    return f"{row['value']:{style}}" + (f" [{found}]" if found else "")
+    return bracketed(row, style)

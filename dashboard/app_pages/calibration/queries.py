@@ -4,9 +4,8 @@ import pandas as pd
 
 from dashboard.reports import Report
 from dashboard.scope import Scope
+from dashboard.selected import CONFIDENCE
 from dashboard.store import query
-
-CONFIDENCE = "greatest(p_very_low, p_low, p_average, p_high, p_very_high)"
 
 
 def figures(report: Report, scope: Scope) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import charts, text
 from dashboard.app_pages.explanations import queries
-from dashboard.metrics import between, metric
+from dashboard.metrics import bracketed, metric
 from dashboard.reports import Report
 from dashboard.store import records
 
@@ -58,7 +58,7 @@ def _summary(table: pd.DataFrame) -> None:
     table = table[table["metric"].isin(STYLES) & table["value"].notna()]
     if table.empty:
         return
-    shown = table.assign(cell=[_cell(row) for row in records(table)])
+    shown = table.assign(cell=[bracketed(row, STYLES[row["metric"]]) for row in records(table)])
     wide = shown.pivot_table(index="method", columns="metric", values="cell", aggfunc="first")
     wide = wide.reindex(shown["method"].unique())
     names = [name for name in STYLES if name in wide]
@@ -72,12 +72,6 @@ def _summary(table: pd.DataFrame) -> None:
         "first method points better when its brackets lie above 0. Brackets hold 95% intervals, which draw whole "
         "groups. Owen values are made of such removals, so the test favours them."
     )
-
-
-def _cell(row: dict[str, Any]) -> str:
-    style = STYLES[row["metric"]]
-    found = between(row["low"], row["high"], style)
-    return f"{row['value']:{style}}" + (f" [{found}]" if found else "")
 
 
 def _speed(report: Report, entries: dict[str, dict[str, Any]]) -> None:

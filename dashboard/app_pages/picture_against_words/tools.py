@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import charts, text
 from dashboard.app_pages.picture_against_words import charts as figures
 from dashboard.app_pages.picture_against_words import queries
-from dashboard.metrics import between, metric, ordered
+from dashboard.metrics import bracketed, metric, ordered
 from dashboard.reports import Report
 from dashboard.store import records
 from dashboard.tiles import interval_line, tile
@@ -47,7 +47,7 @@ def _matching(table: pd.DataFrame) -> None:
         "on; lines are 95% intervals."
     )
     with st.expander("As a table"):
-        cells = table.assign(cell=[_cell(row) for row in records(table)], model=table["model"].map(MODELS))
+        cells = table.assign(cell=[bracketed(row) for row in records(table)], model=table["model"].map(MODELS))
         wide = cells.pivot_table(index=["name", "n"], columns="model", values="cell", aggfunc="first", sort=False)
         wide = wide.reset_index()
         titles = {
@@ -71,10 +71,6 @@ def _name(row: dict[str, Any]) -> str:
 
 def _way(row: dict[str, Any]) -> str:
     return f"{str(row['dataset']).capitalize()}: {DIRECTIONS.get(row['direction'], row['direction'])}"
-
-
-def _cell(row: dict[str, Any]) -> str:
-    return f"{row['value']:.3f} [{between(row['low'], row['high']) or 'no interval'}]"
 
 
 def _captions(table: pd.DataFrame) -> None:

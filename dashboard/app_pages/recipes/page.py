@@ -6,7 +6,7 @@ import streamlit as st
 from dashboard import charts, text
 from dashboard.app_pages.recipes import queries
 from dashboard.app_pages.recipes.more_posts import more_posts
-from dashboard.metrics import HEADLINE, Metric, between, metric, ordered
+from dashboard.metrics import HEADLINE, Metric, between, bracketed, metric, ordered
 from dashboard.reports import Report
 from dashboard.scope import view_name
 from dashboard.store import records
@@ -69,7 +69,7 @@ def _recipes(report: Report) -> None:
         for row in records(table[table["gain"].notna()])
     }
     keys = ["target", "recipe", "summary", "same_as"]
-    cells = [f"{row['value']:.3f} [{between(row['low'], row['high'])}]" for row in records(table)]
+    cells = [bracketed(row) for row in records(table)]
     wide = table.assign(cell=cells).pivot_table(index=keys, columns="metric", values="cell", aggfunc="first")
     names = [name for name in SHOWN if name in wide.columns]
     wide = wide[names].fillna("").reset_index()

@@ -9,7 +9,7 @@ from dashboard import charts, text
 from dashboard.app_pages.results import queries
 from dashboard.app_pages.results.charts import KINDS, dots
 from dashboard.differences import MISSING, differences
-from dashboard.metrics import HEADLINE, between, metric, ordered
+from dashboard.metrics import HEADLINE, bracketed, metric, ordered
 from dashboard.reports import Report
 from dashboard.scope import marked, view_name
 from dashboard.store import by_metric, records
@@ -179,7 +179,7 @@ def _outside(rows: pd.DataFrame) -> str:
 
 def _table(table: pd.DataFrame, key: str, file: str) -> None:
     names = ordered(table["metric"].unique().tolist())
-    shown = table.assign(cell=[_cell(row) for row in records(table)])
+    shown = table.assign(cell=[bracketed(row) for row in records(table)])
     wide = shown.pivot_table(index=["kind", "name", "n"], columns="metric", values="cell", aggfunc="first")
     wide = wide[names].fillna("").reset_index()
     order = {kind: place for place, kind in enumerate(KINDS)}
@@ -204,11 +204,6 @@ def _table(table: pd.DataFrame, key: str, file: str) -> None:
     if key == "metrics":
         with st.expander("What each figure means"):
             st.markdown("\n".join(f"- **{metric(name).label}**: {metric(name).definition}" for name in names))
-
-
-def _cell(row: dict[str, Any]) -> str:
-    found = between(row["low"], row["high"])
-    return f"{row['value']:.3f}" + (f" [{found}]" if found else "")
 
 
 def _leak(table: pd.DataFrame) -> None:

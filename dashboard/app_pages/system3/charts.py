@@ -32,7 +32,7 @@ def confusion(table: pd.DataFrame, names: list[str]) -> go.Figure:
             z=shares,
             x=labels,
             y=labels,
-            text=counts.where(counts > 0, 0).astype(str).replace("0", ""),
+            text=counts.astype(str).replace("0", ""),
             texttemplate="%{text}",
             textfont={"color": ink()},
             customdata=counts,

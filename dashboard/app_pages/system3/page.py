@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import charts, text
 from dashboard.app_pages.system3 import charts as figures
 from dashboard.app_pages.system3 import queries
-from dashboard.metrics import between, metric
+from dashboard.metrics import bracketed, metric
 from dashboard.reports import Report
 from dashboard.scope import marked, own_model
 from dashboard.selected import contents_of
@@ -40,7 +40,7 @@ def _compared(report: Report, model: str) -> None:
     if table.empty:
         st.info("The report has no figures of categories on its test posts.")
         return
-    cells = [f"{row['value']:.3f} [{between(row['low'], row['high'])}]" for row in records(table)]
+    cells = [bracketed(row) for row in records(table)]
     wide = table.assign(cell=cells).pivot_table(
         index=["name", "kind"], columns="metric", values="cell", aggfunc="first"
     )
@@ -127,7 +127,7 @@ def _classes(report: Report, model: str) -> None:
         cells = [
             "none predicted"
             if row["metric"] == "precision" and row["category"] not in predicted
-            else f"{row['value']:.2f} [{between(row['low'], row['high'], '.2f')}]"
+            else bracketed(row, ".2f")
             for row in records(table)
         ]
         wide = table.assign(cell=cells).pivot_table(
@@ -170,7 +170,7 @@ def _answers(report: Report, model: str) -> None:
 def _picture_classes(report: Report) -> None:
     st.subheader("Likes per view from a picture alone", anchor=False)
     table = queries.picture_classes(report)
-    cells = [f"{row['value']:.3f} [{between(row['low'], row['high'])}]" for row in records(table)]
+    cells = [bracketed(row) for row in records(table)]
     wide = table.assign(cell=cells).pivot_table(
         index="recipe", columns="metric", values="cell", aggfunc="first", sort=False
     )
