@@ -12,6 +12,8 @@ from engine.images import MAX_BYTES, TOO_LARGE
 
 # The longest hash that ThumbHash makes is 25 bytes.
 MOST_BYTES = 64
+# Longer side of a copy: more than any encoder reads, and a few of them fit into the storage of a browser's tab.
+SIDE = 640
 
 
 def data_url(image: Image.Image, kind: str, **options: Any) -> str:
@@ -19,6 +21,15 @@ def data_url(image: Image.Image, kind: str, **options: Any) -> str:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def copy_of(picture: Image.Image | None) -> str:
+    """A smaller copy of a picture as a data URL; "" for none."""
+    if picture is None:
+        return ""
+    small = picture.convert("RGB")
+    small.thumbnail((SIDE, SIDE))
+    return data_url(small, "JPEG", quality=88)
 
 
 def file_of(url: object) -> bytes:

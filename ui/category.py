@@ -6,9 +6,8 @@ from html import escape
 from PIL import Image
 
 from engine.prediction import Prediction
-from engine.previews import data_url
+from engine.previews import copy_of
 from ui.bars import percent
-from ui.explanation import SHOWN_SIDE
 from ui.scale import Scale
 
 # Further categories that the line names.
@@ -38,11 +37,9 @@ def category_part(prediction: Prediction, scale: Scale, picture: Image.Image | N
         return ""
     figure = ""
     if picture is not None:
-        small = picture.convert("RGB")
-        small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
         first, second = written(prediction, scale)
         figure = (
-            f'<figure class="fi-written"><img src="{data_url(small, "JPEG", quality=88)}" alt="The picture">'
+            f'<figure class="fi-written"><img src="{copy_of(picture)}" alt="The picture">'
             f"<figcaption><b>{escape(first)}</b><span>{escape(second)}</span></figcaption></figure>"
         )
     return f'<p class="fi-category">{escape(line)}</p>{figure}'

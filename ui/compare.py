@@ -116,7 +116,7 @@ class Comparing:
         each two of them the chance that the first does better, and whether that is too close to call. Pictures are
         deleted before the answer is sent.
         """
-        try:
+        with self._page.used_once(pictures or ()):
             if not isinstance(titles or [], list) or not all(isinstance(title, str) for title in titles or []):
                 raise PostError('Give the titles as a list of texts, as in ["One title", "Another"].')
             with_titles = list(dict.fromkeys(titles or [""]))
@@ -127,11 +127,6 @@ class Comparing:
             if len(drafts) < FEWEST:
                 raise PostError(f"Give {FEWEST} to {MOST} different drafts: several titles, several pictures, or both.")
             return record(drafts)
-        except Exception as error:
-            raise gr.Error(sentence(error), print_exception=False) from None
-        finally:
-            for path in pictures or ():
-                self._page.uploads.drop(path)
 
     def _added(
         self, kept: Sequence[Kept], read: Callable[[], list[Post]], model: str, told: Sequence[str] = ()

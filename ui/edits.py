@@ -133,12 +133,13 @@ def _item(effect: "Effect", trial: "Trial", post: Post) -> str:
         preview = f'<p class="fi-draft">{escape(edit.post.title)}</p>'
     else:
         preview = f'<img src="{thumbnail(edit.post.image)}" alt="">'
-    close = "close to a coin toss" if effect.wins < TOO_CLOSE else "more than a coin toss"
+    even = '<span class="fi-soft">close to a coin toss</span>'
+    close = even if effect.wins < TOO_CLOSE else "more than a coin toss"
     label = escape(edit.label)
     return (
         f"<li><div><b>{label}</b>{preview}<p>Expected above <b>{_hundred(effect.share)}</b> instead of "
         f"{_hundred(trial.share)} of 100; better in {_hundred(effect.wins)} of 100 cases, "
-        f'<span class="{"fi-soft" if effect.wins < TOO_CLOSE else "fi-sure-bet"}">{close}</span></p></div>'
+        f"{close}</p></div>"
         f'<button type="button" data-edit="{effect.number}" data-label="{label}" aria-label="Use it: {label}">Use it'
         "</button></li>"
     )

@@ -8,7 +8,7 @@ from PIL import Image
 
 from engine.explain.base import Explanation
 from engine.explain.render import heat_limit
-from engine.previews import data_url
+from engine.previews import copy_of, data_url
 from engine.scoring import LEVELS
 from ui.bars import percent
 
@@ -24,8 +24,6 @@ NEGLIGIBLE = 0.005
 # Below full strength, so that the text on it stays legible in both colour schemes.
 STRONGEST = 0.6
 LEADING_WORDS = 3
-# Longer side of the picture as it is shown.
-SHOWN_SIDE = 640
 # Movements smaller than this, in levels, have no direction worth a word.
 STILL = 0.05
 # The page hands the slider's place on to the layer of the heat map.
@@ -40,9 +38,7 @@ def heat_map(explanation: Explanation, picture: Image.Image | None, layer: Image
     """HTML of the picture, and beside it the picture under its heat map, both inlined: no copy of a draft is filed."""
     if picture is None or layer is None:
         return ""
-    small = picture.convert("RGB")
-    small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-    plain = f'<img src="{data_url(small, "JPEG", quality=88)}" alt="The picture">'
+    plain = f'<img src="{copy_of(picture)}" alt="The picture">'
     heat = f'<img class="fi-layer" src="{data_url(layer, "PNG")}" alt="{escape(_spoken(explanation))}">'
     limit = heat_limit(explanation)
     ends = ("lowers", "raises") if explanation.pixel_values is not None else (f"−{limit:.2f}", f"+{limit:.2f} levels")

@@ -146,7 +146,7 @@ class Page:
         the members' votes and notes, and the context where there is one. The picture is deleted before the answer is
         sent.
         """
-        with self._used_once(picture):
+        with self.used_once([picture]):
             post = read_draft(picture, title, tags, description, context)
             prediction, bundle = self.answer(post, model)
             return details.record(prediction, scale_of(bundle), cells_of(post))
@@ -167,7 +167,7 @@ class Page:
         its members that have gradients. Returns base value, value, signed words, regions (box in 0..1 of width and
         height, and value), shares of both sides, the completeness error, and notes on what was attributed.
         """
-        with self._used_once(picture), released():
+        with self.used_once([picture]), released():
             if method not in list(explanation.METHODS):
                 raise PostError(f"There is no such method; take one of {', '.join(explanation.METHODS)}.")
             post = read_draft(picture, title, tags, description, context)
@@ -186,7 +186,7 @@ class Page:
         (0-1, null where that is not known), one sentence, which is the reason where the value is null, and what was
         read on the way, such as the caption. These are associations, not causes.
         """
-        with self._used_once(picture):
+        with self.used_once([picture]):
             post = read_draft(picture, title, tags, description)
             predictor = self.models.get(model)
             predictor.view_of(post)
@@ -194,14 +194,15 @@ class Page:
                 return signals.record(list(self._signals().read(post).values()), predictor.bundle)
 
     @contextmanager
-    def _used_once(self, picture: str | None) -> Iterator[None]:
-        """Delete a program's file after the block, and say in a sentence what went wrong in it."""
+    def used_once(self, paths: Iterable[str | None]) -> Iterator[None]:
+        """Delete a program's files after the block, and say in a sentence what went wrong in it."""
         try:
             yield
         except Exception as error:
             raise gr.Error(sentence(error), print_exception=False) from None
         finally:
-            self.uploads.drop(picture)
+            for path in paths:
+                self.uploads.drop(path)
 
     def answer(self, post: Post, model: str) -> tuple[Prediction, "Bundle"]:
         """The prediction and the bundle it comes from; of an example before the model is there."""

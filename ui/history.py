@@ -8,20 +8,17 @@ import json
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from engine.context import Context, cells_of, read_context
 from engine.errors import ImageError, PostError
 from engine.posts import MAX_DESCRIPTION, MAX_TITLE, Post
 from engine.prediction import Prediction
-from engine.previews import data_url, file_of
+from engine.previews import copy_of, file_of
 from ui.arrivals import place
 from ui.ranking import thumbnail
 from ui.scale import Scale
 from ui.verdict import headline
 
-# Longer side of the copy that comes back: more than any encoder reads, and a few of them fit into a tab's storage.
-SIDE = 640
 MOST = 12
 KEY = "first-impressions-visit"
 EMPTY = '<details class="fi-visit" hidden></details>'
@@ -126,15 +123,6 @@ def entry(post: Post, prediction: Prediction, scale: Scale) -> dict[str, str]:
         "small": thumbnail(post.image),
         "picture": copy_of(post.image),
     }
-
-
-def copy_of(picture: Image.Image | None) -> str:
-    """A smaller copy of a picture as an address that holds it; "" for none."""
-    if picture is None:
-        return ""
-    small = picture.convert("RGB")
-    small.thumbnail((SIDE, SIDE))
-    return data_url(small, "JPEG", quality=88)
 
 
 async def bring_back(event: gr.EventData, request: gr.Request) -> tuple[Any, str, str, str, Context]:

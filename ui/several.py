@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import gradio as gr
-
 from engine.context import cells_of
 from engine.errors import ImageError, PostError
 from engine.images import load_image
@@ -50,7 +48,7 @@ class Several:
         what the prediction of it alone returns, or null and an error that says in one sentence why: the others are
         answered. Pictures are deleted before the answer is sent.
         """
-        try:
+        with self._page.used_once(map(_path, drafts) if isinstance(drafts, list) else ()):
             if not isinstance(drafts, list) or not drafts:
                 raise PostError(NO_LIST)
             if len(drafts) > MOST:
@@ -66,11 +64,6 @@ class Several:
             errors = sum(row["error"] is not None for row in scored)
             name = predictor.bundle.name
             return {"scored": scored, "errors": errors, "model": name}
-        except Exception as error:
-            raise gr.Error(sentence(error), print_exception=False) from None
-        finally:
-            for given in drafts if isinstance(drafts, list) else ():
-                self._page.uploads.drop(_path(given))
 
     def _scored(self, drafts: list[Any], model: str, context: Any) -> Iterator[dict[str, Any]]:
         predictor = self._page.models.get(model)

@@ -11,6 +11,7 @@ import gradio as gr
 import pytest
 from PIL import Image
 
+from engine import previews
 from engine.context import cells_of
 from engine.images import load_image
 from engine.posts import Post
@@ -88,7 +89,7 @@ def test_the_browser_keeps_words_headline_and_a_small_copy() -> None:
     kept = history.entry(post, PagePredictor().predict([post])[0], SCALE)
     assert (kept["title"], kept["tags"], kept["description"]) == ("My cat", "a, b", "Of cats")
     assert kept["headline"].startswith("Likely above") and kept["small"].startswith("data:image/webp")
-    assert load_image(base64.b64decode(kept["picture"].partition(",")[2])).size == (history.SIDE, 480)
+    assert load_image(base64.b64decode(kept["picture"].partition(",")[2])).size == (previews.SIDE, 480)
     # As many as are kept must fit into what a browser grants a page, some five million characters.
     assert history.MOST * sum(map(len, kept.values())) < 5_000_000
     bare = history.entry(Post("My cat"), PagePredictor().predict([Post("My cat")])[0], SCALE)
@@ -109,10 +110,10 @@ def test_a_draft_comes_back_like_an_upload(tmp_path: Path, monkeypatch: pytest.M
     assert brought(context=kept["context"])[-1] == cells_of(post)
     for wrong in ("[1]", "{", '{"views": 3}', '{"published_at": "soon"}', "[" * 100_000):
         assert brought(context=wrong)[-1] == {}
-    path, *_ = brought(picture=history.copy_of(PICTURE))
-    assert UPLOADS.holds(path) and load_image(path).size == (history.SIDE, 480)
+    path, *_ = brought(picture=previews.copy_of(PICTURE))
+    assert UPLOADS.holds(path) and load_image(path).size == (previews.SIDE, 480)
     # It takes the place of what the session had, and goes with it.
-    other, *_ = brought(picture=history.copy_of(PICTURE))
+    other, *_ = brought(picture=previews.copy_of(PICTURE))
     assert [str(file) for file in tmp_path.iterdir()] == [other]
     UPLOADS.forget(gr.Request(session_hash="back"))
     for wrong in (
