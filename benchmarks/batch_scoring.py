@@ -9,7 +9,6 @@ decoding, resizing, tokenizing, statistics, members and the table are in it; and
 side, which is why the same passes side by side are printed as well.
 """
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -62,11 +61,10 @@ def with_threads(count: int, function: Callable[[], object]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = hardware.parser(__doc__)
     parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
     parser.add_argument("--posts", type=int, default=512, help="posts scored in each round")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds, after one that warms up")
-    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     options = parser.parse_args()
     predictor = Predictor.load(options.bundle)
     with TemporaryDirectory() as folder:
@@ -83,13 +81,10 @@ def main() -> None:
     print(", ".join(f"{name} {rate:.1f} posts/s" for name, rate in medians.items()))
     print(f"ratio {ratio:.3f} (target ≥ {TARGET})")
     print(f"ratio to the passes side by side {medians['scoring'] / medians['forward passes side by side']:.3f}")
-    if options.json:
-        figures = {name: (rate, "posts/s") for name, rate in medians.items()}
-        what = "scoring a file, against bare forward passes of its encoders, a batch after the other"
-        found = hardware.entry(
-            what, ratio, TARGET, figures, options.rounds, "higher", hardware.identity(options.bundle)
-        )
-        hardware.merge(options.json, "batch_scoring", found)
+    figures = {name: (rate, "posts/s") for name, rate in medians.items()}
+    what = "scoring a file, against bare forward passes of its encoders, a batch after the other"
+    found = hardware.entry(what, ratio, TARGET, figures, options.rounds, "higher", hardware.identity(options.bundle))
+    hardware.keep(options.json, "batch_scoring", found)
 
 
 if __name__ == "__main__":

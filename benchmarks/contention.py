@@ -7,7 +7,6 @@ fair share of what it does alone; on 2 cores two threads beside two others are d
 the ratio is that of the medians. Loading the model is not in it.
 """
 
-import argparse
 import re
 import statistics
 import subprocess
@@ -50,11 +49,10 @@ def posts_a_second(arguments: Sequence[str | Path]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = hardware.parser(__doc__)
     parser.add_argument("--bundle", type=Path, default=None, help="folder of a bundle; the shipped one by default")
     parser.add_argument("--posts", type=int, default=600, help="posts scored in each run")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds, after one that warms the disk")
-    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     options = parser.parse_args()
     alone, beside = [], []
     with TemporaryDirectory() as folder:
@@ -70,15 +68,12 @@ def main() -> None:
     share = quiet * threads.cores() / (threads.cores() + NEIGHBOURS)
     print(f"alone {quiet:.1f} posts/s, beside {NEIGHBOURS} busy loops {busy:.1f}, fair share {share:.1f}")
     print(f"ratio {busy / share:.3f} (target ≥ {TARGET})")
-    if options.json:
-        figures = {
-            name: (value, "posts/s") for name, value in (("alone", quiet), ("beside", busy), ("fair share", share))
-        }
-        what = f"scoring a file beside {NEIGHBOURS} busy loops, against its fair share of the quiet rate"
-        found = hardware.entry(
-            what, busy / share, TARGET, figures, options.rounds, "higher", hardware.identity(options.bundle)
-        )
-        hardware.merge(options.json, "contention", found)
+    figures = {name: (value, "posts/s") for name, value in (("alone", quiet), ("beside", busy), ("fair share", share))}
+    what = f"scoring a file beside {NEIGHBOURS} busy loops, against its fair share of the quiet rate"
+    found = hardware.entry(
+        what, busy / share, TARGET, figures, options.rounds, "higher", hardware.identity(options.bundle)
+    )
+    hardware.keep(options.json, "contention", found)
 
 
 if __name__ == "__main__":

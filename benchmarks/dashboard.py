@@ -180,10 +180,9 @@ def _shown(run: Any) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = hardware.parser(__doc__)
     parser.add_argument("--posts", type=int, default=1_000_000, help="posts of the report")
     parser.add_argument("--pages", nargs="+", choices=sorted(CHANGES), default=list(CHANGES), help="all by default")
-    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -211,10 +210,9 @@ def main() -> None:
     ratio = max(value / target for value, target, _ in worst.values())
     print(", ".join(f"{name} {value:.2f} {unit} (target ≤ {target})" for name, (value, target, unit) in worst.items()))
     print(f"ratio of the worst to its target {ratio:.3f} (target ≤ 1)")
-    if options.json:
-        figures = {name: (value, unit) for name, (value, _, unit) in worst.items()}
-        what = f"the dashboard on a report of {options.posts:,} posts, the worst page against what a reader is promised"
-        hardware.merge(options.json, "dashboard", hardware.entry(what, ratio, 1, figures, 1))
+    figures = {name: (value, unit) for name, (value, _, unit) in worst.items()}
+    what = f"the dashboard on a report of {options.posts:,} posts, the worst page against what a reader is promised"
+    hardware.keep(options.json, "dashboard", hardware.entry(what, ratio, 1, figures, 1))
 
 
 def _told(page: str, found: dict[str, Any]) -> str:

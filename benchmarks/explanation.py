@@ -8,11 +8,9 @@ ratio is the median of the rounds'. Everything the explanation adds is in it: su
 bookkeeping.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,10 +62,9 @@ def forward(predictor: Predictor, pictures: list[Image.Image], texts: list[Post]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = hardware.parser(__doc__)
     parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds, after one that warms up")
-    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     options = parser.parse_args()
     predictor = Predictor.load(options.bundle)
     post = example()
@@ -88,12 +85,11 @@ def main() -> None:
     whole, part, ratio = (statistics.median(values) for values in zip(*rounds, strict=True))
     print(f"medians: explanation {whole:.2f} s, forward passes alone {part:.2f} s")
     print(f"ratio {ratio:.3f} (target ≤ {TARGET})")
-    if options.json:
-        figures = {"explanation": (whole, "s"), "forward passes": (part, "s")}
-        what = "one explanation (Owen values), against the forward passes it cannot do without"
-        bundle = hardware.identity(options.bundle)
-        entry = hardware.entry(what, ratio, TARGET, figures, options.rounds, bundle=bundle)
-        hardware.merge(options.json, "explanation", entry)
+    figures = {"explanation": (whole, "s"), "forward passes": (part, "s")}
+    what = "one explanation (Owen values), against the forward passes it cannot do without"
+    bundle = hardware.identity(options.bundle)
+    entry = hardware.entry(what, ratio, TARGET, figures, options.rounds, bundle=bundle)
+    hardware.keep(options.json, "explanation", entry)
 
 
 if __name__ == "__main__":

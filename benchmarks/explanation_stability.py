@@ -11,7 +11,6 @@ All coalitions of a hundred posts take an hour; the seeds are answered from them
 work folder, so that a run that was stopped goes on.
 """
 
-import argparse
 import json
 import statistics
 from collections.abc import Iterable, Iterator
@@ -95,12 +94,11 @@ def agree(leaders: Iterable[int]) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = hardware.parser(__doc__)
     parser.add_argument("--work", type=Path, required=True, help="a work folder, for its test posts")
     parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
     parser.add_argument("--posts", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     options = parser.parse_args()
     predictor, bundle = Predictor.load(options.bundle), hardware.identity(options.bundle)
     kept = options.work / "explanation_stability" / made_from(options.work, bundle, options.posts, options.seeds)
@@ -118,18 +116,15 @@ def main() -> None:
     print(f"{len(posts)} posts, {options.seeds} seeds: 95 % intervals hold {coverage:.1%} of {len(held):,} references")
     print(f"strongest word the same in {words:.1%}, strongest certain region in {regions:.1%} of posts")
     print(f"half width {statistics.median(widths):.4f} levels (median)")
-    if options.json:
-        figures = {
-            "intervals that hold": (100 * coverage, "%"),
-            "same strongest word": (100 * words, "%"),
-            "same strongest region": (100 * regions, "%"),
-            "median half width": (statistics.median(widths), "levels"),
-        }
-        what = (
-            f"95 % intervals of region values that hold the reference, {len(posts)} test posts × {options.seeds} seeds"
-        )
-        found_here = hardware.entry(what, coverage, TARGET, figures, len(posts), "higher", bundle)
-        hardware.merge(options.json, "explanation_stability", found_here)
+    figures = {
+        "intervals that hold": (100 * coverage, "%"),
+        "same strongest word": (100 * words, "%"),
+        "same strongest region": (100 * regions, "%"),
+        "median half width": (statistics.median(widths), "levels"),
+    }
+    what = f"95 % intervals of region values that hold the reference, {len(posts)} test posts × {options.seeds} seeds"
+    found_here = hardware.entry(what, coverage, TARGET, figures, len(posts), "higher", bundle)
+    hardware.keep(options.json, "explanation_stability", found_here)
 
 
 if __name__ == "__main__":

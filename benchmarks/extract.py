@@ -10,7 +10,6 @@ in turns, and the ratios are those of the medians. So decoding, resizing, tokeni
 bfloat16, where an encoder takes it on this processor, and that batches are computed side by side.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -68,11 +67,10 @@ def one_by_one(predictor: Predictor, posts: Sequence[Post], images: Sequence[byt
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = hardware.parser(__doc__)
     parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
     parser.add_argument("--posts", type=int, default=512, help="posts extracted in each round")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds, after one that warms up")
-    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     options = parser.parse_args()
     predictor = Predictor.load(options.bundle)
     with TemporaryDirectory() as folder:
@@ -92,13 +90,10 @@ def main() -> None:
     print(", ".join(f"{name} {rate:.1f} posts/s" for name, rate in medians.items()), f"({precisions})")
     print(f"ratio {ratio:.3f} (target ≥ {TARGET})")
     print(f"ratio to the plain loop {times:.3f} (target ≥ {LOOP})")
-    if options.json:
-        what = "extraction of pictures and titles, against bare forward passes of its encoders, a batch after the other"
-        figures = {name: (rate, "posts/s") for name, rate in medians.items()}
-        found = hardware.entry(
-            what, ratio, TARGET, figures, options.rounds, "higher", hardware.identity(options.bundle)
-        )
-        hardware.merge(options.json, "extract", found)
+    what = "extraction of pictures and titles, against bare forward passes of its encoders, a batch after the other"
+    figures = {name: (rate, "posts/s") for name, rate in medians.items()}
+    found = hardware.entry(what, ratio, TARGET, figures, options.rounds, "higher", hardware.identity(options.bundle))
+    hardware.keep(options.json, "extract", found)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """hardware.json of a report: the figures of each benchmark, with the machine, threads and versions they belong to."""
 
+import argparse
 import json
 import platform
 from collections.abc import Mapping
@@ -74,11 +75,20 @@ def _processor() -> str:
     return platform.processor() or "unnamed processor"
 
 
-def merge(path: Path, name: str, found: Mapping[str, Any]) -> None:
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """What reads a benchmark's command line, with the file for `keep`; `doc` is the module's docstring."""
+    made = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    made.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
+    return made
+
+
+def keep(path: Path | None, name: str, found: Mapping[str, Any]) -> None:
     """Put a benchmark's entry into the file, which is made if need be; entries of other names stay as they were.
 
-    Raises DataError when there is a file that is no JSON object, and leaves it alone.
+    Nothing is kept without a file. Raises DataError when there is a file that is no JSON object, and leaves it alone.
     """
+    if path is None:
+        return
     known: Any = {}
     if path.exists():
         try:

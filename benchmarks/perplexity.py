@@ -7,9 +7,7 @@ call each, as when visitors come. Both run in turns, and the ratio is that of th
 printed with its target, and that of loading the model, which the first title waits for.
 """
 
-import argparse
 import statistics
-from pathlib import Path
 
 import numpy as np
 
@@ -25,11 +23,10 @@ TARGET_SINGLE = 150
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = hardware.parser(__doc__)
     parser.add_argument("--model", default="smollm2", help="what load_language_model takes")
     parser.add_argument("--titles", type=int, default=64, help="titles in each round")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds, after one that warms up")
-    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     options = parser.parse_args()
     threads.configure()
     generator = np.random.default_rng(0)
@@ -47,11 +44,10 @@ def main() -> None:
     print(f"{model.name} in {str(model.dtype).removeprefix('torch.')}, loaded in {loading:.1f} s")
     print(f"a single title {one:.1f} ms (target ≤ {TARGET_SINGLE} ms), of {len(texts)} at once {each:.1f} ms a title")
     print(f"ratio {one / each:.3f} (target ≥ {TARGET})")
-    if options.json:
-        figures = {"a single title": (one, "ms"), "one of many": (each, "ms"), "loading": (loading, "s")}
-        what = "titles a second of the language model when many come at once, against one by one"
-        found = hardware.entry(what, one / each, TARGET, figures, options.rounds, better="higher")
-        hardware.merge(options.json, "perplexity", found)
+    figures = {"a single title": (one, "ms"), "one of many": (each, "ms"), "loading": (loading, "s")}
+    what = "titles a second of the language model when many come at once, against one by one"
+    found = hardware.entry(what, one / each, TARGET, figures, options.rounds, better="higher")
+    hardware.keep(options.json, "perplexity", found)
 
 
 if __name__ == "__main__":

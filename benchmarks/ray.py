@@ -8,7 +8,6 @@ Reference: the same on this machine without Ray, in the same run. The ratio is t
 follow the core-hours of a million posts, and at `--price` for one their price.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
@@ -59,12 +58,11 @@ class Timed:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = hardware.parser(__doc__)
     parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
     parser.add_argument("--posts", type=int, default=2048, help="posts scored by each")
     parser.add_argument("--price", type=float, default=0.05, help="of a core for an hour, in any currency")
     parser.add_argument("--ray-address", help="head of a cluster; one on this machine by default")
-    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     options = parser.parse_args()
     predictor = Predictor.load(options.bundle)
     local = Timed(here)
@@ -82,17 +80,16 @@ def main() -> None:
     print(f"Ray {there.rate:.1f} posts/s on {cores} cores, here {local.rate:.1f} posts/s on {threads.cores()}")
     print(f"ratio of posts/s and core {ratio:.3f} (target ≥ {TARGET}); {there.start:.0f} s until the first batch")
     print(f"a million posts: {hours:.1f} core-hours, {hours * options.price:.2f} at {options.price:g} a core-hour")
-    if options.json:
-        figures = {
-            "Ray": (there.rate, "posts/s"),
-            "without Ray": (local.rate, "posts/s"),
-            "cores": (float(cores), ""),
-            "until the first batch": (there.start, "s"),
-            "a million posts": (hours, "core-hours"),
-        }
-        what = "scoring a file on a Ray cluster, against scoring it without, per core"
-        found = hardware.entry(what, ratio, TARGET, figures, 1, "higher", hardware.identity(options.bundle))
-        hardware.merge(options.json, "ray", found)
+    figures = {
+        "Ray": (there.rate, "posts/s"),
+        "without Ray": (local.rate, "posts/s"),
+        "cores": (float(cores), ""),
+        "until the first batch": (there.start, "s"),
+        "a million posts": (hours, "core-hours"),
+    }
+    what = "scoring a file on a Ray cluster, against scoring it without, per core"
+    found = hardware.entry(what, ratio, TARGET, figures, 1, "higher", hardware.identity(options.bundle))
+    hardware.keep(options.json, "ray", found)
 
 
 if __name__ == "__main__":

@@ -176,11 +176,10 @@ def measure(step: str, count: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = hardware.parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], help="posts, the fewest first")
     parser.add_argument("--whole", action="store_true", help=f"{WHOLE:,} posts too")
     parser.add_argument("--steps", nargs="+", choices=list(STEPS), default=list(STEPS), help="all by default")
-    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -211,11 +210,10 @@ def main() -> None:
             figures["score, memory"] = (larger, "of the fewest posts'")
             told += f", {larger:.3f} of memory (target ≤ {MEMORY})"
         print(told)
-    if options.json:
-        steps = ", ".join(options.steps)
-        what = f"{steps} of up to {sizes[-1]:,} posts: most seconds a post, against those of {sizes[0]:,}"
-        found_of = hardware.entry(what, max(slower.values()), TARGET, figures, 1, bundle=hardware.identity(None))
-        hardware.merge(options.json, "scale", found_of)
+    steps = ", ".join(options.steps)
+    what = f"{steps} of up to {sizes[-1]:,} posts: most seconds a post, against those of {sizes[0]:,}"
+    found_of = hardware.entry(what, max(slower.values()), TARGET, figures, 1, bundle=hardware.identity(None))
+    hardware.keep(options.json, "scale", found_of)
 
 
 def _in_a_new_process(step: str, count: int) -> dict[str, Any]:

@@ -9,10 +9,8 @@ prediction alone, which the page shows first. Signals whose packages are missing
 installed.
 """
 
-import argparse
 import statistics
 from functools import partial
-from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
@@ -41,9 +39,8 @@ def posts(number: int) -> list[Post]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = hardware.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="measured rounds, after a few that warm up")
-    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     options = parser.parse_args()
     predictor, signals = Predictor.load(), Signals()
     off = [signal for signal in signals.read(posts(0)[0]).values() if signal.why == OFF]
@@ -65,10 +62,9 @@ def main() -> None:
     }
     print(", ".join(f"{name} {value:.0f} {unit}" for name, (value, unit) in figures.items()))
     print(f"ratio {median / PROMISED:.3f} (target ≤ 1)")
-    if options.json:
-        what = "one prediction with all that is read of picture and words, against what a visitor is promised"
-        found = hardware.entry(what, median / PROMISED, 1, figures, len(whole), bundle=hardware.identity(None))
-        hardware.merge(options.json, "signals", found)
+    what = "one prediction with all that is read of picture and words, against what a visitor is promised"
+    found = hardware.entry(what, median / PROMISED, 1, figures, len(whole), bundle=hardware.identity(None))
+    hardware.keep(options.json, "signals", found)
 
 
 if __name__ == "__main__":

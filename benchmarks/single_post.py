@@ -8,11 +8,9 @@ medians. So everything that is no forward pass is in it: resizing, tokenising, s
 The sides of a post are computed side by side where there is more than one core; the passes side by side are shown too.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 import torch
 
@@ -68,10 +66,9 @@ def in_turns(runs: Mapping[str, Callable[[], object]], rounds: int, warm_up: int
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = hardware.parser(__doc__)
     parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
     parser.add_argument("--rounds", type=int, default=60, help="measured rounds, after a few that warm up")
-    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     parser.add_argument("--profile", action="store_true", help="print where the time of a prediction goes")
     options = parser.parse_args()
     predictor = Predictor.load(options.bundle)
@@ -89,12 +86,11 @@ def main() -> None:
     print(", ".join(f"{name} {value:.1f} ms" for name, value in medians.items()))
     print(f"ratio {ratio:.3f} (target ≤ {TARGET}), of {' and '.join(encoder.name for encoder, _ in inputs)}")
     print(f"ratio to the passes side by side {medians['prediction'] / medians['forward passes side by side']:.3f}")
-    if options.json:
-        figures = {name: (value, "ms") for name, value in medians.items()}
-        what = "one prediction, against bare forward passes of its encoders, one after the other"
-        bundle = hardware.identity(options.bundle)
-        found = hardware.entry(what, ratio, TARGET, figures, options.rounds, bundle=bundle)
-        hardware.merge(options.json, "single_post", found)
+    figures = {name: (value, "ms") for name, value in medians.items()}
+    what = "one prediction, against bare forward passes of its encoders, one after the other"
+    bundle = hardware.identity(options.bundle)
+    found = hardware.entry(what, ratio, TARGET, figures, options.rounds, bundle=bundle)
+    hardware.keep(options.json, "single_post", found)
     if options.profile:
         profile(lambda: predictor.predict([post]), options.rounds)
 

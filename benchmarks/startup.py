@@ -8,7 +8,6 @@ that warms the disk; the ratio is that of the medians. The model loads behind th
 well is printed beside it.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -62,10 +61,9 @@ def seconds_of(code: str, environment: dict[str, str]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = hardware.parser(__doc__)
     parser.add_argument("--bundle", type=Path, default=None, help="folder of a bundle; the shipped one by default")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds, after one that warms up")
-    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     options = parser.parse_args()
     environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"}
     if options.bundle is not None:
@@ -83,12 +81,11 @@ def main() -> None:
     )
     print(f"ratio {page / bare:.3f} (target ≤ {TARGET})")
     print(f"ratio until the model is there too {model / bare:.3f}")
-    if options.json:
-        figures = {"page": (page, "s"), "model behind it": (model, "s"), "imports": (bare, "s")}
-        what = "until the page answers, against importing torch, transformers and gradio"
-        bundle = hardware.identity(options.bundle)
-        found = hardware.entry(what, page / bare, TARGET, figures, options.rounds, bundle=bundle)
-        hardware.merge(options.json, "startup", found)
+    figures = {"page": (page, "s"), "model behind it": (model, "s"), "imports": (bare, "s")}
+    what = "until the page answers, against importing torch, transformers and gradio"
+    bundle = hardware.identity(options.bundle)
+    found = hardware.entry(what, page / bare, TARGET, figures, options.rounds, bundle=bundle)
+    hardware.keep(options.json, "startup", found)
 
 
 if __name__ == "__main__":

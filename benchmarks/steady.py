@@ -24,7 +24,6 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 from urllib.request import urlopen
 
 import httpx
@@ -154,7 +153,7 @@ def watch_memory(options: argparse.Namespace, pictures: list[Path]) -> None:
     )
     bundle = hardware.identity(options.bundle)
     found = hardware.entry(what, peak / start, PEAK_TARGET, figures, len(calls), bundle=bundle)
-    keep(options.json, "steady_memory", found)
+    hardware.keep(options.json, "steady_memory", found)
 
 
 def serve_crowd(options: argparse.Namespace, pictures: list[Path]) -> None:
@@ -200,7 +199,7 @@ def serve_crowd(options: argparse.Namespace, pictures: list[Path]) -> None:
     what = "one prediction over HTTP, upload and all, against the engine's alone"
     bundle = hardware.identity(options.bundle)
     found = hardware.entry(what, whole / part, HTTP_TARGET, figures, ROUNDS, bundle=bundle)
-    keep(options.json, "steady_crowd", found)
+    hardware.keep(options.json, "steady_crowd", found)
 
 
 def visit(address: str, pictures: list[Path], seed: int, end: float) -> tuple[list[float], int]:
@@ -220,19 +219,13 @@ def visit(address: str, pictures: list[Path], seed: int, end: float) -> tuple[li
     return waits, errors
 
 
-def keep(path: Path | None, name: str, found: dict[str, Any]) -> None:
-    if path is not None:
-        hardware.merge(path, name, found)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = hardware.parser(__doc__)
     parser.add_argument("--bundle", type=Path, default=None, help="folder of a bundle; the shipped one by default")
     parser.add_argument("--predictions", type=int, default=1000, help="predictions while memory is watched")
     parser.add_argument("--explanations", type=int, default=100, help="explanations of each kind meanwhile")
     parser.add_argument("--clients", type=int, default=0, help="so many clients at once instead")
     parser.add_argument("--seconds", type=int, default=120, help="how long they ask")
-    parser.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
         pictures = write_pictures(Path(folder))

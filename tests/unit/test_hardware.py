@@ -12,9 +12,10 @@ from engine.settings import SHIPPED_BUNDLE
 
 def test_entries_are_merged_and_replaced(tmp_path: Path) -> None:
     path = tmp_path / "report" / "hardware.json"
-    hardware.merge(path, "startup", {"ratio": 1.1})
-    hardware.merge(path, "single_post", {"ratio": 1.2})
-    hardware.merge(path, "startup", {"ratio": 1.3})
+    hardware.keep(path, "startup", {"ratio": 1.1})
+    hardware.keep(path, "single_post", {"ratio": 1.2})
+    hardware.keep(path, "startup", {"ratio": 1.3})
+    hardware.keep(None, "startup", {"ratio": 1.4})
     assert json.loads(path.read_text()) == {"single_post": {"ratio": 1.2}, "startup": {"ratio": 1.3}}
     assert [found.name for found in path.parent.iterdir()] == ["hardware.json"]
 
@@ -24,7 +25,7 @@ def test_a_file_of_another_kind_is_left_alone(tmp_path: Path, content: str) -> N
     path = tmp_path / "hardware.json"
     path.write_text(content)
     with pytest.raises(DataError, match="remove it"):
-        hardware.merge(path, "startup", {"ratio": 1.1})
+        hardware.keep(path, "startup", {"ratio": 1.1})
     assert path.read_text() == content
 
 
@@ -37,7 +38,7 @@ def test_an_entry_says_where_it_was_measured(tmp_path: Path) -> None:
     assert named["bundle"] and named["bundle"] == hardware.identity(SHIPPED_BUNDLE)
     assert found["threads"] >= 1 and "core" in found["machine"]
     assert set(found["versions"]) == {"Python", *hardware.VERSIONS}
-    hardware.merge(tmp_path / "hardware.json", "this", found)
+    hardware.keep(tmp_path / "hardware.json", "this", found)
     assert json.loads((tmp_path / "hardware.json").read_text())["this"] == found
 
 
