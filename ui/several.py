@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import gradio as gr
+
 from engine.context import cells_of
 from engine.errors import ImageError, PostError
 from engine.images import load_image
