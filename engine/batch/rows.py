@@ -8,6 +8,7 @@ import csv
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ COLUMNS = ("post_id", "title", "tags", "description", "image", "picture")
 NEEDED = ("title", "image", "picture")
 INPUT_ENDINGS = (".csv", ".jsonl", ".ndjson", ".parquet")
 MALFORMED_JSON = "This line is not a JSON object; write one object a line."
+REPEATED = "This line has more than one field named {}; keep one of them."
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,18 @@ def make_row(cells: Mapping[str, object], number: int) -> Row:
         return Row(post_id, error=str(error))
 
 
+def _is_read(column: str) -> bool:
+    return column in COLUMNS or is_context(column)
+
+
+def _repeated(names: Sequence[str]) -> str:
+    """A column that is read and stands there more than once; "" where there is none."""
+    return next((name for name, count in Counter(names).items() if count > 1 and _is_read(name)), "")
+
+
 def _require_usable(source: Path | Address, columns: Sequence[str]) -> None:
+    if name := _repeated(columns):
+        raise DataError(f"{source} has more than one column named {name}; keep one of them, or rename the others.")
     if not any(name in columns for name in NEEDED):
         found = ", ".join(columns[:10]) or "none"
         if not found.isprintable():
@@ -124,8 +137,7 @@ def _read_csv(source: Path | Address) -> Iterator[Row]:
             if isinstance(record, str):
                 yield Row(stand_in(number), error=record)
             else:
-                # Reversed, so that of two columns with one name the first counts.
-                yield make_row(dict(zip(reversed(names), reversed(record), strict=True)), number)
+                yield make_row(dict(zip(names, record, strict=True)), number)
 
 
 def _read_jsonl(source: Path | Address) -> Iterator[Row]:
@@ -141,6 +153,9 @@ def _read_jsonl(source: Path | Address) -> Iterator[Row]:
                 cells = json.loads(line or "")
             if not isinstance(cells, dict):
                 yield Row(stand_in(number), error=LONG_LINE if line is None else MALFORMED_JSON)
+                continue
+            if name := _repeated(known_names(cells, COLUMNS)):
+                yield Row(stand_in(number), error=REPEATED.format(name))
                 continue
             cells = _cells(cells)
             named = named or list(cells)
@@ -166,7 +181,7 @@ def _read_parquet(source: Path | Address, batch_size: int) -> Iterator[Row]:
         names = file.schema_arrow.names
         known = known_names(names, COLUMNS)
         _require_usable(source, known)
-        columns = [name for name, is_of in zip(names, known, strict=True) if is_of in COLUMNS or is_context(is_of)]
+        columns = [name for name, is_of in zip(names, known, strict=True) if _is_read(is_of)]
         number = 0
         try:
             for batch in file.iter_batches(batch_size=batch_size, columns=columns, use_threads=False):
@@ -187,8 +202,8 @@ def _parquet_row(batch: pa.RecordBatch, index: int, number: int) -> Row:
 
 
 def _cells(given: Mapping[str, object]) -> dict[str, object]:
-    """Cells by the names that are known, whatever the case of their letters; of two with one name the first counts."""
-    return dict(zip(reversed(known_names(given, COLUMNS)), reversed(list(given.values())), strict=True))
+    """Cells by the names that are known, whatever the case of their letters."""
+    return dict(zip(known_names(given, COLUMNS), given.values(), strict=True))
 
 
 def _missing(value: object) -> bool:

@@ -152,6 +152,7 @@ def test_a_name_that_two_files_have_needs_its_folder(folder: Path) -> None:
         ("views\n1\n", "The table has no column named title or image"),
         ("title\n" + "a\n" * 6, "more than 4 rows"),
         ("Title,Image\n", "The table has no rows"),
+        ("title,Title\na,b\n", "The table has more than one column named title"),
         ("Título,Imagen\na,b\n".encode("cp1252"), "save the table as UTF-8"),
     ],
 )

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.batch import text as batch_text
-from engine.batch.rows import Row, read_rows
+from engine.batch.rows import REPEATED, Row, read_rows
 from engine.batch.score import Summary, score_file
 from engine.batch.table import guard_formula
 from engine.errors import DataError
@@ -110,10 +110,33 @@ def test_names_of_columns_are_known_whatever_their_case(tmp_path: Path) -> None:
 
 def test_names_are_known_in_every_kind_of_file(tmp_path: Path) -> None:
     pq.write_table(pa.table({"Post_ID": ["p"], "TITLE": ["a"], " Image": ["b.png"]}), tmp_path / "in.parquet")
-    lines(tmp_path / "in.jsonl", '{"post_id": "p", "Title": "a", "Picture": "b.png", "title ": "second"}')
+    lines(tmp_path / "in.jsonl", '{"post_id": "p", "Title": "a", "Picture": "b.png"}')
     lines(tmp_path / "in.csv", "POST_ID,Title,image", "p,a,b.png")
     for kind in ("parquet", "jsonl", "csv"):
         assert list(read_rows(tmp_path / f"in.{kind}")) == [Row("p", "a", image="b.png")]
+
+
+def test_a_column_that_stands_twice_is_refused_by_its_name(tmp_path: Path) -> None:
+    for name, header in (
+        ("title", "title,title"),
+        ("tags", "title,Tags,tags "),
+        ("category", "category,title,category"),
+    ):
+        count = header.count(",") + 1
+        source = lines(tmp_path / "in.csv", header, ",".join("abc"[:count]))
+        table = pa.table([["a"]] * count, names=header.split(","))
+        pq.write_table(table, tmp_path / "in.parquet")
+        for path in (source, tmp_path / "in.parquet"):
+            with pytest.raises(DataError, match=f"has more than one column named {name}; keep one of them"):
+                next(read_rows(path))
+    # Of no interest, or two names of one thing.
+    [row] = read_rows(lines(tmp_path / "in.csv", "views,title,views,,,picture,image", "1,a,2,,,b.png,c.png"))
+    assert (row.title, row.image) == ("a", "c.png")
+
+
+def test_a_line_of_json_with_a_name_twice_is_its_own_error(tmp_path: Path) -> None:
+    broken, sound = read_rows(lines(tmp_path / "in.jsonl", '{"title": "a", "Title": "b"}', '{"title": "c"}'))
+    assert broken == Row("row 1", error=REPEATED.format("title")) and sound == Row("row 2", "c")
 
 
 def test_an_empty_line_of_one_column_is_a_row_but_at_the_end(tmp_path: Path) -> None:
