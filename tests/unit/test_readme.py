@@ -81,6 +81,18 @@ def test_files_and_targets_that_are_named_exist(name: str) -> None:
     assert [name for name in targets if not re.search(rf"^{name}:", MAKEFILE, re.MULTILINE)] == []
 
 
+def test_contributors_are_told_every_target() -> None:
+    [targets] = re.findall(r"^\.PHONY: help (.+)$", MAKEFILE, re.MULTILINE)
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert [name for name in targets.split() if f"`make {name}`" not in text] == []
+
+
+def test_the_documents_ask_for_the_python_that_the_project_does() -> None:
+    [lowest] = re.findall(r'^requires-python = ">=([\d.]+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    for name in ("README.md", "CONTRIBUTING.md"):
+        assert f"Python {lowest} or newer" in (ROOT / name).read_text(encoding="utf-8")
+
+
 def test_the_screenshot_is_small() -> None:
     assert (ROOT / "docs" / "screenshot.png").stat().st_size <= 300_000
 
