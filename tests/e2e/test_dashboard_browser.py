@@ -1,13 +1,8 @@
 """The dashboard in a real browser: every page draws, a click in the matrix selects, a reload keeps the selection."""
 
-import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,20 +10,14 @@ import pandas as pd
 import pytest
 
 from engine.scoring import LEVELS
+from tests.server import free_port, serving
 from tests.tiny_report import altered
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 90_000
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")]
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -36,26 +25,12 @@ def address(tiny_report: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     reports = tmp_path_factory.mktemp("reports")
     for name in ("first", "second"):
         altered(tiny_report, reports / name, {"recipe": f"recipe of the {name}"})
-    port = _free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
-    command += ["--server.address", "127.0.0.1"]
-    environment = os.environ | {"FIRST_IMPRESSIONS_REPORT": str(reports)}
-    server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 40
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/_stcore/health", timeout=2).close()
-                break
-            except OSError:
-                assert server.poll() is None, "streamlit ended before it answered"
-                assert time.monotonic() < deadline, "streamlit did not answer in time"
-                time.sleep(0.3)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    command = ["-m", "streamlit", "run", "dashboard/app.py", f"--server.port={port}", "--server.address=127.0.0.1"]
+    settings = {"FIRST_IMPRESSIONS_REPORT": str(reports)}
+    with serving(command, settings, f"{address}/_stcore/health", tmp_path_factory.mktemp("said") / "log"):
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,7 @@
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +14,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import ExifTags, Image
 
-ROOT = Path(__file__).parents[2]
+from tests.server import at_home, free_port, serving
+
 MARKER = "marker-5d0e7a"
 
 
@@ -45,28 +43,10 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(home: Path) -> Iterator[tuple[subprocess.Popen, str]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    places = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR"), str(home))
-    settings = {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", "PYTHONUNBUFFERED": "1"}
-    environment = {name: value for name, value in os.environ.items() if name != "GRADIO_TEMP_DIR"} | places | settings
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log)
-        yield process, f"http://127.0.0.1:{port}/"
-        process.kill()
-        process.wait()
-
-
-def wait_for(address: str) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        try:
-            httpx.get(address).raise_for_status()
-            return
-        except httpx.HTTPError:
-            time.sleep(0.2)
-    raise TimeoutError(address)
+    port = free_port()
+    address = f"http://127.0.0.1:{port}/"
+    with serving(["app.py"], at_home(home, port), address, home / "log") as process:
+        yield process, address
 
 
 def press(address: str, pressed: str, *data: object, event_data: object = None) -> str:
@@ -91,7 +71,6 @@ def traces(home: Path) -> list[str]:
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGTERM")
 def test_a_draft_leaves_no_trace(server: tuple[subprocess.Popen, str], home: Path, picture: Path) -> None:
     process, address = server
-    wait_for(address)
     [uploads] = home.glob("first-impressions-*")
     client = Client(address, verbose=False)
     context = {"category": MARKER, "published_at": "2021-05-03T18:30+02:00"}

@@ -6,10 +6,7 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +16,8 @@ from gradio_client import Client
 from playwright.sync_api import expect, sync_playwright
 
 from engine.scoring import LEVELS
+from tests.server import ROOT, at_home, free_port, serving
 
-ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
 COMMAND = json.loads(re.findall(r"^CMD (.*)$", DOCKERFILE, re.MULTILINE)[-1])
 SETTINGS = dict(
@@ -39,34 +36,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def process(home: Path) -> Iterator[tuple[subprocess.Popen, str]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    places = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR"), str(home))
-    here = {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
-    environment = {name: value for name, value in os.environ.items() if name != "GRADIO_TEMP_DIR"}
-    with (home / "log").open("wb") as log:
-        started = subprocess.Popen(
-            [sys.executable, *COMMAND[1:]], cwd=ROOT, env=environment | SETTINGS | places | here, stdout=log, stderr=log
-        )
-        yield started, f"http://127.0.0.1:{port}/"
-        started.kill()
-        started.wait()
+def server(home: Path) -> Iterator[tuple[subprocess.Popen, str]]:
+    """The process and where it is, once its health says that it is ready."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}/"
+    with serving(COMMAND[1:], SETTINGS | at_home(home, port), f"{address}health", home / "log") as process:
+        yield process, address
 
 
 @pytest.fixture(scope="module")
-def address(process: tuple[subprocess.Popen, str]) -> str:
-    """Where the server is, once its health says that it is ready."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{process[1]}health").status_code == 200:
-                return process[1]
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    raise TimeoutError(process[1])
+def address(server: tuple[subprocess.Popen, str]) -> str:
+    return server[1]
 
 
 def test_its_health_names_the_shipped_bundle(address: str) -> None:
@@ -126,14 +106,13 @@ def foreign(url: str, address: str) -> bool:
     return not url.startswith((address, "data:", "blob:"))
 
 
-def test_it_ends_when_told_to_and_leaves_nothing(
-    address: str, process: tuple[subprocess.Popen, str], home: Path
-) -> None:
+def test_it_ends_when_told_to_and_leaves_nothing(server: tuple[subprocess.Popen, str], home: Path) -> None:
+    process, address = server
     [uploads] = home.glob("first-impressions-*")
     # As a page that is still open.
     with httpx.stream("GET", f"{address}gradio_api/heartbeat/session") as stream:
         assert next(stream.iter_text()).startswith("data: ALIVE")
-        process[0].send_signal(signal.SIGTERM)
-        assert process[0].wait(30) == 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
     assert not uploads.exists()
     assert "Traceback" not in (home / "log").read_text()
