@@ -40,7 +40,7 @@ def above(share: float) -> int:
 
 
 def headline(prediction: Prediction, scale: Scale) -> str:
-    """The verdict in a few words: "Likely above about 7 of 10 trending posts", or that there is none."""
+    """The verdict in a few words: "Likely to beat about 7 of 10 trending posts", or that there is none."""
     if prediction.strange is not None:
         return STRANGE[prediction.strange]
     if prediction.abstain:
@@ -48,7 +48,7 @@ def headline(prediction: Prediction, scale: Scale) -> str:
     count = above(prediction.percentiles[0])
     if count in (0, 10):
         return f"Likely among the {'top' if count else 'lowest'} tenth of {scale.crowd}"
-    return f"Likely above about {count} of 10 {scale.crowd}"
+    return f"Likely to beat about {count} of 10 {scale.crowd}"
 
 
 def certainty(prediction: Prediction, scale: Scale) -> str:

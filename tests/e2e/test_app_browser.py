@@ -22,7 +22,7 @@ def test_a_draft_is_predicted_and_explained(browser: Browser, address: str, pict
     choose(page, picture)
     page.get_by_label("Title").fill("My cat and the rocket")
     press_predict(page)
-    expect(page.locator("#verdict h2")).to_have_text(re.compile(r"^Likely above about \d of 10 posts$"), timeout=60_000)
+    expect(page.locator("#verdict h2")).to_have_text(re.compile(r"^Likely to beat about \d of 10 posts$"), timeout=60_000)
     expect(page.locator("#verdict .fi-sure")).to_contain_text("8 times in 10, a draft like this beats between")
     expect(page.locator("#verdict .fi-bar .fi-name")).to_have_text(list(LEVELS))
     assert all(text.strip().endswith("%") for text in page.locator("#verdict .fi-share").all_inner_texts())

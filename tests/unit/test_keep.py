@@ -88,7 +88,7 @@ def test_the_browser_keeps_words_headline_and_a_small_copy() -> None:
     post = Post("My cat", PICTURE, ("a", "b"), "Of cats")
     kept = history.entry(post, PagePredictor().predict([post])[0], SCALE)
     assert (kept["title"], kept["tags"], kept["description"]) == ("My cat", "a, b", "Of cats")
-    assert kept["headline"].startswith("Likely above") and kept["small"].startswith("data:image/webp")
+    assert kept["headline"].startswith("Likely to beat") and kept["small"].startswith("data:image/webp")
     assert load_image(base64.b64decode(kept["picture"].partition(",")[2])).size == (previews.SIDE, 480)
     # As many as are kept must fit into what a browser grants a page, some five million characters.
     assert history.MOST * sum(map(len, kept.values())) < 5_000_000

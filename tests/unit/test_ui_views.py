@@ -39,8 +39,8 @@ def changed(prediction: Prediction, **changes: Any) -> Prediction:
 @pytest.mark.parametrize(
     ("share", "words"),
     [
-        (0.68, "Likely above about 7 of 10 posts"),
-        (0.12, "Likely above about 1 of 10 posts"),
+        (0.68, "Likely to beat about 7 of 10 posts"),
+        (0.12, "Likely to beat about 1 of 10 posts"),
         (0.97, "Likely among the top tenth of posts"),
         (0.02, "Likely among the lowest tenth of posts"),
     ],
@@ -74,7 +74,7 @@ def test_what_cannot_be_told_is_not_praised(prediction: Prediction) -> None:
     unclear = changed(prediction, abstain=True, percentiles=(0.9, 0.2, 0.95))
     html = verdict.verdict_panel(unclear, CUTS, RATE)
     assert "Hard to call" in html and "could go almost anywhere" in html
-    for praise in ("Likely above", "Likeliest level", "top tenth"):
+    for praise in ("Likely to beat", "Likeliest level", "top tenth"):
         assert praise not in html
 
 
@@ -82,7 +82,7 @@ def test_what_cannot_be_told_is_not_praised(prediction: Prediction) -> None:
 def test_a_strange_side_is_named_and_nothing_is_estimated(prediction: Prediction, side: Any, what: str) -> None:
     html = verdict.verdict_panel(changed(prediction, abstain=True, strange=side, view="both"), CUTS, RATE)
     assert f"This does not look like a {what} the model has learned from" in html
-    for wrong in ("Likely above", "points per 100 views", "8 times in 10"):
+    for wrong in ("Likely to beat", "points per 100 views", "8 times in 10"):
         assert wrong not in html
     assert details.members_table(changed(prediction, strange=side), RATE) == ""
 
@@ -95,7 +95,7 @@ def test_beside_a_strange_side_the_other_one_counts(prediction: Prediction, side
         f"So only the {what} counts: 8 times in 10, a draft like this beats"
     )
     assert "between 2 and 8 of 10 posts" in html and "fi-bar" in html
-    for praise in ("Likely above", "Likeliest level", "points per 100 views"):
+    for praise in ("Likely to beat", "Likeliest level", "points per 100 views"):
         assert praise not in html
     other = {"title": "picture", "picture": "title"}[what]
     assert f"Clear the {other} and predict again" in verdict.unexplained(left)
