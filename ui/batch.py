@@ -137,6 +137,7 @@ class Job:
 
         target = _answers_to(self._table)
         archive: Archive | None = None
+        failed: Exception | None = None
         try:
             given = [path for path in (self._table, self._pictures) if path]
             for path in given:
@@ -147,16 +148,20 @@ class Job:
             with released():
                 self._score(archive, target)
             self.csv = target.read_bytes()
-            self._ended.set_result(None)
         except Exception as error:
             # Whatever it is must reach the waiting visitor as a sentence, not die in this thread.
-            self._ended.set_exception(error)
+            failed = error
         finally:
             if archive is not None:
                 archive.close()
             target.unlink(missing_ok=True)
             for dropped in (self._table, self._pictures):
                 UPLOADS.drop(dropped)
+        # Not before all is deleted.
+        if failed is None:
+            self._ended.set_result(None)
+        else:
+            self._ended.set_exception(failed)
 
     def _score(self, archive: "Archive", target: Path) -> None:
         from engine.batch.rows import read_rows
