@@ -168,6 +168,7 @@ class Page:
         height, and value), shares of both sides, the completeness error, and notes on what was attributed.
         """
         with self.used_once([picture]), released():
+            # Anything may have been given, also what is no key.
             if method not in list(explanation.METHODS):
                 raise PostError(f"There is no such method; take one of {', '.join(explanation.METHODS)}.")
             post = read_draft(picture, title, tags, description, context)

@@ -33,7 +33,8 @@ from engine.prediction import Prediction
 Array = npt.NDArray[np.float64]
 
 # Of what the model leaves open (R), the share that posts of one group have in common (A); and of the variance of all
-# log scores (`variance_of`), the share within groups (S). Of validation posts: those of test measure what comes of it.
+# log scores (`variance_of`), the share within groups (S); more than 1, for the ends are left out of that one. Both are
+# of validation posts: those of test measure what comes of it.
 OF_ACCOUNT, WITHIN = 0.07, 1.05
 
 
