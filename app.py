@@ -208,11 +208,12 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         clear.click(None, None, inputs, js=NO_DRAFT, **PRIVATE)
         clear.click(page.start_over, None, [*outcome, similar, preview], queue=False, **PRIVATE)
         drafts.clear(clear.click)
+        # Before what asks the server: the page goes by this order, and a slow one would mark what was asked for since.
+        for edited in (context.input, picture.upload, picture.clear):
+            edited(None, js=STALE)
         picture.upload(
             page.uploads.arrived, picture, picture, show_progress="hidden", concurrency_limit=None, **PRIVATE
         )
-        for edited in (context.input, picture.upload, picture.clear):
-            edited(None, js=STALE)
         demo.load(None, js=EDITED)
         shown = [tags, description, method, facts, answer, context]
         demo.load(None, title, title, js=from_link("title")).then(None, js=asks(at_once=True))

@@ -12,6 +12,12 @@ from tests.app_page import HOSTILE, choose, clean, foreign, press_predict, visit
 from tests.page_signals import SLOW
 
 pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+# Each call of the server's begins a second later than the page asks for it.
+LATE = """() => {
+  const ask = window.fetch;
+  const late = (address) => new Promise((done) => setTimeout(done, address.includes('/queue/join') ? 1000 : 0));
+  window.fetch = async (what, how) => { await late(String(what.url ?? what)); return ask(what, how); };
+}"""
 
 
 def test_a_draft_is_predicted_and_explained(browser: Browser, address: str, picture: Path) -> None:
@@ -119,6 +125,19 @@ def test_signals_of_a_former_draft_do_not_land_beside_the_next_verdict(
     expect(page.locator("#signals section[aria-busy=false] li")).to_have_count(1, timeout=60_000)
     page.wait_for_timeout(2500)
     expect(page.locator("#signals li")).to_have_count(1)
+    page.close()
+
+
+def test_what_a_slow_server_says_of_a_picture_does_not_make_its_answer_old(
+    browser: Browser, address: str, picture: Path
+) -> None:
+    page = visit(browser, address)
+    page.evaluate(LATE)
+    choose(page, picture)
+    press_predict(page)
+    expect(page.locator("#visit summary")).to_have_text("Drafts of this visit (1)", timeout=60_000)
+    expect(page.get_by_text("draft changed: predict again")).to_be_hidden()
+    expect(page.get_by_role("button", name="Save as picture")).to_be_visible()
     page.close()
 
 
