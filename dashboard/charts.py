@@ -4,8 +4,9 @@ The five levels run from blue through grey to orange: told apart with every comm
 dark pages. Neutral greys and the page's own font colour carry the rest.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from typing import ParamSpec
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -13,6 +14,7 @@ import streamlit as st
 
 from engine.scoring import LEVELS
 
+P = ParamSpec("P")
 LEVEL_COLORS = ("#2f6fb5", "#6aa9d8", "#9a9a9a", "#eb9a5b", "#c9541f")
 ACCENT = "#3d7dc4"
 WARM = "#d9692a"
@@ -28,6 +30,11 @@ MOST_DOTS = 4000
 CONFIG = {"displayModeBar": False, "responsive": True}
 VIEW_NAMES = {"both": "Picture and title", "text": "Title only", "image": "Picture only"}
 SPLIT_NAMES = {"all": "All posts", "train": "Training", "validation": "Validation", "test": "Test"}
+
+
+def kept(make: Callable[P, go.Figure]) -> Callable[P, go.Figure]:
+    """A figure made once for all that ask for the same, who leave it as it is: Plotly is slow to make one."""
+    return st.cache_resource(max_entries=100, show_spinner=False)(make)
 
 
 def ink() -> str:

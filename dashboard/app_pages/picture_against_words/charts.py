@@ -13,6 +13,7 @@ from dashboard.charts import (
     WARM,
     interval,
     interval_lines,
+    kept,
     layout,
     level_points,
     named_rows,
@@ -36,6 +37,7 @@ class Series(NamedTuple):
     dash: str = "solid"
 
 
+@kept
 def binned(series: Sequence[Series], x: str, y: str, *, share: bool = False) -> go.Figure:
     """A value for each bin with its interval, a line a series; faint ones have no interval and are for comparison."""
     style = ".1%" if share else ".3f"
@@ -69,6 +71,7 @@ def binned(series: Sequence[Series], x: str, y: str, *, share: bool = False) -> 
     return figure
 
 
+@kept
 def spreads(table: pd.DataFrame, y: str) -> go.Figure:
     """Half of the posts of each level in a box around the middle one, all but a tenth between the whiskers."""
     figure = go.Figure()
@@ -88,6 +91,7 @@ def spreads(table: pd.DataFrame, y: str) -> go.Figure:
     return layout(figure, 300, "", y)
 
 
+@kept
 def models(table: pd.DataFrame, names: Mapping[str, str], x: str) -> go.Figure:
     """Figures of column `name` with their intervals, one row a figure and a colour a model."""
     figure = go.Figure()

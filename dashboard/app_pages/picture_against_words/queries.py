@@ -102,10 +102,8 @@ def sides(report: Report, scope: Scope, selection: Selection) -> pd.DataFrame:
 
     Of `MOST_DOTS` posts of the scope at most, drawn by chance.
     """
-    sql = f"""
-        SELECT post_id, level, split FROM predictions WHERE model = ? AND "view" = ? AND split = ?
-        ORDER BY hash(post_id) LIMIT {MOST_DOTS}"""
-    drawn = chosen(report, scope, selection, query(report, sql, scope.parameters))
+    sql = f"SELECT post_id, level, split FROM answers ORDER BY hash(post_id) LIMIT {MOST_DOTS}"
+    drawn = chosen(report, scope, selection, query(report, sql, (), scope.answers))
     sql = f"""
         SELECT post_id, max(expected_level) FILTER ("view" = 'image') AS image,
                max(expected_level) FILTER ("view" = 'text') AS text
