@@ -9,6 +9,7 @@ from dashboard.charts import (
     WARM,
     interval,
     interval_lines,
+    kept,
     layout,
     level_points,
     named_rows,
@@ -38,6 +39,7 @@ def deep_map(table: pd.DataFrame) -> go.Figure:
     return figure.update_scenes(dragmode="turntable", **{f"{name}axis": axis for name in "xyz"})
 
 
+@kept
 def probes(table: pd.DataFrame, x: str) -> go.Figure:
     """R² of each side (column `name`) before and after, with intervals."""
     figure = go.Figure()
@@ -61,6 +63,7 @@ def probes(table: pd.DataFrame, x: str) -> go.Figure:
     return named_rows(figure, list(dict.fromkeys(table["name"])))
 
 
+@kept
 def search(table: pd.DataFrame, what: Metric) -> go.Figure:
     """What validation posts say of each ratio, the chosen one in another colour."""
     figure = go.Figure(
