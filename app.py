@@ -34,6 +34,7 @@ from ui.folder import own_folder
 from ui.handlers import Page
 from ui.keep import Keeping, asks, from_link
 from ui.model import load_shipped, load_signals, zero_gpu
+from ui.newest import Newest
 from ui.sessions import SESSIONS
 from ui.theme import launch_settings
 from ui.uploads import PICTURE, picture_field
@@ -60,12 +61,13 @@ EDITED = """() => document.addEventListener('input', ({target}) => {
   if (target.closest('#title, #tags, #description')) document.querySelector('.fi-columns')?.classList.add('fi-stale');
 })"""
 STALE = "() => { document.querySelector('.fi-columns')?.classList.add('fi-stale'); }"
-# What was typed last before Enter is announced after it.
-FRESH = """(...draft) => {
+# What was typed last before Enter is announced after it. The last input is the moment.
+FRESH = """(...asked) => {
   const columns = document.querySelector('.fi-columns');
   for (const wait of [0, 150]) setTimeout(() => columns?.classList.remove('fi-stale'), wait);
-  return draft;
+  return [...asked.slice(0, -1), performance.now()];
 }"""
+NOW = "(...asked) => [...asked.slice(0, -1), performance.now()]"
 NO_DRAFT = "() => [null, '', '', '', {}]"
 # Regions that are read out when they change must be there, and known, before they do.
 SPOKEN = """() => {
@@ -140,6 +142,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
                 seen = gr.HTML("", elem_id="signals")
                 visit = gr.HTML(history.EMPTY, js_on_load=history.ON_LOAD, elem_id="visit")
                 tried = gr.JSON(visible=False)
+                asked = [gr.State(Newest()), gr.Number(visible=False)]
             with gr.Column(scale=6, min_width=300):
                 answer = gr.HTML(EMPTY, elem_id="verdict")
                 keeping = Keeping(page)
@@ -172,8 +175,9 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
             page.explain, [draft, method, model], reasons, show_progress="hidden", **ONE_AT_A_TIME, **PRIVATE
         )
         trying, applied = drafts.wire(inputs, draft, model, ONE_A_CORE, ONE_AT_A_TIME)
-        ask: dict[str, Any] = {"fn": page.predict, "inputs": [*inputs, model], "outputs": outcome, "js": FRESH}
-        ask |= {"show_progress_on": answer, **ONE_A_CORE, **PRIVATE}
+        ask: dict[str, Any] = {"fn": page.ask, "inputs": [*inputs, model, *asked], "outputs": outcome, "js": FRESH}
+        # Who presses again before the answer is there wants that of the draft as it is by then.
+        ask |= {"trigger_mode": "always_last", "show_progress_on": answer, **ONE_A_CORE, **PRIVATE}
         # What is still under way for a former draft would land beside the next verdict. Declared before what asks,
         # for the page goes by this order: later, cancelling would meet what the new answer has just begun.
         left = [predict.click, title.submit, cards.click, visit.click, clear.click, model.input, drafts.use]
@@ -206,7 +210,9 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         cancelling.cancels += get_cancelled_fn_indices(reading)
         # In the browser: fields that a server emptied would lose what is typed meanwhile.
         clear.click(None, None, inputs, js=NO_DRAFT, **PRIVATE)
-        clear.click(page.start_over, None, [*outcome, similar, preview], queue=False, **PRIVATE)
+        # Not past the queue: what comes out of that comes in order, after an answer that was nearly there.
+        emptied = [*outcome, similar, preview]
+        clear.click(page.start_over, asked, emptied, js=NOW, concurrency_limit=None, **PRIVATE)
         drafts.clear(clear.click)
         # Before what asks the server: the page goes by this order, and a slow one would mark what was asked for since.
         for edited in (context.input, picture.upload, picture.clear):

@@ -19,6 +19,7 @@ from ui.chooser import Choice, Models
 from ui.context import fields
 from ui.examples import available
 from ui.model import Model, load_shipped, load_signals, on_gpu, sentence, zero_gpu
+from ui.newest import Newest
 from ui.prepared import Prepared, load_prepared
 from ui.scale import scale_of
 from ui.uploads import UPLOADS, read_draft
@@ -64,6 +65,15 @@ class Page:
         shown = (*(field in predictor.text_fields for field in ("tags", "description")), has_gradients)
         facts = details.model_facts(bundle, predictor.views, sees_more=bool(reads))
         return *(gr.update(visible=is_shown) for is_shown in shown), facts, gr.skip(), gr.update(shown=fields(reads))
+
+    def ask(self, *asked: Any) -> Any:
+        """What `predict` makes of the draft; nothing where the page has asked again since, or was emptied.
+
+        The last two of `asked` are the session's `Newest` and the moment of asking.
+        """
+        *draft, newest, moment = asked
+        found = gr.skip() if newest.overtakes(moment) else self.predict(*draft)
+        return gr.skip() if newest.overtakes(moment) else found
 
     def predict(
         self, path: str | None, title: str, tags: str, description: str, given: Any = None, model: str = ""
@@ -123,8 +133,9 @@ class Page:
         example = self.examples[int(event.example) % len(self.examples)]
         return str(example.path) if example.path else None, example.title, "", "", {}
 
-    def start_over(self) -> tuple[Any, ...]:
-        """Empty panels: those of `predict`, similar posts and the preview."""
+    def start_over(self, newest: Newest, moment: float) -> tuple[Any, ...]:
+        """Empty panels: those of `predict`, similar posts and the preview. No answer asked for before comes after."""
+        newest.overtakes(moment)
         return verdict.EMPTY, "", None, "", "", None, None, None, "", ""
 
     def api_predict(

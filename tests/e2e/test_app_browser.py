@@ -128,6 +128,28 @@ def test_signals_of_a_former_draft_do_not_land_beside_the_next_verdict(
     page.close()
 
 
+def test_an_answer_that_is_long_on_its_way_does_not_land_beside_what_came_after_it(
+    browser: Browser, address: str
+) -> None:
+    page = visit(browser, address)
+    network = page.context.new_cdp_session(page)
+    network.send("Network.enable")
+    far = {"offline": False, "latency": 500, "downloadThroughput": -1, "uploadThroughput": -1}
+    network.send("Network.emulateNetworkConditions", far)
+    page.get_by_label("Title").fill("My cat")
+    press_predict(page)
+    page.get_by_role("button", name="Start over").click()
+    page.wait_for_timeout(4000)
+    expect(page.locator("#verdict h2")).to_have_text("Your first impression appears here")
+    # Pressed again before the first answer is there, the page answers what is in its fields.
+    for title in ("My cat", "My other cat"):
+        page.get_by_label("Title").fill(title)
+        press_predict(page)
+    expect(page.locator("#visit li").first).to_contain_text("My other cat", timeout=60_000)
+    expect(page.get_by_text("draft changed: predict again")).to_be_hidden()
+    page.close()
+
+
 def test_what_a_slow_server_says_of_a_picture_does_not_make_its_answer_old(
     browser: Browser, address: str, picture: Path
 ) -> None:

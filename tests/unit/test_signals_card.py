@@ -20,6 +20,7 @@ from tests.page_predictor import PageBundle, PagePredictor
 from tests.page_signals import PageSignals
 from ui import handlers, signals
 from ui.api import Readings
+from ui.newest import Newest
 from ui.signals import card, sentence
 from ui.strip import share_below, strip
 
@@ -221,7 +222,7 @@ def test_the_card_grows_and_is_then_done() -> None:
 def test_a_verdict_comes_with_a_place_for_the_card() -> None:
     *_, place, post, _, _ = page().predict(None, "My cat", "", "")
     assert "Looking at what is in them" in place and post.title == "My cat"
-    assert page().predict(None, "", "", "")[4:6] == ("", None) and page().start_over()[4:6] == ("", None)
+    assert page().predict(None, "", "", "")[4:6] == ("", None) and page().start_over(Newest(), 0.0)[4:6] == ("", None)
 
 
 def test_what_is_withheld_gets_no_card() -> None:

@@ -17,6 +17,7 @@ from engine.prediction import Prediction
 from engine.scoring import LEVELS
 from tests.page_predictor import CUTS, POPULARITY_FORMULA, PageBundle, PagePredictor
 from ui import bars, details, examples, explanation, handlers, model, uploads, verdict
+from ui.newest import Newest
 from ui.scale import Scale, scale_of
 
 RATE = scale_of(PageBundle())  # type: ignore[arg-type]
@@ -157,6 +158,21 @@ def test_a_popularity_bundle_speaks_of_no_rate() -> None:
             assert wrong not in html, wrong
     assert "Popularity score v1: 1 + 0.4321·likes" in facts
     assert (record["score_name"], record["score_formula"]) == ("popularity", POPULARITY_FORMULA)
+
+
+@pytest.mark.parametrize("later", ["nothing", "asked again", "emptied before", "emptied meanwhile"])
+def test_an_answer_lands_unless_the_page_moved_on(later: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, newest = handlers.Page(PagePredictor), Newest()  # type: ignore[arg-type]
+    answer = page.answer
+    if later == "emptied before":
+        page.start_over(newest, 2.0)
+    if later == "emptied meanwhile":
+        monkeypatch.setattr(page, "answer", lambda *asked: (page.start_over(newest, 2.0), answer(*asked))[1])
+    found = page.ask(None, "My cat", "", "", {}, "", newest, 1.0)
+    assert (found == gr.skip()) == later.startswith("emptied")
+    if later == "asked again":
+        assert "fi-verdict" in page.ask(None, "My other cat", "", "", {}, "", newest, 2.0)[0]
+        assert page.ask(None, "My cat", "", "", {}, "", newest, 1.0) == gr.skip()
 
 
 def test_an_engagement_bundle_prints_its_own_formula() -> None:
