@@ -142,7 +142,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
                 seen = gr.HTML("", elem_id="signals")
                 visit = gr.HTML(history.EMPTY, js_on_load=history.ON_LOAD, elem_id="visit")
                 tried = gr.JSON(visible=False)
-                asked = [gr.State(Newest()), gr.Number(visible=False)]
+                newest, moment = gr.State(Newest()), gr.Number(visible=False)
             with gr.Column(scale=6, min_width=300):
                 answer = gr.HTML(EMPTY, elem_id="verdict")
                 keeping = Keeping(page)
@@ -172,10 +172,15 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         batch_panel(page.models, model, PRIVATE)
 
         explaining = explain.click(
-            page.explain, [draft, method, model], reasons, show_progress="hidden", **ONE_AT_A_TIME, **PRIVATE
+            page.explain, [draft, method, model, newest], reasons, show_progress="hidden", **ONE_AT_A_TIME, **PRIVATE
         )
         trying, applied = drafts.wire(inputs, draft, model, ONE_A_CORE, ONE_AT_A_TIME)
-        ask: dict[str, Any] = {"fn": page.ask, "inputs": [*inputs, model, *asked], "outputs": outcome, "js": FRESH}
+        ask: dict[str, Any] = {
+            "fn": page.ask,
+            "inputs": [*inputs, model, newest, moment],
+            "outputs": outcome,
+            "js": FRESH,
+        }
         # Who presses again before the answer is there wants that of the draft as it is by then.
         ask |= {"trigger_mode": "always_last", "show_progress_on": answer, **ONE_A_CORE, **PRIVATE}
         # What is still under way for a former draft would land beside the next verdict. Declared before what asks,
@@ -201,7 +206,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
             # The verdict does not wait for it.
             told: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
             answered.then(feed.show, [draft, picture, title], preview, **told, **ONE_A_CORE)
-            read = answered.then(page.signals, [draft, model], seen, **told, **ONE_READS)
+            read = answered.then(page.signals, [draft, model, newest], seen, **told, **ONE_READS)
             # They have read the lettering by then.
             reading += [read, read.then(feed.read, draft, preview, **told, **ONE_READS)]
             reading.append(answered.then(evidence.show, [draft, model], similar, **told, **ONE_SEARCHES))
@@ -212,7 +217,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         clear.click(None, None, inputs, js=NO_DRAFT, **PRIVATE)
         # Not past the queue: what comes out of that comes in order, after an answer that was nearly there.
         emptied = [*outcome, similar, preview]
-        clear.click(page.start_over, asked, emptied, js=NOW, concurrency_limit=None, **PRIVATE)
+        clear.click(page.start_over, [newest, moment], emptied, js=NOW, concurrency_limit=None, **PRIVATE)
         drafts.clear(clear.click)
         # Before what asks the server: the page goes by this order, and a slow one would mark what was asked for since.
         for edited in (context.input, picture.upload, picture.clear):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from engine.predictor import Predictor
     from engine.signals import Signal, Signals
 
+# Gradio shows what a stream gave last once more when that ends.
+LEFT = gr.skip()
 ANOTHER = " Another model can be chosen under Details."
 # Share of the work done, the explanation, and base value and value of the whole model where it is of a part of it.
 Explained = tuple[float, Explanation, tuple[float, float] | None]
@@ -72,8 +74,11 @@ class Page:
         The last two of `asked` are the session's `Newest` and the moment of asking.
         """
         *draft, newest, moment = asked
-        found = gr.skip() if newest.overtakes(moment) else self.predict(*draft)
-        return gr.skip() if newest.overtakes(moment) else found
+        found = () if newest.overtakes(moment) else self.predict(*draft)
+        if newest.overtakes(moment):
+            return gr.skip()
+        newest.show(found[5])
+        return found
 
     def predict(
         self, path: str | None, title: str, tags: str, description: str, given: Any = None, model: str = ""
@@ -99,8 +104,11 @@ class Page:
             return panel, votes, record, verdict.unexplained(prediction), "", None, post, tried
         return panel, votes, record, explanation.HINT, signals.WORKING, post, post, tried
 
-    def signals(self, post: Post | None, model: str = "") -> Iterator[str]:
-        """The card on picture and words of the draft that was predicted last, one signal after another."""
+    def signals(self, post: Post | None, model: str = "", newest: Newest | None = None) -> Iterator[Any]:
+        """The card on picture and words of the draft that was predicted last, one signal after another.
+
+        Nothing more once `newest` shows another one.
+        """
         if post is None:
             return
         try:
@@ -108,22 +116,27 @@ class Page:
             found: list[Signal] = []
             with released():
                 for signal in self._signals().stream(post):
+                    if newest and newest.left(post):
+                        break
                     found.append(signal)
                     yield signals.card(found, bundle, done=False)
-            yield signals.card(found, bundle)
+            yield LEFT if newest and newest.left(post) else signals.card(found, bundle)
         except Exception as error:
             # The verdict stands without it.
             sentence(error)
             yield ""
 
-    def explain(self, post: Post | None, method: str, model: str = "") -> Iterator[str]:
-        """The explanation of the draft that was predicted last, ever sharper."""
-        if post is None:
+    def explain(self, post: Post | None, method: str, model: str = "", newest: Newest | None = None) -> Iterator[Any]:
+        """The explanation of the draft that was predicted last, ever sharper; no more once `newest` shows another."""
+        if post is None or (newest and newest.left(post)):
             return
         yield explanation.WORKING
         try:
             with released():
                 for share, reasons, whole in self._explanations(post, method, model):
+                    if newest and newest.left(post):
+                        yield LEFT
+                        return
                     yield explanation.explanation_panel(reasons, post.image, heat_layer(reasons), share, whole)
         except Exception as error:
             yield verdict.error_panel(sentence(error), "No explanation")
@@ -136,6 +149,7 @@ class Page:
     def start_over(self, newest: Newest, moment: float) -> tuple[Any, ...]:
         """Empty panels: those of `predict`, similar posts and the preview. No answer asked for before comes after."""
         newest.overtakes(moment)
+        newest.show(None)
         return verdict.EMPTY, "", None, "", "", None, None, None, "", ""
 
     def api_predict(

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 from hypothesis import given
@@ -217,6 +218,15 @@ def test_the_card_grows_and_is_then_done() -> None:
     shown = list(page().signals(Post("My cat", Image.linear_gradient("L"))))
     assert [html.count("<li") for html in shown] == [1, 2, 3, 4, 5, 5]
     assert ['aria-busy="true"' in html for html in shown] == [True] * 5 + [False]
+
+
+def test_the_card_grows_no_more_when_another_verdict_is_shown() -> None:
+    newest, post = Newest(), Post("My cat")
+    newest.show(post)
+    begun = page().signals(post, "", newest)
+    assert "<li" in next(begun)
+    newest.show(None)
+    assert list(begun) == [gr.skip()]
 
 
 def test_a_verdict_comes_with_a_place_for_the_card() -> None:

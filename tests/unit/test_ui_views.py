@@ -175,6 +175,18 @@ def test_an_answer_lands_unless_the_page_moved_on(later: str, monkeypatch: pytes
         assert page.ask(None, "My cat", "", "", {}, "", newest, 1.0) == gr.skip()
 
 
+def test_an_explanation_ends_when_another_verdict_is_shown() -> None:
+    page, newest, post = handlers.Page(PagePredictor), Newest(), Post("My cat")  # type: ignore[arg-type]
+    assert not list(page.explain(post, "owen", "", newest))
+    newest.show(post)
+    assert "fi-" in list(page.explain(post, "owen", "", newest))[-1]
+    begun = page.explain(post, "owen", "", newest)
+    next(begun)
+    # Equal, and yet another one: it may have been asked for again.
+    newest.show(dataclasses.replace(post))
+    assert list(begun) == [gr.skip()]
+
+
 def test_an_engagement_bundle_prints_its_own_formula() -> None:
     formula = "v9: (2·likes) / max(views, 1)"
     page = handlers.Page(lambda: PagePredictor(score_formula=formula))  # type: ignore[arg-type, return-value]
