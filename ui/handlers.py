@@ -77,7 +77,8 @@ class Page:
         found = () if newest.overtakes(moment) else self.predict(*draft)
         if newest.overtakes(moment):
             return gr.skip()
-        newest.show(found[5])
+        *_, draft, _, _ = found
+        newest.show(draft)
         return found
 
     def predict(
