@@ -180,9 +180,12 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
             "inputs": [*inputs, model, newest, moment],
             "outputs": outcome,
             "js": FRESH,
+            # Who presses again before the answer is there wants that of the draft as it is by then.
+            "trigger_mode": "always_last",
+            "show_progress_on": answer,
+            **ONE_A_CORE,
+            **PRIVATE,
         }
-        # Who presses again before the answer is there wants that of the draft as it is by then.
-        ask |= {"trigger_mode": "always_last", "show_progress_on": answer, **ONE_A_CORE, **PRIVATE}
         # What is still under way for a former draft would land beside the next verdict. Declared before what asks,
         # for the page goes by this order: later, cancelling would meet what the new answer has just begun.
         left = [predict.click, title.submit, cards.click, visit.click, clear.click, model.input, drafts.use]

@@ -73,8 +73,8 @@ class Page:
 
         The last two of `asked` are the session's `Newest` and the moment of asking.
         """
-        *draft, newest, moment = asked
-        found = () if newest.overtakes(moment) else self.predict(*draft)
+        *given, newest, moment = asked
+        found = () if newest.overtakes(moment) else self.predict(*given)
         if newest.overtakes(moment):
             return gr.skip()
         *_, draft, _, _ = found

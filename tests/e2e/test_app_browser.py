@@ -12,7 +12,7 @@ from tests.app_page import HOSTILE, choose, clean, foreign, press_predict, visit
 from tests.page_signals import SLOW
 
 pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
-# Each call of the server's begins a second later than the page asks for it.
+# A call reaches the server a second after the page has made it.
 LATE = """() => {
   const ask = window.fetch;
   const late = (address) => new Promise((done) => setTimeout(done, address.includes('/queue/join') ? 1000 : 0));
