@@ -28,7 +28,7 @@ from ui.cut import SAY_CUT
 from ui.drafts import DraftTabs
 from ui.evidence import ON_CLICK as ON_COVER
 from ui.evidence import Loader, SimilarPosts, load_evidence
-from ui.examples import ON_CLICK, example_cards
+from ui.examples import FILL, ON_CLICK, example_cards
 from ui.explanation import METHODS, ON_SLIDE, OWEN
 from ui.folder import own_folder
 from ui.handlers import Page
@@ -102,6 +102,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
     evidence = SimilarPosts(page.models, evidence_loader)
     # Once: after SIGTERM it is gone, and nothing may bring it back.
     Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
+    gr.set_static_paths([example.path for example in page.examples if example.path])
     with gr.Blocks(title="First Impressions", analytics_enabled=False) as demo:
         gr.HTML(HEADER)
         # What is explained and read further; and what was answered, though it may be withheld or of one side.
@@ -191,7 +192,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         left = [predict.click, title.submit, cards.click, visit.click, clear.click, model.input, drafts.use]
         gr.on(left, None, cancels=[explaining, trying], **PRIVATE)
         cancelling = next(reversed(demo.fns.values()))
-        clicked = cards.click(page.load_example, None, inputs, queue=False, **PRIVATE)
+        clicked = cards.click(None, None, inputs, js=FILL)
         brought = visit.click(history.bring_back, None, inputs, queue=False, **PRIVATE)
         reading = []
         asking = (

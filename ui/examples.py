@@ -1,5 +1,9 @@
-"""Example drafts: pictures that scikit-image ships (public domain or CC0), with titles written for this project."""
+"""Example drafts: pictures that scikit-image ships (public domain or CC0), with titles written for this project.
 
+The browser fills them in by itself, so what a visitor does next is not overtaken by a server that is slow.
+"""
+
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,11 +17,19 @@ from engine.previews import data_url
 THUMBNAIL = (192, 120)
 
 ON_CLICK = """
-element.addEventListener('click', (event) => {
-  const card = event.target.closest('[data-example]');
-  if (card) trigger('click', {example: Number(card.dataset.example)});
+element.addEventListener('click', ({target}) => {
+  const card = target.closest('[data-draft]');
+  if (!card) return;
+  element.dataset.clicked = card.dataset.draft;
+  trigger('click');
 });
 """
+# Picture and title of the card that was clicked last, and nothing else.
+FILL = """() => {
+  const {path, title} = JSON.parse(document.querySelector('[data-clicked]').dataset.clicked);
+  const url = `${window.gradio_config.root}/gradio_api/file=${encodeURI(path)}`;
+  return [path && {path, url, meta: {_type: 'gradio.FileData'}}, title, '', '', {}];
+}"""
 
 
 @dataclass(frozen=True)
@@ -50,9 +62,9 @@ EXAMPLES = (
 def example_cards(examples: Sequence[Example] = EXAMPLES) -> str:
     """HTML list of buttons, one an example, with its thumbnail inlined."""
     cards = "".join(
-        f'<li><button type="button" data-example="{number}">{_thumbnail(example)}'
+        f'<li><button type="button" data-draft="{escape(_draft(example))}">{_thumbnail(example)}'
         f"<span>{escape(example.title) or '<em>no title</em>'}</span></button></li>"
-        for number, example in enumerate(examples)
+        for example in examples
     )
     return f'<p class="fi-kicker">Or try one of these</p><ul class="fi-examples">{cards}</ul>'
 
@@ -66,6 +78,10 @@ def _data_folder() -> Path:
     spec = find_spec("skimage")
     # Importing skimage.data would take a second and may go looking for downloads; the files are all that is needed.
     return Path(spec.origin).parent / "data" if spec and spec.origin else Path("data")
+
+
+def _draft(example: Example) -> str:
+    return json.dumps({"path": str(example.path) if example.path else None, "title": example.title})
 
 
 def _thumbnail(example: Example) -> str:

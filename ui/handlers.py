@@ -142,11 +142,6 @@ class Page:
         except Exception as error:
             yield verdict.error_panel(sentence(error), "No explanation")
 
-    def load_example(self, event: gr.EventData) -> tuple[str | None, str, str, str, dict[str, Any]]:
-        """Picture and title, and nothing else, of the example that was clicked."""
-        example = self.examples[int(event.example) % len(self.examples)]
-        return str(example.path) if example.path else None, example.title, "", "", {}
-
     def start_over(self, newest: Newest, moment: float) -> tuple[Any, ...]:
         """Empty panels: those of `predict`, similar posts and the preview. No answer asked for before comes after."""
         newest.overtakes(moment)

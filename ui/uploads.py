@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import gradio as gr
 from gradio.route_utils import XSS_SAFE_MIMETYPES
-from gradio.utils import get_upload_folder
+from gradio.utils import get_upload_folder, is_static_file
 
 from engine.context import read_context
 from engine.errors import ImageError, PostError
@@ -34,7 +34,7 @@ NO_TAGS = "The tags are no text and no list of texts; separate them by commas wi
 
 
 def uploaded_path(given: Any) -> str | None:
-    """The path of an uploaded file as a call gives it; None for none. Anything else is refused."""
+    """The path of an uploaded file, or of an example's, as a call gives it; None for none. Anything else is refused."""
     if given is None or given == "":
         return None
     path = given.get("path") if isinstance(given, Mapping) else None
@@ -43,7 +43,7 @@ def uploaded_path(given: Any) -> str | None:
     if path.lower().startswith(("http:", "https:")):
         raise gr.Error(NO_ADDRESS, print_exception=False)
     found = Path(path).resolve()
-    if not found.is_relative_to(Path(get_upload_folder()).resolve()):
+    if not found.is_relative_to(Path(get_upload_folder()).resolve()) and not is_static_file(found):
         raise gr.Error(GONE, print_exception=False)
     return str(found)
 

@@ -150,6 +150,30 @@ def test_an_answer_that_is_long_on_its_way_does_not_land_beside_what_came_after_
     page.close()
 
 
+def test_an_example_fills_in_at_once_whatever_the_server_does(browser: Browser, address: str) -> None:
+    page = visit(browser, address)
+    page.evaluate(LATE)
+    cards, title = page.locator("#examples button"), page.get_by_label("Title")
+    cards.nth(0).click()
+    cards.nth(1).click()
+    expect(title).to_have_value("Rocket launch highlights", timeout=500)
+    expect(page.locator("#visit li").first).to_contain_text("Rocket launch highlights", timeout=60_000)
+    cards.nth(0).click()
+    # A hand on its way from the mouse to the keys.
+    page.wait_for_timeout(300)
+    title.fill("Typed meanwhile")
+    expect(page.locator("#visit li").first).to_contain_text("My cat judges me", timeout=60_000)
+    expect(title).to_have_value("Typed meanwhile")
+    expect(page.get_by_text("draft changed: predict again")).to_be_visible()
+    cards.nth(1).click()
+    page.get_by_role("button", name="Start over").click()
+    page.wait_for_timeout(4000)
+    expect(page.locator("#verdict h2")).to_have_text("Your first impression appears here")
+    expect(title).to_have_value("")
+    expect(page.locator("#picture img")).to_have_count(0)
+    page.close()
+
+
 def test_what_a_slow_server_says_of_a_picture_does_not_make_its_answer_old(
     browser: Browser, address: str, picture: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -54,8 +53,9 @@ def test_the_first_click_waits_for_no_model(known: list[Known], monkeypatch: pyt
         raise AssertionError("asked for the model")
 
     monkeypatch.setattr(page.model, "get", loads)
-    for number, answer in enumerate(known):
-        panel, votes, record, _, _, draft, _, _ = page.predict(*page.load_example(SimpleNamespace(example=number)))  # type: ignore[arg-type]
+    for example, answer in zip(EXAMPLES, known, strict=True):
+        picture = str(example.path) if example.path else None
+        panel, votes, record, _, _, draft, _, _ = page.predict(picture, example.title, "", "")
         assert "fi-verdict" in panel and record["probabilities"]
         if answer.prediction.strange is not None:
             assert draft is None and not votes
