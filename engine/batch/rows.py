@@ -96,7 +96,7 @@ def make_row(cells: Mapping[str, object], number: int) -> Row:
         return Row(
             post_id=post_id,
             title=_text(cells, "title"),
-            tags=_tags(cells.get("tags")),
+            tags=read_tags(cells.get("tags")),
             description=_text(cells, "description"),
             image=_image(cells.get("image", cells.get("picture"))),
             context=context,
@@ -227,8 +227,11 @@ def _text(cells: Mapping[str, object], name: str) -> str:
     return _valid(str(value), name)
 
 
-def _tags(value: object) -> tuple[str, ...]:
-    """Tags from a list, a JSON list as text, or text separated by | or, where there is none, by commas."""
+def read_tags(value: object) -> tuple[str, ...]:
+    """Tags from a list, a JSON list as text, or text separated by | or, where there is none, by commas.
+
+    Raises PostError where they are no list of texts.
+    """
     if _missing(value):
         return ()
     if isinstance(value, str):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from engine.batch.rows import read_tags
 from engine.errors import DataError
 from engine.posts import MAX_TAG, MAX_TAGS
 from training.data.cleaning import clean
@@ -105,6 +106,20 @@ def test_own_posts_have_the_counts_that_they_were_given(tmp_path: Path) -> None:
     assert found["group"].tolist() == ["mine", "mine"] and found["shares"].tolist()[0] == 3
     assert "drop_reason" not in found or found["drop_reason"].isna().all()
     assert (dataset.notes, dataset.image_url_template, dataset.post_url_template) == ((), None, None)
+
+
+@pytest.mark.parametrize("given", [["one", "two"], "one|two", "one, two", '["one", "two"]'])
+def test_own_tags_are_read_as_those_of_a_file_to_score(tmp_path: Path, given: list[str] | str) -> None:
+    posts = read(load_dataset("own"), write_youtube(tmp_path, [youtube_row("a", tags=given)]))
+    assert posts.loc["a", "tags"] == ["one", "two"] == list(read_tags(given))
+
+
+def test_own_tags_that_are_none_cost_their_row(tmp_path: Path) -> None:
+    rows = [youtube_row("a", tags=[{"name": "one"}])]
+    posts = clean(pd.concat(load_dataset("own").read(write_youtube(tmp_path, rows))))
+    assert posts["drop_reason"].tolist() == ["invalid tags"]
+    none = [youtube_row("b", tags="[None]"), youtube_row("c", tags=None)]
+    assert read(load_dataset("own"), write_youtube(tmp_path / "none", none))["tags"].isna().all()
 
 
 def test_youtube_columns(tmp_path: Path) -> None:

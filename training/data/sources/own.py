@@ -1,14 +1,18 @@
 """One's own posts: `posts.parquet` with pictures, `titles.parquet`, if there, without; columns as in `youtube`.
 
 Every count is taken as it is given: whoever writes the table knows what a zero in it means, and leaves null what is not
-known.
+known. Tags are read as those of a file to score are: a list, or text apart by | or by commas.
 """
 
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 
-from training.data.sources.youtube import YouTube
+from engine.batch.rows import read_tags
+from engine.errors import PostError
+from training.data.sources.base import fit_tags
+from training.data.sources.youtube import NO_TAGS, YouTube
 
 
 class Own(YouTube):
@@ -27,6 +31,15 @@ class Own(YouTube):
         "favorites": ("favorites",),
     }
     required = ("post_id", "title", "image", "views", "likes")
+
+    @staticmethod
+    def _tags(given: object) -> object:
+        """A cell of tags as a list, None where there are none; one that holds no tags as it is, which costs its row."""
+        cell = given.tolist() if isinstance(given, np.ndarray) else given
+        try:
+            return None if cell == NO_TAGS else fit_tags(read_tags(cell))
+        except PostError:
+            return cell
 
     def _hidden(self, posts: pd.DataFrame) -> pd.DataFrame:
         return posts

@@ -119,11 +119,18 @@ class YouTube(Dataset):
         if "category" in posts:
             posts["category"] = posts["category"].map(_category).astype("string")
         if "tags" in posts:
-            posts["tags"] = posts["tags"].map(_tags).astype(object)
+            posts["tags"] = posts["tags"].map(self._tags).astype(object)
         if "channel_title" in raw and "group" in posts:
             posts["group"] = posts["group"].fillna(raw["channel_title"])
         posts["source"] = posts["source"].fillna(self.name) if "source" in posts else self.name
         return self._hidden(posts)
+
+    @staticmethod
+    def _tags(given: object) -> object:
+        """A cell of tags as a list, None where there are none."""
+        if not isinstance(given, str) or given == NO_TAGS:
+            return None
+        return fit_tags(given.split("|"))
 
     def _hidden(self, posts: pd.DataFrame) -> pd.DataFrame:
         """The posts without the zeros that stand for counts that their owner hid."""
@@ -171,12 +178,6 @@ def _category(given: float | str | None) -> str | None:
     except (ValueError, OverflowError):
         return str(given)
     return CATEGORIES.get(number, f"category {number}")
-
-
-def _tags(joined: object) -> list[str] | None:
-    if not isinstance(joined, str) or joined == NO_TAGS:
-        return None
-    return fit_tags(joined.split("|"))
 
 
 DATASET = YouTube
