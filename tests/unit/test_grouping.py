@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.errors import DataError
 from training.data.grouping import bind_posts, group_posts, normalise_title, series_keys
 from training.data.splits import split_posts
 
@@ -198,3 +199,9 @@ def test_text_only_posts_follow_their_group() -> None:
     assert splits["grouped"][190] == splits["grouped"][10]
     assert splits["grouped"][191] == "train"
     assert len(splits) == 200 and splits["group"].value_counts().iloc[0] == 2
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_numpy_does_not_take_is_refused_by_its_value(seed: int) -> None:
+    with pytest.raises(DataError, match=f"^{seed} is no seed; give a whole number from 0 "):
+        split_posts(unrelated(200), np.arange(200.0), seed=seed)

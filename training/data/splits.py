@@ -12,6 +12,8 @@ from training.data.grouping import group_posts
 # The stratified grouping fills folds with the largest groups first, so each part takes every seventh fold.
 FOLDS = 20
 STRIDE = 7
+# The last that NumPy takes.
+MAX_SEED = 2**32 - 1
 VALIDATION_FOLD = 5
 TEST_FOLD = 2
 TRAIN_ONLY = -1
@@ -51,8 +53,10 @@ def split_posts(posts: pd.DataFrame, score: npt.ArrayLike, *, seed: int = 0) -> 
 
     Both are stratified by quintile of `score` (n,), which serves nothing but the balance of the parts: levels are cut
     later, on the training part alone. Posts without a picture take their group's part and are left out of the balance.
-    Raises DataError as `stratified_folds` does.
+    Raises DataError as `stratified_folds` does, and for a seed that is none.
     """
+    if not 0 <= seed <= MAX_SEED:
+        raise DataError(f"{seed} is no seed; give a whole number from 0 to {MAX_SEED}.")
     groups = group_posts(posts)
     if len(posts) < len(LEVELS):
         raise DataError(TOO_FEW.format(len(posts), len(np.unique(groups)), FOLDS, FOLDS * len(LEVELS), FOLDS))
