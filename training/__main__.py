@@ -46,6 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
     except FirstImpressionsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
+        advice = "mend that and run the same command again"
+        print(f"error: A file cannot be read or written ({reason}); {advice}.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("stopped; run the same command again to go on", file=sys.stderr)
         return 130

@@ -1,5 +1,6 @@
-"""`python -m engine`: arguments, exit codes, signals, a full disk."""
+"""`python -m engine` and `python -m training`: arguments, exit codes, signals, a full disk, a folder not one's own."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -141,3 +142,24 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, suffix: 
     done = subprocess.run([sys.executable, "-c", code, source, target], cwd=ROOT, capture_output=True, text=True)
     assert "cannot be written" in done.stdout and done.stderr == "", done.stderr
     assert os.listdir(tmp_path) == ["in.csv"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/theirs/.lock"), "/theirs/.lock: Permission denied"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_a_training_step_that_may_not_write_says_so_in_one_sentence(
+    error: OSError, reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from training import __main__ as command
+
+    def split(work: Path, *, seed: int) -> None:
+        raise error
+
+    monkeypatch.setattr("training.data.workspace.split", split)
+    assert command.main(["split", "--work", "theirs"]) == 2
+    said = capsys.readouterr().err
+    assert said == f"error: A file cannot be read or written ({reason}); mend that and run the same command again.\n"
