@@ -187,6 +187,14 @@ def test_an_explanation_ends_when_another_verdict_is_shown() -> None:
     assert list(begun) == [gr.skip()]
 
 
+@pytest.mark.parametrize(("title", "reads"), [("My cat", ()), ("  ", ("title",))])
+def test_a_picture_is_explained_beside_a_title_that_takes_no_part(title: str, reads: tuple[str, ...]) -> None:
+    page = handlers.Page(lambda: PagePredictor(text_fields=reads))  # type: ignore[arg-type,return-value]
+    draft = Post(title, Image.new("RGB", (64, 48), "orange"))
+    shown = list(page.explain(draft, "owen"))[-1]
+    assert "fi-why" in shown and 'id="words"' not in shown
+
+
 def test_an_engagement_bundle_prints_its_own_formula() -> None:
     formula = "v9: (2·likes) / max(views, 1)"
     page = handlers.Page(lambda: PagePredictor(score_formula=formula))  # type: ignore[arg-type, return-value]
