@@ -118,12 +118,12 @@ def standing(trial: "Trial", scale: Scale) -> str:
 
 def noise(trial: "Trial") -> str:
     """How far changes that mean nothing move this draft."""
-    moves = " and ".join(f"{100 * move:.1f} for its {SIDES[side]}" for side, move in trial.noise.items())
+    moves = " and ".join(f"{100 * move:.1f} of 100 for its {SIDES[side]}" for side, move in trial.noise.items())
     if not moves:
         return "No change that means nothing could be made to this draft, so no edit can be told from noise."
     return (
         "Left out is what moves the draft by less than 1 of 100, or no further than letter case, a full stop, spaces, "
-        f"mirroring or saving it anew do: up to {moves} of 100."
+        f"mirroring or saving it anew do: up to {moves}."
     )
 
 

@@ -202,7 +202,7 @@ def tried(post: Post) -> str:
 def test_edits_are_told_as_the_models_opinion() -> None:
     html = tried(Post("My cat: quarterly results, part 2"))
     assert "Keep only “My cat”" in html and re.search(r"Expected above <b>\d+</b> instead of \d+ of 100", html)
-    assert "This is what the model makes of it" in html and re.search(r"up to \d+\.\d for its title of 100", html)
+    assert "This is what the model makes of it" in html and re.search(r"up to \d+\.\d of 100 for its title", html)
     assert html.count("data-edit=") == html.count("<li>") <= edits.SHOWN
     assert HOSTILE not in tried(Post(f"{HOSTILE}: quarterly results, part 2"))
 
