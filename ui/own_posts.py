@@ -19,7 +19,7 @@ Counts = tuple[int, int, int | None]
 _PLAIN = re.compile(r"0|[1-9]\d{0,11}")
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?:([,.'’_\u00a0\u202f ])\d{3})(?:\1\d{3})*")
 _SHORT = re.compile(r"(\d+(?:[.,]\d+)?)\s*([km])", re.IGNORECASE)
-_WORD = re.compile(r"\s*(?:views?|likes?|comments?)$", re.IGNORECASE)
+_WORD = re.compile(r"\s*(view|like|comment)s?$", re.IGNORECASE)
 
 
 def counts_of(text: str) -> tuple[list[Counts], list[str]]:
@@ -84,6 +84,9 @@ def _counts(cells: Sequence[str], order: Sequence[str]) -> Counts:
     if len(cells) < 2:
         numbers = "one number" if re.search(r"\d", "".join(cells)) else "no number"
         raise ValueError(f"it has {numbers}, and views and likes are needed")
+    said = [f"{word[1].lower()}s" if (word := _WORD.search(cell)) else "" for cell in cells]
+    if all(said):
+        order = said
     given = {
         name: _number(cell) for name, cell in zip(order, cells, strict=False) if name and (cell or name in order[:2])
     }
