@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import hardware
 from engine.addresses import Address
+from engine.blending import Calibration
 from engine.bundle import MANIFEST, amend_bundle, fetch_bundle, identity, read_bundle
 from engine.errors import DataError
 from engine.explain import gradients
@@ -167,6 +168,12 @@ def test_evaluated_and_refitted_it_ships(work: Path, recipe: Recipe, bundle: Pat
     run = Run(work, recipe)
     held = run.workspace.posts.iloc[run.workspace.rows("validation")]["post_id"]
     assert set(own.loc[own["split"] == "validation", "post_id"]) == set(held)
+    answers = out_of_fold(run, run.workspace.rows("validation"))
+    for view, fit in read_bundle(bundle).views.items():
+        said = own[own["split"].eq("validation") & own["view"].eq(view)].set_index("post_id").loc[held]
+        expected = Calibration(fit).apply(view, answers[view])
+        np.testing.assert_allclose(said["score"], np.exp(expected.log_score), rtol=1e-5)
+        np.testing.assert_allclose(said["p_high"], expected.probabilities[:, 3], rtol=1e-5)
     earned = pd.read_parquet(report / "contributions.parquet")
     assert set(earned.loc[earned["view"] == "both", "member"]) == {"ngrams", "trees", "title", "cover", INTERACTION}
     assert INTERACTION not in set(earned.loc[earned["view"] != "both", "member"])
