@@ -20,6 +20,7 @@ from engine.features.picture_statistics import PictureStatistics
 from engine.features.similarity import Similarity
 from engine.features.text_statistics import TextStatistics
 from engine.images import load_image
+from engine.intervals import mean_interval
 from engine.posts import Post
 from tests.made_up import make_work, picture
 from training.data.pairs import Pairs, plain_caption, read_covers, read_photos
@@ -74,9 +75,12 @@ def test_photos_are_parted_by_their_split_else_by_their_names(tmp_path: Path) ->
         read_photos(tmp_path / "none.parquet")
 
 
-def test_further_covers_are_for_training_and_resemble_nothing_outside_of_it(work: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_further_covers_are_for_training_and_resemble_nothing_outside_of_it(
+    work: Path, tmp_path: Path, part: str
+) -> None:
     covers = read_covers(work)
-    outside, inside = (next(iter(covers.rows(part))) for part in ("test", "train"))
+    outside, inside = (next(iter(covers.rows(name))) for name in (part, "train"))
     generator = np.random.default_rng(9)
     further = pd.DataFrame(
         {
@@ -113,6 +117,15 @@ def test_ranks_and_recalls_are_those_of_a_plain_count() -> None:
         row["value"] == pytest.approx((found["text_to_image"] < 5).mean()) and row["low"] <= row["value"] <= row["high"]
     )
     assert rows["image_to_text", "recall@1"]["n"] == 12 and rows["text_to_image", "recall@1"]["n"] == 24
+
+
+def test_a_photos_sentences_are_drawn_together() -> None:
+    # Every second photo has five sentences that all find it, the others five that find the next one.
+    place, owner = np.arange(40), np.repeat(np.arange(40), 5)
+    sentences = np.eye(40)[np.where(place % 2, (place + 1) % 40, place)][owner]
+    rows = {(row["direction"], row["metric"]): row for row in recalls(np.eye(40), sentences, owner)}
+    row, expected = rows["text_to_image", "recall@1"], mean_interval(owner % 2 == 0, owner)
+    assert row["value"] == 0.5 and (row["low"], row["high"]) == pytest.approx(expected)
 
 
 def test_the_area_counts_pairs_in_order_and_ties_half() -> None:
