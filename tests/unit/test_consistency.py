@@ -35,21 +35,21 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_cleaning_gives_the_first_reason_that_holds() -> None:
-    titles = pd.Series(
-        ["A good plain title", "ein deutscher Titel", "Two words", "### !!! $$$ ?? 123", "x " * 10, "so it is"]
-    )
+    plain = "A good plain title", "ein deutscher Titel", "Two words", "### !!! $$$ ?? 123", "x " * 10, "so it is"
+    titles = pd.Series([*plain, "y " * 10])
     metadata = pd.DataFrame(
         {
-            "language": ["en", "de", "und", "und", "en", "en"],
-            "title_words": [4, 3, 2, 5, 10, 3],
-            "image_width": [320, 320, 320, 320, 320, 40],
-            "image_height": [180] * 6,
+            "language": ["en", "de", "und", "und", "en", "en", "en"],
+            "title_words": [4, 3, 2, 5, 10, 3, 10],
+            "image_width": [320, 320, 320, 320, 320, 40, 320],
+            "image_height": [180] * 7,
         }
     )
-    oddness = np.array([3.0, 3.0, 3.0, np.nan, 9.0, 3.0])
-    train = np.array([True, True, True, True, False, True])
+    oddness = np.array([3.0, 3.0, 3.0, np.nan, 9.0, 3.0, 30.0])
+    # How odd the posts outside of training are does not decide what is odd.
+    train = np.array([True, True, True, True, False, True, False])
     assert reasons(titles, metadata, oddness, train).tolist() == [
-        *("", "another language", "fewer than 3 words", "mostly symbols", "odd wording", "tiny picture")
+        *("", "another language", "fewer than 3 words", "mostly symbols", "odd wording", "tiny picture", "odd wording")
     ]
 
 
@@ -97,6 +97,7 @@ def table_of(values: dict[tuple[str, str], tuple[float, float, float]]) -> pd.Da
         ((-0.2, -0.3, -0.1), (0.0, -0.1, 0.1), "grows", False, "is not shown to survive"),
         ((0.2, 0.1, 0.3), (-0.1, -0.2, -0.05), "falls", False, "falls with engagement"),
         ((0.01, -0.1, 0.1), (0.2, 0.1, 0.3), "none", False, "has no clear trend"),
+        ((0.01, -0.1, 0.1), (0.02, -0.1, 0.1), "none", False, "has no clear trend"),
     ],
 )
 def test_a_verdict_follows_from_the_figures(raw, strict, verdict: str, survives: bool, words: str) -> None:  # type: ignore[no-untyped-def]
