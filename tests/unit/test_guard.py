@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,7 @@ from training.evaluation.guard import TITLES as TITLE_KINDS
 from training.evaluation.reguard import guard
 from training.evaluation.report import evaluate
 from training.evaluation.ship import ship
+from training.modeling.guard import FEATURES, fit_guards
 from training.modeling.run import Run
 from training.modeling.train import train
 from training.recipes.base import CatBoost, Ngrams, Recipe
@@ -195,6 +197,45 @@ def test_a_table_says_why(model: SimpleNamespace) -> None:
     assert list(record) == SCHEMA.names and record["abstain"]
     assert record["reason"] == REASONS["text"] and record["error"] is None
     assert make_record("b", real)["reason"] == (real.reason or None)
+
+
+def test_no_threshold_and_no_excerpt_comes_of_what_its_own_group_taught(
+    model: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(model.work, RECIPE)
+    train, validation = (run.workspace.rows(split) for split in ("train", "validation"))
+    # What is stored of the posts is made before anybody looks on.
+    assert all(len(run.matrix[name]) for name in FEATURES.values())
+    judged: list[int] = []
+    described: list[int] = []
+    taught: list[tuple[TitleSurprise, set[str]]] = []
+    fitted, compute = TitleSurprise.fitted, TitleSurprise.compute
+
+    class Judge:
+        def __init__(self, real: np.ndarray, junk: np.ndarray) -> None:
+            self.taught = {row.tobytes() for row in real}
+
+        def predict(self, values: np.ndarray, **_: object) -> np.ndarray:
+            assert values.shape[1] == len(COLUMNS) or not self.taught & {row.tobytes() for row in values}
+            judged.append(len(values))
+            return np.zeros(len(values))
+
+    def fitted_and_noted(self: TitleSurprise, posts: list[Post], *others: Any) -> TitleSurprise:
+        taught.append((fitted(self, posts, *others), {post.title for post in posts}))
+        return taught[-1][0]
+
+    def computed_of_others(self: TitleSurprise, posts: list[Post], upstream: Any) -> np.ndarray:
+        for titles in (titles for part, titles in taught if part is self):
+            # Two words are an excerpt as a whole.
+            assert not titles & {post.title for post in posts}
+            described.append(len(posts))
+        return compute(self, posts, upstream)
+
+    monkeypatch.setattr("training.modeling.guard._classifier", Judge)
+    monkeypatch.setattr(TitleSurprise, "fitted", fitted_and_noted)
+    monkeypatch.setattr(TitleSurprise, "compute", computed_of_others)
+    fit_guards(run.matrix, {"image", "text"})
+    assert sum(judged) == 2 * (len(train) + len(validation)) and sum(described) == len(train)
 
 
 # --- what evaluate says of it ---
