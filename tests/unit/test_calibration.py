@@ -315,6 +315,19 @@ def test_an_evenly_good_model_never_abstains() -> None:
     assert not rule.apply(probabilities, sets).any()
 
 
+@pytest.mark.parametrize(("missed", "abstains"), [(1, False), (20, True)])
+def test_a_single_miss_may_be_chance(missed: int, abstains: bool) -> None:
+    """A model that is right six times in ten, but for some posts that it says nothing of and always misses."""
+    generator = np.random.default_rng(11)
+    levels = generator.integers(0, 5, 300)
+    guessed = np.where(generator.random(300) < 0.6, levels, (levels + 1) % 5)
+    probabilities = np.full((300, 5), 0.1)
+    probabilities[np.arange(300), guessed] = 0.6
+    sets = np.stack([guessed, guessed], axis=1)
+    levels[:missed], sets[:missed], probabilities[:missed] = 4, (0, 4), [0.22, 0.21, 0.19, 0.19, 0.19]
+    assert (Abstention.fit(probabilities, sets, levels, UNIFORM).share > 0) == abstains
+
+
 def test_narrow_sets_are_always_answered() -> None:
     rule = Abstention(tuple(PRIOR_ROW), 10.0, 4, 0.0, None, None)
     assert rule.apply([PRIOR_ROW, PRIOR_ROW], [[0, 2], [1, 4]]).tolist() == [False, True]
