@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import DataError
+from training.data import grouping
 from training.data.grouping import bind_posts, group_posts, normalise_title, series_keys
 from training.data.splits import split_posts
 
@@ -106,7 +107,7 @@ def test_bonds_are_transitive() -> None:
     assert together(bind_posts(posts), [1, 2, 3, 4])
 
 
-def test_rare_names_without_a_separator_gather_their_posts() -> None:
+def test_rare_names_without_a_separator_gather_their_posts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twelve names, each in the middle of three titles that share nothing else."""
     names = [own_word(7000 + number) for number in range(12)]
     titles = [f"{own_word(8000 + row)} {names[row // 3]} {own_word(8500 + row)}" for row in range(36)]
@@ -115,6 +116,9 @@ def test_rare_names_without_a_separator_gather_their_posts() -> None:
     groups = group_posts(posts)
     assert all(together(groups, [row, row + 1, row + 2]) for row in range(0, 36, 3))
     assert len(set(groups)) == 12 + 24
+    # Words of more bound sets than so many tie nothing.
+    monkeypatch.setattr(grouping, "RARE_WORD_SETS", 2)
+    assert len(set(group_posts(posts))) == 60
 
 
 def test_generic_words_make_no_series() -> None:
@@ -187,7 +191,7 @@ def test_parts_are_70_15_15_and_alike_in_score(seed: int) -> None:
         assert shares["validation"] == pytest.approx(0.15, abs=0.03)
         assert shares["test"] == pytest.approx(0.15, abs=0.03)
         high = pd.Series(score > np.quantile(score, 0.8)).groupby(splits[protocol]).mean()
-        assert (high - 0.2).abs().max() < 0.07
+        assert (high - 0.2).abs().max() < 0.015
     assert splits.equals(split_posts(posts, score, seed=seed))
     assert not splits["grouped"].equals(split_posts(posts, score, seed=seed + 1)["grouped"])
 
