@@ -75,6 +75,11 @@ def test_what_makes_the_difference_comes_from_the_sides_alone() -> None:
     assert of(look).startswith("Against A: the same title, by the picture alone above ")
     assert of(look).endswith("It is the picture.")
     assert of(both).endswith("Mostly the title.")
+    # A side that speaks for the other draft, however loudly, is not what makes the first one better.
+    assert both.look and both.words and best.words
+    loud, alike = (0.999, 0.99, 1.0), (best.words.percentiles[0] - 0.01, 0.0, 1.0)
+    pulled = replace(both, look=replace(both.look, percentiles=loud), words=replace(both.words, percentiles=alike))
+    assert of(pulled).endswith("Mostly the title.")
     assert "B has no picture" in of(bare)
     # What cannot be called has no reason.
     assert of(words) == f"{of(words, close=True)} It is the title."
