@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.selection import Selection
+from dashboard.selection import Selection, describe
 
 
 @given(st.text(max_size=200))
@@ -38,3 +38,9 @@ def test_picked_posts_are_as_many_as_an_address_holds() -> None:
     assert max(int(post.split()[1]) for post in kept) > 1900
     few = Selection().pick(["b", "a"])
     assert few == Selection().pick(["a", "b"]) and not few.pick(["a", "b"])
+
+
+def test_a_distance_says_which_way_it_is() -> None:
+    said = {off: describe("off", str(off)) for off in (-2, -1, 0, 3)}
+    # Predicted minus true.
+    assert said == {-2: "2 levels too low", -1: "1 level too low", 0: "Exact level", 3: "3 levels too high"}
