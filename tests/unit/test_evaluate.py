@@ -11,6 +11,7 @@ import pytest
 from engine.bundle import read_bundle
 from engine.posts import Post
 from engine.predictor import Predictor
+from engine.scoring import fit_cuts, to_level
 from tests.made_up import make_work, without_baselines
 from training.data.workspace import Workspace
 from training.evaluation.report import evaluate
@@ -47,9 +48,11 @@ def figure(metrics: pd.DataFrame, model: str, metric: str, view: str = "both", s
 
 def test_levels_are_even_on_training_and_cut_there_only(work: Path) -> None:
     workspace = Workspace(work)
-    train_levels = workspace.posts.loc[workspace.posts["split"] == "train", "level"]
-    assert train_levels.value_counts(normalize=True).between(0.17, 0.23).all()
-    np.testing.assert_allclose(read_bundle(Run(work, RECIPE).bundle).cuts, workspace.cuts)
+    train = workspace.posts[workspace.posts["split"] == "train"]
+    assert train["level"].value_counts(normalize=True).between(0.17, 0.23).all()
+    cuts = fit_cuts(train["score"])
+    np.testing.assert_allclose(read_bundle(Run(work, RECIPE).bundle).cuts, cuts)
+    np.testing.assert_array_equal(workspace.posts["level"], to_level(workspace.posts["score"], cuts))
 
 
 def test_the_model_learns_what_there_is_to_learn(report: Path) -> None:
