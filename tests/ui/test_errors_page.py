@@ -15,6 +15,7 @@ from dashboard.selected import ORDERS, selected_count, selected_posts, selected_
 from dashboard.selection import Selection
 from tests.dashboard_page import page, texts
 from tests.tiny_report import RECIPE, altered
+from training.metrics.predictions import PROBABILITIES
 
 SCOPE = Scope(RECIPE, "both", "test")
 EVERY = 400
@@ -161,7 +162,45 @@ def test_confusion_ignores_outcome_filters_and_obeys_facts(report: Report, predi
     assert len(cells) == 25 and cells["n"].sum() == len(part)
     chosen = part[(part["level"] == 3) & (part["predicted_level"] == 1)]
     assert selected_count(report, SCOPE, selection) == len(chosen)
-    assert queries.off_by(report, SCOPE, selection)["n"].sum() == len(part)
+    counts = pd.crosstab(part["level"], part["predicted_level"]).reindex(index=range(5), columns=range(5), fill_value=0)
+    assert cells["n"].tolist() == counts.to_numpy().ravel().tolist()
+    rows = counts.sum(axis=1).to_numpy().repeat(5)
+    assert cells["row_n"].tolist() == rows.tolist()
+    assert cells["share"].to_numpy() == pytest.approx(counts.to_numpy().ravel() / np.maximum(rows, 1))
+    off = (part["predicted_level"] - part["level"]).value_counts().reindex(range(-4, 5), fill_value=0)
+    assert queries.off_by(report, SCOPE, selection)["n"].tolist() == off.tolist()
+
+
+def test_a_filter_counts_as_pandas_does(report: Report, predictions: pd.DataFrame) -> None:
+    facts = {
+        "true": predictions["level"],
+        "pred": predictions["predicted_level"],
+        "off": predictions["predicted_level"] - predictions["level"],
+        "set": predictions["set_high"] - predictions["set_low"] + 1,
+        "abstain": predictions["abstain"].map({True: "yes", False: "no"}),
+        "language": predictions["language"],
+    }
+    for name, values in facts.items():
+        for value, count in values.value_counts().items():
+            assert selected_count(report, SCOPE, Selection().put(name, [str(value)])) == count, (name, value)
+
+
+def test_measures_are_those_of_the_predictions(tiny_report: Path, predictions: pd.DataFrame) -> None:
+    level, guess = predictions["level"], predictions["predicted_level"]
+    score = predictions["true_score"]
+    hits = {
+        "Exact level": level == guess,
+        "Within one level": (level - guess).abs() <= 1,
+        "Set holds the true level": (predictions["set_low"] <= level) & (level <= predictions["set_high"]),
+        "Score inside its interval": (predictions["score_low"] <= score) & (score <= predictions["score_high"]),
+        "Model abstains": predictions["abstain"],
+    }
+    assert set(hits) == set(queries.MEASURES)
+    size = (predictions["set_high"] - predictions["set_low"] + 1).astype(str)
+    for measure, hit in hits.items():
+        shares = found(tiny_report, "", measure, 1).loc["set", "share"]
+        assert len(shares) > 1
+        assert shares.to_dict() == pytest.approx(hit.groupby(size).mean().to_dict()), measure
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -176,6 +215,14 @@ def test_furthest_off_comes_first(report: Report, predictions: pd.DataFrame) -> 
     first = selected_posts(report, SCOPE, Selection(), "Furthest off", 1, 0).iloc[0]
     worst = (predictions["level"] - predictions["predicted_level"]).abs().max()
     assert abs(first["level"] - first["predicted_level"]) == worst
+
+
+def test_the_surest_miss_and_the_least_certain_come_first(report: Report, predictions: pd.DataFrame) -> None:
+    sure = predictions[PROBABILITIES].max(axis=1).set_axis(predictions["post_id"])
+    missed = predictions.loc[predictions["level"] != predictions["predicted_level"], "post_id"]
+    for order, most in (("Most confident misses", sure[missed].max()), ("Least certain", sure.min())):
+        first = selected_posts(report, SCOPE, Selection(), order, 1, 0).iloc[0]
+        assert sure[first["post_id"]] == most, order
 
 
 def test_a_score_of_zero_can_be_ordered(tiny_report: Path, tmp_path: Path) -> None:
