@@ -8,9 +8,11 @@ import pytest
 from dashboard.app_pages.calibration import queries
 from dashboard.reports import open_report
 from dashboard.scope import Scope, predicted_models
+from dashboard.store import records
 from tests.dashboard_page import completed, page, texts
 from tests.tiny_report import altered
 from training.evaluation.guard import PICTURES, TITLES
+from training.metrics.predictions import PROBABILITIES
 
 SCOPE = Scope("tiny", "both", "test")
 
@@ -101,7 +103,7 @@ def test_leaks_and_controls_say_what_they_are_and_stand_last(folder: Path, tmp_p
     assert set(bare["kind"]) == {""}
 
 
-def test_risk_and_set_sizes_agree_with_the_predictions(folder: Path) -> None:
+def test_risk_set_sizes_and_abstention_agree_with_the_predictions(folder: Path) -> None:
     report = open_report(folder)
     rows = pd.read_parquet(folder / "predictions.parquet").query(
         "model == 'tiny' and view == 'both' and split == 'test'"
@@ -109,4 +111,17 @@ def test_risk_and_set_sizes_agree_with_the_predictions(folder: Path) -> None:
     risk = queries.risk_coverage(report, SCOPE)
     assert risk["coverage"].iloc[-1] == 1
     assert risk["error"].iloc[-1] == pytest.approx((rows["level"] != rows["predicted_level"]).mean())
-    assert queries.set_sizes(report, SCOPE)["n"].sum() == len(rows)
+    rows = rows.assign(sure=rows[PROBABILITIES].max(axis=1)).sort_values(["sure", "post_id"], ascending=[False, True])
+    off = (rows["level"] - rows["predicted_level"]).abs().to_numpy()
+    for point in records(risk):
+        surest = off[: round(point["coverage"] * len(rows))]
+        assert (point["error"], point["distance"]) == pytest.approx(((surest > 0).mean(), surest.mean()))
+    size = rows["set_high"] - rows["set_low"] + 1
+    held = (rows["set_low"] <= rows["level"]) & (rows["level"] <= rows["set_high"])
+    sizes = queries.set_sizes(report, SCOPE).set_index("size")
+    assert sizes["n"].to_dict() == size.value_counts().to_dict()
+    assert sizes["coverage"].to_dict() == pytest.approx(held.groupby(size).mean().to_dict())
+    left = rows["abstain"].to_numpy()
+    found = queries.abstained(report, SCOPE).iloc[0]
+    assert (found["share"], found["accuracy"]) == pytest.approx((left.mean(), (off == 0).mean()))
+    assert found["kept_accuracy"] == pytest.approx((off == 0)[~left].mean())
