@@ -8,6 +8,7 @@ import pytest
 
 from dashboard.app import offered
 from dashboard.app_pages.system3 import page as system3
+from dashboard.app_pages.system3 import queries
 from dashboard.app_pages.system3.charts import written
 from dashboard.previews import Content
 from dashboard.reports import open_report
@@ -34,7 +35,7 @@ def folder(tiny_report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         return rows.assign(
             category=pd.Series(truth, rows.index).where(own),
             predicted_category=pd.Series(guess, rows.index).where(own),
-            category_probability=0.6,
+            category_probability=rows["score"].rank(pct=True),
         )
 
     def figures(rows: pd.DataFrame) -> pd.DataFrame:
@@ -165,4 +166,10 @@ def test_order_changes_which_answers_are_shown(folder: Path) -> None:
     app = page("system3", folder).run()
     app.selectbox(key="system3-order").select("Surest and wrong").run()
     assert not app.exception
+    table = pd.read_parquet(folder / "predictions.parquet")
+    table = table.query("model == @RECIPE and view == 'both' and split == 'test'")
+    right = table["category"] == table["predicted_category"]
+    for order, part in (("Surest and right", table[right]), ("Surest and wrong", table[~right])):
+        first = part.sort_values(["category_probability", "post_id"], ascending=[False, True])["post_id"].head(3)
+        assert queries.answers(open_report(folder), RECIPE, order, 3)["post_id"].tolist() == first.tolist(), order
     assert "FIRST\\_IMPRESSIONS\\_DATA" in texts(app) or "FIRST_IMPRESSIONS_DATA" in texts(app)
