@@ -118,6 +118,15 @@ def test_an_untested_difference_is_paired_by_seed(folder: Path, tmp_path: Path) 
     assert np.allclose(pair["least"], apart.min()) and np.allclose(pair["most"], apart.max())
 
 
+def test_a_difference_is_that_from_its_own_reference(folder: Path, tmp_path: Path) -> None:
+    def doubled(rows: pd.DataFrame) -> pd.DataFrame:
+        return pd.concat([rows, rows.assign(reference="another", delta=9.0, low=8.0, high=10.0)])
+
+    copy = altered(folder, tmp_path / "report", comparisons=doubled)
+    one, other = (queries.differences(open_report(path), "src", "test") for path in (folder, copy))
+    pd.testing.assert_frame_equal(one, other)
+
+
 def test_a_large_difference_is_told_from_the_small() -> None:
     table = pd.DataFrame(
         {"delta": [0.01, -0.01, 0.0, -0.4], "low": [0.0, -0.02, -0.01, -0.5], "high": [0.02, 0, 0.03, -0.3]}
