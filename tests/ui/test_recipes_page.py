@@ -6,6 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from dashboard.app_pages.recipes import queries
+from dashboard.reports import open_report
 from dashboard.text import markdown
 from tests.dashboard_page import completed, page, texts
 from tests.tiny_report import altered
@@ -31,6 +33,18 @@ def test_recipes_stand_beside_one_another_with_their_target(folder: Path, tmp_pa
     assert "A made\\-up grid of trees\\." in texts(app) and "43 test posts" in texts(app)
     bare = altered(folder, tmp_path / "bare", recipes=lambda rows: rows.assign(low=None, high=None))
     assert page("recipes", bare).run().dataframe[0].value["src"].iloc[0] == f"{value:.3f}"
+
+
+def test_figures_of_another_protocol_split_or_view_stay_out(folder: Path, tmp_path: Path) -> None:
+    others = {"protocol": "random", "split": "validation", "view": "text"}
+
+    def more(rows: pd.DataFrame) -> pd.DataFrame:
+        return pd.concat([rows, *(rows.assign(**{name: value}) for name, value in others.items())])
+
+    copy = altered(folder, tmp_path / "a", recipes=more)
+    one, other = (queries.recipes(open_report(path)) for path in (folder, copy))
+    assert len(one)
+    pd.testing.assert_frame_equal(one, other)
 
 
 def test_folds_and_grid_name_the_recipe_they_are_of(folder: Path, tmp_path: Path) -> None:
