@@ -8,6 +8,7 @@ batches are computed again. The extra is `requirements-ray.txt`.
 
 import logging
 import os
+import secrets
 import signal
 import socket
 from collections import Counter
@@ -87,7 +88,8 @@ def cluster(address: str | None = None) -> Iterator[Callable[..., Generator[Any,
         # Ray has put its own in this place, which would end the process at once.
         with suppress(ValueError):
             signal.signal(signal.SIGTERM, handler)
-        yield in_order
+        attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts).remote()
+        yield partial(in_order, attempts)
     finally:
         ray.shutdown()
 
@@ -112,12 +114,16 @@ def _connect(address: str | None) -> None:
 
 
 def in_order(
-    function: Callable[[Item], Result], read: Callable[[], Iterable[Item]], failed: Callable[[Item, str], Result]
+    attempts: Any,
+    function: Callable[[Item], Result],
+    read: Callable[[], Iterable[Item]],
+    failed: Callable[[Item, str], Result],
 ) -> Generator[Result, None, None]:
     """`function` of every item that `read` gives, in order, computed by actors of the cluster.
 
     An item for which it fails again and again, or kills its worker, gives what `failed` makes of it and a sentence.
-    All three are sent to the workers. Raises what they raise of this project, DataError when the cluster is lost.
+    All three are sent to the workers. `attempts` is the cluster's actor that counts how often each was tried. Raises
+    what they raise of this project, DataError when the cluster is lost.
     """
     import ray
     from ray.data import ActorPoolStrategy, DataContext
@@ -128,14 +134,13 @@ def in_order(
     # A batch a block: a batch is what is waited for, and what is lost with a worker.
     context.target_max_block_size = context.target_min_block_size = 1
     resources, actors = _shares([node["Resources"] for node in ray.nodes() if node["Alive"]])
-    attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts).remote()
     # In a list it is fetched where its errors can be told, and may be of any size.
     parts, reads = [ray.put((function, failed))], [ray.put(read)]
     frames = (
         ray.data.read_datasource(_source(reads), num_cpus=0, override_num_blocks=1)
         .map_batches(
             _Worker,
-            fn_constructor_args=(parts, attempts),
+            fn_constructor_args=(parts, attempts, secrets.token_hex(8)),
             batch_size=1,
             batch_format="pandas",
             compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=AHEAD),
@@ -212,21 +217,21 @@ def _source(reads: list[Any]) -> Any:
 
 
 class _Attempts:
-    """How often each batch was begun, whatever became of the worker."""
+    """How often each batch of each work was begun, whatever became of the worker."""
 
     def __init__(self) -> None:
-        self.counts: Counter[int] = Counter()
+        self.counts: Counter[tuple[str, int]] = Counter()
 
-    def begin(self, number: int) -> int:
-        self.counts[number] += 1
-        return self.counts[number]
+    def begin(self, work: str, number: int) -> int:
+        self.counts[work, number] += 1
+        return self.counts[work, number]
 
 
 class _Worker:
     """An actor's part: it fetches function and model once, and makes one frame of another."""
 
-    def __init__(self, parts: list[Any], attempts: Any) -> None:
-        self.parts, self.attempts = parts, attempts
+    def __init__(self, parts: list[Any], attempts: Any, work: str) -> None:
+        self.parts, self.attempts, self.work = parts, attempts, work
         self.fetched: tuple[Callable[[Any], Any], Callable[[Any, str], Any]] | None = None
 
     def __call__(self, frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -248,7 +253,7 @@ class _Worker:
                 raise DataError(UNLOADED.format(_first_line(error))) from error
         function, failed = self.fetched
         fault = DIED
-        while ray.get(self.attempts.begin.remote(number)) <= ATTEMPTS:
+        while ray.get(self.attempts.begin.remote(self.work, number)) <= ATTEMPTS:
             try:
                 return function(item)
             except FirstImpressionsError:
