@@ -14,10 +14,15 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from tests.tiny_report import make_report
 from training.evaluation import baselines
 from training.modeling import guard
+
+# An example may take as long as a busy machine takes.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 # Trees, and folds, of a few hundred posts.
 FEW, FEW_FOLDS = 30, 2

@@ -249,7 +249,7 @@ def test_ids_that_call_nothing_stay_as_they_are(tmp_path: Path, post_id: str) ->
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(TEXT, TEXT), max_size=12), st.integers(1, 5), st.sampled_from(["csv", "parquet"]))
 def test_any_text_survives_csv_in_and_out(rows: list[tuple[str, str]], batch_size: int, suffix: str) -> None:
     with TemporaryDirectory() as folder:
@@ -276,7 +276,7 @@ FIELD = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(FIELD, min_size=1, max_size=8),
     st.data(),
@@ -306,7 +306,7 @@ def test_whatever_one_line_is_broken_the_others_come_out(
     assert all(row.title == title.strip() for row, title in zip(rows, titles, strict=True) if not row.error)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=300), st.sampled_from([".csv", ".jsonl", ".parquet"]))
 def test_any_bytes_are_rows_or_one_refusal(data: bytes, suffix: str) -> None:
     with TemporaryDirectory() as folder:

@@ -157,7 +157,7 @@ def test_sets_are_monotone_in_alpha(probabilities: Array, one: float, other: flo
     assert (wide[:, 0] <= narrow[:, 0]).all() and (wide[:, 1] >= narrow[:, 1]).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.sampled_from([0.05, 0.1, 0.3]), st.sampled_from([0.3, 1.0, 3.0]))
 def test_sets_cover_even_a_miscalibrated_model(seed: int, alpha: float, distortion: float) -> None:
     probabilities, levels = world(6_000, seed)
@@ -209,7 +209,7 @@ def scores(count: int, seed: int) -> tuple[Array, Array, Array]:
     return probabilities, predicted, predicted + level_spread(probabilities) * (generator.gumbel(0, 0.5, count) - 0.2)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.sampled_from([0.1, 0.2, 0.4]))
 def test_interval_covers_on_both_sides(seed: int, alpha: float) -> None:
     probabilities, predicted, actual = scores(6_000, seed)

@@ -311,7 +311,7 @@ def test_a_long_title_costs_no_more_than_its_groups():
 # --- words ---
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.text(max_size=60), st.text("aé 猫は カ🔥👩‍👧🇩🇪️ส。【】、(", max_size=40)))
 def test_pieces_are_the_title(title):
     pieces = split_title(title)

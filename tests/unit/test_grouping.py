@@ -161,7 +161,7 @@ def tangled(draw: st.DrawFn) -> pd.DataFrame:
     return changed(posts, missing, "phash", [None] * len(missing)) if missing else posts
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(tangled(), st.integers(0, 5))
 @pytest.mark.slow
 def test_no_group_is_in_two_parts_and_every_post_is_in_one(posts: pd.DataFrame, seed: int) -> None:

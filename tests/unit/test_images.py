@@ -397,7 +397,7 @@ def test_pixel_hash_tells_mode_size_and_pixels_apart() -> None:
 SEEDS = {format: encoded(halves(40, 24), format) for format in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")}
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(sorted(SEEDS)),
     st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=8),
@@ -417,7 +417,7 @@ def test_damaged_files_are_read_or_refused_but_never_crash(
         assert picture.mode == "RGB" and max(picture.size) <= WORKING_SIZE
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "F", "I;16", "PA", "La", "RGBa"]),
     st.integers(8, 1500),

@@ -143,7 +143,7 @@ def every_pair(truth: np.ndarray, predicted: np.ndarray, cluster: np.ndarray, we
     return np.divide(right, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 70),
     st.integers(1, 90),
@@ -209,7 +209,7 @@ def test_hidden_likes_are_left_out_of_their_metric_only() -> None:
     assert whole["src"] != partly["src"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(2, 60), st.integers(0, 1_000))
 def test_weights_equal_repeated_rows(count: int, seed: int) -> None:
     """The heart of the bootstrap: a weighted metric is the plain metric of the resample written out."""

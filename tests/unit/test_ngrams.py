@@ -40,7 +40,7 @@ def test_nothing_gives_the_mean_and_no_text_no_score(model: NgramRidge) -> None:
     assert model.predict([]).shape == (0,)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=5))
 def test_any_text_has_a_finite_score_that_does_not_depend_on_its_company(texts: list[str]) -> None:
     model = _cached()

@@ -307,7 +307,7 @@ CELLS = st.one_of(
 FIELDS = ("post_id", "title", "description", "tags", "category", "views", "likes", "published_at", "drop_detail")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.fixed_dictionaries(dict.fromkeys(FIELDS, CELLS)), min_size=1))
 def test_whatever_stands_in_a_table_what_passes_fits_the_schema(rows: list[dict[str, Any]]) -> None:
     raw = pd.DataFrame(rows, dtype=object).assign(source="test", image=[b"x"] * len(rows))

@@ -189,7 +189,7 @@ def test_statistics_do_not_depend_on_the_picture_size(name: str) -> None:
     np.testing.assert_allclose(rows[0], rows[1], atol=0.04)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     size=st.tuples(st.integers(1, 300), st.integers(1, 300)),
     mode=st.sampled_from(["RGB", "L", "P", "RGBA", "CMYK", "1"]),
