@@ -161,8 +161,8 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
                     account = OwnAccount(page)
                     with gr.Tab("Details"):
                         model = choice_field(page.models)
-                        votes = gr.HTML()
-                        with gr.Accordion("This prediction as JSON", open=False):
+                        votes = gr.HTML(elem_id="votes")
+                        with gr.Accordion("This prediction as JSON", open=False, elem_id="record"):
                             record = gr.JSON(show_label=False)
                         facts = gr.HTML(elem_id="facts")
 

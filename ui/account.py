@@ -57,7 +57,7 @@ class OwnAccount:
         """The events: on the button, and after each of the answers."""
         asked: dict[str, Any] = {"inputs": [draft, self._posts, model], "outputs": self._shown, **settings}
         asked |= {"show_progress": "hidden", "api_visibility": "private"}
-        self._compare.click(self.compare, **asked)
+        self._compare.click(self.compare, **asked | {"show_progress": "full"})
         for answered in answers:
             answered.then(self.show, **asked)
 

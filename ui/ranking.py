@@ -99,6 +99,8 @@ def difference(first: Draft, other: Draft, names: tuple[str, str], close: bool) 
         read = [draft.whole.view != unread for draft in (first, other)]
         if all(read) and same:
             told.append(f"the same {side}")
+        elif not any(read) and not same:
+            told.append(f"the {side}s were not read")
         elif any(read) and not all(read):
             told.append(f"{names[read.index(False)]} has no {side}")
         elif pair[0] is not None and pair[1] is not None:

@@ -47,6 +47,10 @@ class Seen:
         return little if self.below <= LITTLE else much if self.below >= MUCH else usual
 
 
+def _alike(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
 def _similarity(seen: Seen) -> str:
     if seen.below is not None and seen.below <= HARDLY:
         return (
@@ -59,14 +63,14 @@ def _similarity(seen: Seen) -> str:
             f"The title and the picture have about as much to do with each other as in most {seen.crowd}.",
             "The title and the picture seem to be about the same thing.",
         )
-        or f"How alike title and picture are: {seen.value:.2f}, where 1 is the same and 0 has nothing in common."
+        or f"How alike title and picture are: {_alike(seen.value)}, where 1 is the same and 0 has nothing in common."
     )
 
 
 def _caption(seen: Seen) -> str:
     how = (
         seen.word("speaks of something else", "is about as close to that as usual", "says something similar")
-        or f"is close to that by {seen.value:.2f}, where 1 is the same"
+        or f"is close to that by {_alike(seen.value)}, where 1 is the same"
     )
     return f"A small captioner, which often errs on covers, sees: {' '.join(seen.signal.detail)}. The title {how}."
 
@@ -113,8 +117,8 @@ class Telling:
 
 
 TELLINGS: Mapping[str, Telling] = {
-    "similarity": Telling("Title and picture", _similarity, ("far apart", "alike"), "{:.2f}".format),
-    "caption_consistency": Telling("In the picture", _caption, ("far apart", "close"), "{:.2f}".format),
+    "similarity": Telling("Title and picture", _similarity, ("far apart", "alike"), _alike),
+    "caption_consistency": Telling("In the picture", _caption, ("far apart", "close"), _alike),
     "log_perplexity": Telling("Wording", _wording, ("familiar", "unusual"), "{:.1f}".format),
     "title_written": Telling("Lettering", _written, ("no word", "all words"), percent),
     "faces": Telling("Faces", _faces, ("few", "many"), "{:.0f}".format),

@@ -50,6 +50,7 @@ def test_a_draft_is_predicted_and_explained(browser: Browser, address: str, pict
     expect(page.get_by_text("draft changed: predict again")).to_be_hidden()
     page.get_by_label("Title").press("Backspace")
     expect(page.get_by_text("draft changed: predict again")).to_be_visible()
+    expect(page.locator("#votes")).to_have_css("opacity", "0.45")
     # What was changed is never explained as if it were not.
     page.get_by_role("tab", name="Explanation").click()
     expect(page.get_by_role("button", name="Explain this answer")).to_be_hidden()

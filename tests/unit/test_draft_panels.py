@@ -90,7 +90,7 @@ def test_a_title_that_the_model_does_not_read_makes_no_difference() -> None:
     titled = replace(unread, title="Quarterly")
     darker = replace(drafts(Post(image=DARK))[0], title="My cat")
     told = ranking.difference(unread, titled, ("A", "B"), close=True)
-    assert told == "Against A: the same picture."
+    assert told == "Against A: the titles were not read, the same picture."
     assert "title" not in ranking.difference(unread, darker, ("A", "B"), close=False)
 
 
@@ -145,7 +145,7 @@ def test_each_draft_is_compared_with_what_stood_there_when_it_was_added() -> Non
 @pytest.mark.parametrize(
     ("titles", "sentence"),
     [
-        ("\n".join(f"Title {number}" for number in range(MOST + 1)), "That would be 7 drafts, and at most 6"),
+        ("\n".join(f"Title {number}" for number in range(MOST + 1)), "That would be 8 drafts, and at most 6"),
         ("\n".join(f"Title {number}" for number in range(MOST)), "That would be 7 drafts, and at most 6"),
         ("c" * 10_000, "10,000 characters; shorten it"),
         (" \n ", "Write at least one title"),

@@ -115,6 +115,7 @@ def test_without_what_is_typical_values_are_given_and_nothing_is_drawn() -> None
     html = card(read(), BARE)
     assert "How alike title and picture are: 0.41" in html and "How unusual the wording is: 7.2" in html
     assert "3 of the title&#x27;s 7 words" in html and "0.22, where 1 is the same" in html
+    assert "close to that by −0.13, where" in sentence(Signal("caption_consistency", -0.13, detail=("a cat",)), BARE)
     assert "fi-strip" not in html and "fi-legend" not in html
 
 
