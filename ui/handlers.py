@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -258,9 +257,6 @@ class Page:
         from engine.explain.game import ends
 
         predictor = self.models.get(model)
-        # What takes no part has no interval, and so no place among the parts.
-        if not (post.has_text and "title" in predictor.text_fields):
-            post = replace(post, title="")
         if method == explanation.GRADIENTS:
             yield 1.0, gradients.explain(predictor, post), ends(predictor, post)
             return

@@ -19,9 +19,10 @@ class Explanation:
     All values are in units of `target` (levels), positive where the part raised the answer.
 
     `method` and `target` are plain words for the page. `base_value` is f(∅), the answer with every part removed, and
-    `value` is f(post). `words` covers the title: pieces with their following space, joined they are the title again.
-    `fields` holds tags and description where the model reads them. `segments` is a map (h, w) of region numbers
-    0..k-1 over the picture, whatever its size, and `segment_values` (k,) their values; both None without a picture.
+    `value` is f(post). `words` covers the title where it takes part: pieces with their following space, joined they are
+    the title again. `fields` holds tags and description where the model reads them. `segments` is a map (h, w) of
+    region numbers 0..k-1 over the picture, whatever its size, and `segment_values` (k,) their values; both None without
+    a picture.
     `pixel_values` (h, w) is there when the method tells pixels apart; each region's value is then its sum.
     `half_widths` are half of the values' 95 % intervals, 0 where exact, in the order regions, words, fields; None for a
     method that does not sample.

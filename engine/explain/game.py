@@ -5,7 +5,7 @@ because an encoder costs far more than the model behind it.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -173,12 +173,6 @@ class Game:
         """What taking a part away means, in sentences for the page."""
         sides = ((self.region_count, regions.REMOVED), (self.pieces, words.REMOVED), (self.fields, FIELDS_REMOVED))
         return tuple(sentence for present, sentence in sides if present)
-
-    def title_values(self, values: Iterable[float]) -> tuple[tuple[str, float], ...]:
-        """Pieces with their values; a title that takes no part (only spaces) is one piece worth nothing."""
-        if not self.pieces:
-            return ((self.post.title, 0.0),) if self.post.title else ()
-        return tuple(zip(self.pieces, map(float, values), strict=True))
 
     def values(self, keep: Keep) -> npt.NDArray[np.float64]:
         """f of n coalitions, in levels, shape (n,). `keep` (n, players) is True for the parts that are there."""

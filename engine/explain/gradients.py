@@ -112,7 +112,7 @@ def explain(
         labels = regions.find_regions(regions.shrink(seen), segments)
         region_values = np.zeros(int(labels.max()) + 1)
         np.add.at(region_values, regions.fit_labels(labels, *heat.shape), heat)
-    title_values: tuple[tuple[str, float], ...] = ((post.title, 0.0),) if post.title else ()
+    title_values: tuple[tuple[str, float], ...] = ()
     fields: tuple[tuple[str, float], ...] = ()
     if texts:
         pieces = group_pieces(split_title(post.title))

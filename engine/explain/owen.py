@@ -187,7 +187,7 @@ def _explanation(game: Game, estimates: Values | None, texts: Values, began: flo
         method=METHOD,
         base_value=float(nothing),
         value=float(everything),
-        words=game.title_values(texts[:pieces]),
+        words=tuple(zip(game.pieces, texts[:pieces].tolist(), strict=True)),
         notes=game.notes,
         fields=tuple(zip(game.fields, texts[pieces:].tolist(), strict=True)),
         segments=game.segments if has_regions else None,

@@ -295,10 +295,11 @@ def test_tags_alone_are_a_text_where_the_bundle_reads_them():
     assert explanation.fields == (("tags", 1.0),) and explanation.words == ()
 
 
-def test_a_title_of_spaces_has_no_words():
-    explanation = owen.explain(FakePredictor(nonlinear), Post(title="  ", image=photo()))
-    assert explanation.words == (("  ", 0.0),)
-    assert explanation.text_passes == 0
+@pytest.mark.parametrize(("title", "read"), [("  ", ("title",)), ("not read", ("tags",))])
+def test_a_title_that_takes_no_part_has_no_words(title, read):
+    explanation = owen.explain(FakePredictor(nonlinear, read), Post(title=title, image=photo()))
+    assert explanation.words == () and explanation.text_passes == 0
+    assert explanation.certain.shape == explanation.segment_values.shape
 
 
 def test_a_long_title_costs_no_more_than_its_groups():
