@@ -1,6 +1,7 @@
 """Titles and pictures that nobody publishes: made up with care, told from real ones, answered with what is usual."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from engine.batch.table import SCHEMA, make_record
-from engine.bundle import amend_bundle, identity, read_bundle
+from engine.bundle import Bundle, amend_bundle, identity, read_bundle, save_bundle
 from engine.errors import BundleError, DataError
 from engine.features.title_surprise import COLUMNS, SurpriseModel, TitleSurprise
 from engine.files import write_json
@@ -379,6 +380,20 @@ def test_guards_fitted_anew_take_the_place_of_those_that_were_shipped(
     assert found["notes"][-2:] == notes and len(found["notes"]) == len(former["notes"])
     assert len(found["test_reads"]) == len(former["test_reads"]) + 1
     assert found["test_reads"][-1]["step"] == "guard" and reads_note(found["test_reads"]) in found["notes"]
+
+
+def test_a_side_that_no_member_reads_gets_no_guard(model: SimpleNamespace, lenient: Path, tmp_path: Path) -> None:
+    bundle = (shipped := ship(model.work, RECIPE, tmp_path / "model")) / "bundle"
+
+    def without_text(place: Path) -> Bundle:
+        left = shutil.ignore_patterns("text.cbm", "bundle.json")
+        shutil.copytree(bundle, place, dirs_exist_ok=True, ignore=left)
+        found = read_bundle(bundle)
+        return found.model_copy(update={"guards": {"image": found.guards["image"]}})
+
+    save_bundle(bundle, without_text)
+    guard(model.work, RECIPE, shipped, resamples=20, junk=JUNK)
+    assert set(Predictor.load(bundle, device="cpu").guards) == {"image"}
 
 
 def test_guards_of_other_posts_are_refused(model: SimpleNamespace, lenient: Path, tmp_path: Path) -> None:

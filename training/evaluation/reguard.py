@@ -14,7 +14,6 @@ from pathlib import Path
 import pandas as pd
 
 from engine.bundle import FEATURES, GUARDS, MANIFEST, Bundle, Side, identity, read_bundle, save_bundle
-from engine.features.extractor import SIDES
 from engine.files import replacing_folder
 from engine.guard import Guard
 from engine.predictor import Predictor
@@ -38,7 +37,8 @@ def guard(work: Path, recipe: Recipe, target: Path, *, resamples: int = 1000, ju
     run = Run(work, recipe)
     former = read_bundle(target / "bundle")
     facts = shipped_facts(target, run, recipe.name)
-    guards = fit_guards(run.matrix, {side for view in former.views for side in SIDES[view]})
+    # A side that no member reads has none.
+    guards = fit_guards(run.matrix, former.guards)
     with replacing_folder(target) as staging:
         shutil.copytree(target, staging, dirs_exist_ok=True)
         bundle, report = staging / "bundle", staging / "report"
