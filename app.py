@@ -32,7 +32,7 @@ from ui.examples import FILL, ON_CLICK, example_cards
 from ui.explanation import METHODS, ON_SLIDE, OWEN
 from ui.folder import own_folder
 from ui.handlers import Page
-from ui.keep import Keeping, asks, from_link
+from ui.keep import Keeping, asks, from_link, model_from_link
 from ui.model import load_shipped, load_signals, zero_gpu
 from ui.newest import Newest
 from ui.sessions import SESSIONS
@@ -231,13 +231,15 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         )
         demo.load(None, js=EDITED)
         shown = [tags, description, method, facts, answer, context]
+        demo.load(None, js=SPOKEN)
+        chosen = demo.load(None, model, model, js=model_from_link(page.models))
         demo.load(None, title, title, js=from_link("title")).then(None, js=asks(at_once=True))
-        described = demo.load(page.describe, model, shown, show_progress="hidden", js=SPOKEN, **PRIVATE)
+        described = chosen.then(page.describe, model, shown, show_progress="hidden", **PRIVATE)
         more = [tags, description]
         filled = described.then(None, more, more, js=from_link("tags", "description"))
         filled.then(None, js=asks(at_once=False))
         model.input(page.describe, model, shown, show_progress="hidden", **PRIVATE)
-        for opened in (demo.load, model.input):
+        for opened in (chosen.then, model.input):
             opened(evidence.describe, model, similar_tab, show_progress="hidden", **PRIVATE)
         demo.load(None, js=SAY_CUT)
         for done_with in (picture.clear, clear.click):

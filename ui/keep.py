@@ -4,6 +4,7 @@ All is made for the browser, which saves it: nothing of it is a file here.
 """
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -11,6 +12,7 @@ import gradio as gr
 from engine.memory import released
 from engine.posts import MAX_DESCRIPTION, MAX_TITLE, Post
 from ui import result_card
+from ui.chooser import Models
 from ui.model import sentence
 from ui.scale import scale_of
 
@@ -36,14 +38,15 @@ JSON_DOWN = f"""(record) => {{
   const more = record.context ? 'and what else the model reads, neither picture nor words' : 'and nothing of the draft';
   say(`Saved as JSON; it holds the answer, ${{more}}.`);
 }}"""
-# Where a page may not write to the clipboard, the link stands there to be copied by hand.
-LINK = f"""async (...words) => {{
+# Where a page may not write to the clipboard, the link stands there to be copied by hand. It names the model where that
+# is not the FIRST one, which answers unasked.
+LINK = f"""async (title, tags, description, model) => {{
   {SAY}
   const link = new URL(location.origin + location.pathname);
-  ['title', 'tags', 'description'].forEach((name, place) => {{
-    if (words[place]?.trim()) link.searchParams.set(name, words[place].trim());
-  }});
+  for (const [name, words] of Object.entries({{title, tags, description}}))
+    if (words?.trim()) link.searchParams.set(name, words.trim());
   if (!link.search) {{ say('There are no words to put into a link.'); return; }}
+  if (model && model !== FIRST) link.searchParams.set('model', model);
   const warned = 'It holds your words for whoever sees it, and not the picture.';
   try {{ await navigator.clipboard.writeText(link.href); say(`Link copied. ${{warned}}`); }}
   catch {{ say(`${{link.href}} is the link. ${{warned}}`); }}
@@ -65,6 +68,14 @@ def from_link(*names: str) -> str:
   const cut = (text, most) => [...text].slice(0, most).join('');
   const told = (name, most, held) => there(name) && asked.get(name) ? cut(asked.get(name), most) : held;
   return {given if len(names) == 1 else f"[{given}]"};
+}}"""
+
+
+def model_from_link(models: Models) -> str:
+    """JavaScript that gives the model that the address names, and the one that is chosen already for none on offer."""
+    return f"""(now) => {{
+  const asked = new URLSearchParams(location.search).get('model');
+  return {json.dumps([*models.offered])}.includes(asked) ? asked : now;
 }}"""
 
 
@@ -108,7 +119,8 @@ class Keeping:
         )
         made.then(None, self._made, None, js=PICTURE_DOWN)
         self._json.click(None, record, None, js=JSON_DOWN)
-        self._link.click(None, words, None, js=LINK)
+        first = json.dumps(next(iter(self._page.models.offered), ""))
+        self._link.click(None, [*words, model], None, js=LINK.replace("FIRST", first))
 
     def picture(self, post: Post | None, model: str = "") -> str:
         """The card of the draft that was predicted last, as a data URL; a sentence where there is none."""

@@ -134,6 +134,17 @@ def shown_title(page: Page) -> str:
     return page.get_by_label("Title", exact=True).input_value()
 
 
+def test_a_link_names_the_model_that_answered(browser: Browser, address: str) -> None:
+    page = browser.new_page(permissions=["clipboard-read", "clipboard-write"])
+    for asked, answered, unit in (("second", "&model=second", "popularity points"), ("none", "", "per 100 views")):
+        page.goto(f"{address}?{urlencode({'title': 'My cat', 'model': asked})}")
+        expect(page.locator("#verdict .fi-estimate")).to_contain_text(unit, timeout=60_000)
+        page.get_by_role("button", name="Copy link").click()
+        expect(page.locator("#kept-told")).to_contain_text("Link copied", timeout=60_000)
+        assert page.evaluate("navigator.clipboard.readText()") == f"{address}?title=My+cat{answered}"
+    page.close()
+
+
 def test_drafts_of_a_visit_come_back_and_answers_are_taken_away(
     browser: Browser, address: str, picture: Path, tmp_path: Path
 ) -> None:
