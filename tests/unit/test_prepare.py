@@ -274,6 +274,14 @@ def test_one_run_at_a_time_and_a_killed_one_leaves_nothing(tmp_path: Path, work:
     ]  # fmt: skip
 
 
+def test_a_source_that_is_no_folder_is_said_to_be_none(tmp_path: Path, work: Path) -> None:
+    file = write(tmp_path / "raw", [row(1)]) / "posts.parquet"
+    for source in (tmp_path / "nowhere", file):
+        with pytest.raises(DataError, match=rf"^There is no folder {source}; give the one that holds one's own"):
+            prepare("own", source, work)
+    assert not work.exists()
+
+
 def test_tables_of_two_runs_never_stand_together(tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that ends while its tables are put in place leaves no dataset.json, so nothing reads what is mixed."""
     prepare("youtube", write(tmp_path / "raw", [row(1)]), work)

@@ -75,6 +75,8 @@ def prepare(
         dataset = load_dataset(dataset)
     if limit is not None and limit < 1:
         raise DataError(f"A limit of {limit} leaves no post; give at least 1.")
+    if not source.is_dir():
+        raise DataError(f"There is no folder {source}; give the one that holds {dataset.description}.")
     tables = dataset.tables(source)
     if work.resolve() in {table.resolve().parent for table in tables}:
         raise DataError(f"{work} holds the dataset itself, whose tables would be replaced; give another --work.")
