@@ -8,7 +8,7 @@ import pytest
 
 from dashboard.app_pages.errors import queries
 from dashboard.app_pages.errors.queries import SHARE_SELECTED
-from dashboard.app_pages.errors.slices import ABOVE, BELOW, FEW, FEWEST_GROUPS, SAME, slices
+from dashboard.app_pages.errors.slices import ABOVE, BELOW, FEW, FEWEST_GROUPS, SAME, _effective, slices
 from dashboard.reports import Report, open_report
 from dashboard.scope import Scope
 from dashboard.selected import ORDERS, selected_count, selected_posts, selected_table
@@ -123,6 +123,17 @@ def test_a_slice_that_few_groups_fill_is_not_tested(large: Path) -> None:
     assert row["verdict"] == FEW and np.isnan([row["low"], row["high"], row["difference_low"]]).all()
     app = page("errors", large).run()
     assert not app.exception and "is not tested" in texts(app)
+
+
+def test_groups_inside_and_outside_of_a_slice_count_the_less_the_more_posts_they_have() -> None:
+    posts = np.random.default_rng(0).integers(1, 9, (40, 3)).astype(float)
+    # The rest of the first slice is of five groups.
+    posts[5:, 1:] = 0
+    unit, place = np.nonzero(posts)
+    found = _effective(unit, place, posts[unit, place])
+    for own, groups in zip(posts.T, found, strict=True):
+        rest = posts.sum(axis=1) - own
+        assert groups == pytest.approx(min(part.sum() ** 2 / (part**2).sum() for part in (own, rest)))
 
 
 def test_a_filtered_slice_is_not_set_against_itself(large: Path) -> None:
