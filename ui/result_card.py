@@ -27,7 +27,7 @@ MARGIN, COVER = 56, (384, 216)
 PAPER, TRACK, LINE = "#ffffff", "#eceff4", "#dfe3ea"
 CAVEAT = "One model's opinion; who publishes a post, and when, often matters more."
 OTHER_LETTERS = "A title in letters that this picture cannot show"
-NO_TITLE, NO_PICTURE = "No title", "No picture"
+NO_TITLE, UNREAD, NO_PICTURE = "No title", "Title not read", "No picture"
 # Of a title's characters, the share that must be left for it to be shown.
 ENOUGH = 0.5
 # What no font has.
@@ -44,11 +44,12 @@ def png(post: Post, prediction: Prediction, scale: Scale) -> bytes:
     left = MARGIN + COVER[0] + 36
     _cover(card, draw, post.image)
     width = SIZE[0] - MARGIN - left
-    title = shown(post.title) if post.title else NO_TITLE
-    bottom = _text(draw, (left, MARGIN), title, font(26, bold=True), INK if post.title else QUIET, width, lines=2)
+    read = prediction.view != "image" or prediction.strange is not None
+    title, ink = (shown(post.title), INK) if post.title and read else (UNREAD if post.title else NO_TITLE, QUIET)
+    bottom = _text(draw, (left, MARGIN), title, font(26, bold=True), ink, width, lines=2)
     bottom = _text(draw, (left, bottom + 14), headline(prediction, scale), font(40, bold=True), INK, width, lines=3)
     bottom = _text(draw, (left, bottom + 12), certainty(prediction, scale), font(20), QUIET, width, lines=3)
-    _bars(draw, prediction, top=max(bottom, MARGIN + COVER[1]) + 30)
+    _bars(draw, prediction, scale, top=max(bottom, MARGIN + COVER[1]) + 30)
     foot = SIZE[1] - MARGIN - 8
     draw.text((MARGIN, foot), CAVEAT, QUIET, font(18), anchor="ls")
     draw.text((SIZE[0] - MARGIN, foot), NAME, QUIET, font(18, bold=True), anchor="rs")
@@ -95,8 +96,8 @@ def _cover(card: Image.Image, draw: ImageDraw.ImageDraw, picture: Image.Image | 
     card.paste(ImageOps.fit(picture.convert("RGB"), COVER), box[:2], mask)
 
 
-def _bars(draw: ImageDraw.ImageDraw, prediction: Prediction, top: int) -> None:
-    """The five levels, in their order, each with a tick at its share among all posts."""
+def _bars(draw: ImageDraw.ImageDraw, prediction: Prediction, scale: Scale, top: int) -> None:
+    """The five levels of what is predicted, in their order, each with a tick at its share among all posts."""
     start, end = MARGIN + 140, SIZE[0] - MARGIN - 90
     for level, (name, (_, colour)) in enumerate(zip(LEVELS, BARS, strict=True)):
         share, prior, y = prediction.probabilities[level], prediction.prior[level], top + 44 * level
@@ -109,7 +110,7 @@ def _bars(draw: ImageDraw.ImageDraw, prediction: Prediction, top: int) -> None:
         draw.text((SIZE[0] - MARGIN, y + 13), percent(share), INK, font(20, bold=bold), anchor="rm")
     y = top + 44 * len(LEVELS) + 8
     draw.rectangle((start, y - 9, start + 2, y + 9), INK)
-    draw.text((start + 14, y), "share among all posts", QUIET, font(16), anchor="lm")
+    draw.text((start + 14, y), f"share among all posts; levels of {scale.name}", QUIET, font(16), anchor="lm")
 
 
 def _text(

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,6 +45,14 @@ def test_the_card_is_the_same_every_time(title: str) -> None:
 def test_the_card_depends_on_title_picture_and_answer() -> None:
     made = [card(post) for post in (Post("My cat"), Post("My dog"), Post("My cat", PICTURE), Post(f"My {STRANGE}"))]
     assert len(set(made)) == 4
+
+
+def test_the_card_says_what_was_not_read_and_what_its_levels_are_of() -> None:
+    seen = replace(PagePredictor().predict([Post("My cat", PICTURE)])[0], view="image")
+    unread = [result_card.png(Post(title, PICTURE), seen, SCALE) for title in ("My cat", "My dog", "")]
+    assert unread[0] == unread[1] != unread[2]
+    likes = replace(SCALE, name="likes")
+    assert result_card.png(Post("My cat", PICTURE), seen, likes) != unread[0]
 
 
 def test_a_title_is_shown_as_far_as_there_are_letters() -> None:
