@@ -2,6 +2,7 @@
 
 import pytest
 
+from engine.language import language_of
 from tests.page_predictor import PagePredictor
 from ui.handlers import Page
 from ui.languages import remark, told
@@ -39,3 +40,13 @@ def test_it_stands_beside_the_verdict_where_the_title_is_read() -> None:
     page = Page(PagePredictor, list)  # type: ignore[arg-type]
     assert "seems to be Spanish" in page.predict(None, "Mi gato me juzga cada mañana", "", "")[0]
     assert "seems to be" not in page.predict(None, "My cat judges me every morning", "", "")[0]
+
+
+def test_the_language_that_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("py3langid", reason="requirements-signals.txt is not installed")
+    assert language_of("I built the fastest car in the world") == "en"
+    assert language_of("Warum ich nie wieder nach Berlin fahre") == "de"
+    assert language_of("漢字とカタカナの話") == "ja"
+    assert language_of("vlog") is language_of("") is language_of("🔥 2024") is None
+    monkeypatch.setattr("engine.language.find_spec", lambda name: None)
+    assert language_of("I built the fastest car in the world") is None
