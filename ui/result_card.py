@@ -44,9 +44,8 @@ def png(post: Post, prediction: Prediction, scale: Scale) -> bytes:
     left = MARGIN + COVER[0] + 36
     _cover(card, draw, post.image)
     width = SIZE[0] - MARGIN - left
-    read = prediction.view != "image" or prediction.strange is not None
-    title, ink = (shown(post.title), INK) if post.title and read else (UNREAD if post.title else NO_TITLE, QUIET)
-    bottom = _text(draw, (left, MARGIN), title, font(26, bold=True), ink, width, lines=2)
+    title, colour = _title(post, prediction)
+    bottom = _text(draw, (left, MARGIN), title, font(26, bold=True), colour, width, lines=2)
     bottom = _text(draw, (left, bottom + 14), headline(prediction, scale), font(40, bold=True), INK, width, lines=3)
     bottom = _text(draw, (left, bottom + 12), certainty(prediction, scale), font(20), QUIET, width, lines=3)
     _bars(draw, prediction, scale, top=max(bottom, MARGIN + COVER[1]) + 30)
@@ -56,6 +55,16 @@ def png(post: Post, prediction: Prediction, scale: Scale) -> bytes:
     file = BytesIO()
     card.save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+def _title(post: Post, prediction: Prediction) -> tuple[str, str]:
+    """The title, or why there is none, and its colour."""
+    if not post.title:
+        return NO_TITLE, QUIET
+    # What is strange was read.
+    if prediction.view == "image" and prediction.strange is None:
+        return UNREAD, QUIET
+    return shown(post.title), INK
 
 
 def shown(title: str) -> str:

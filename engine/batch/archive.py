@@ -35,6 +35,7 @@ class Archive:
         try:
             self._zip = ZipFile(path)
             found = [info for info in self._zip.infolist() if not info.is_dir()]
+        # The last where its version of the format is not known.
         except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise DataError("The file of pictures is no zip that can be read; make it again.") from error
         if len(found) > MAX_ENTRIES:

@@ -12,10 +12,10 @@ from tests.app_page import HOSTILE, choose, clean, foreign, press_predict, visit
 from tests.page_signals import SLOW
 
 pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
-# A call reaches the server a second after the page has made it.
-LATE = """() => {
+# A call reaches the server so many milliseconds after the page has made it.
+LATE = """(wait) => {
   const ask = window.fetch;
-  const late = (address) => new Promise((done) => setTimeout(done, address.includes('/queue/join') ? 1000 : 0));
+  const late = (address) => new Promise((done) => setTimeout(done, address.includes('/queue/join') ? wait : 0));
   window.fetch = async (what, how) => { await late(String(what.url ?? what)); return ask(what, how); };
 }"""
 
@@ -153,11 +153,11 @@ def test_an_answer_that_is_long_on_its_way_does_not_land_beside_what_came_after_
 
 def test_an_example_fills_in_at_once_whatever_the_server_does(browser: Browser, address: str) -> None:
     page = visit(browser, address)
-    page.evaluate(LATE)
+    page.evaluate(LATE, 2000)
     cards, title = page.locator("#examples button"), page.get_by_label("Title")
     cards.nth(0).click()
     cards.nth(1).click()
-    expect(title).to_have_value("Rocket launch highlights", timeout=500)
+    expect(title).to_have_value("Rocket launch highlights", timeout=1500)
     expect(page.locator("#visit li").first).to_contain_text("Rocket launch highlights", timeout=60_000)
     cards.nth(0).click()
     # A hand on its way from the mouse to the keys.
@@ -179,7 +179,7 @@ def test_what_a_slow_server_says_of_a_picture_does_not_make_its_answer_old(
     browser: Browser, address: str, picture: Path
 ) -> None:
     page = visit(browser, address)
-    page.evaluate(LATE)
+    page.evaluate(LATE, 1000)
     choose(page, picture)
     press_predict(page)
     expect(page.locator("#visit summary")).to_have_text("Drafts of this visit (1)", timeout=60_000)
