@@ -31,16 +31,17 @@ def section(report: Report) -> None:
         return
     junk = queries.junk(report)
     recipe = text.markdown(report.facts.get("recipe", "The model"))
-    sides = [NAMES[side] for side in SIDES if side in set(junk["view"])] or list(NAMES.values())
+    sides = [side for side in SIDES if side in set(junk["view"])] or list(SIDES)
+    named = " or a ".join(NAMES[side] for side in sides)
     st.caption(
-        f"**{recipe}** turns away a {' or a '.join(sides)} unlike all that it learned from: it then says what is "
+        f"**{recipe}** turns away a {named} unlike all that it learned from: it then says what is "
         "usual, and why. Tried on junk made up for this, some of kinds that it learned to know and some of kinds that "
         "it never saw, each without the other side of a post; and on test posts, of which none should be turned away. "
         "Lines and brackets are 95% intervals that draw whole groups, and of junk its examples, not its kinds: of a "
         "kind that is none of these nothing is said. Where all fared alike they have no width, which does not say that "
         "the next one would."
     )
-    for side, column in zip(SIDES, st.columns(len(SIDES), gap="medium"), strict=True):
+    for side, column in zip(sides, st.columns(len(sides), gap="medium"), strict=True):
         if (own := junk[junk["view"] == side]).empty:
             continue
         with column:
