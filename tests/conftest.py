@@ -16,10 +16,6 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-from tests.tiny_report import make_report
-from training.evaluation import baselines
-from training.modeling import guard
-
 # An example may take as long as a busy machine takes.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
@@ -31,6 +27,10 @@ FEW, FEW_FOLDS = 30, 2
 @pytest.fixture(scope="session", autouse=True)
 def few_trees() -> Iterator[None]:
     """Guards and baselines of a few trees each: what is trained here is small, and trained often."""
+    # Not above, where the process that only hands tests on to others would wait for it too.
+    from training.evaluation import baselines
+    from training.modeling import guard
+
     quick = replace(baselines.QUICK, iterations=FEW)
     with patch.multiple(guard, ITERATIONS=FEW, FOLDS=FEW_FOLDS), patch.object(baselines, "QUICK", quick):
         yield
@@ -42,6 +42,8 @@ def tiny_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Made once for all processes of a test run.
     """
+    from tests.tiny_report import make_report
+
     own = tmp_path_factory.getbasetemp()
     shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "tiny"
     with FileLock(f"{shared}.lock"):

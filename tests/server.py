@@ -8,8 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-import httpx
+from urllib.request import urlopen
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120
@@ -47,6 +46,6 @@ def serving(arguments: Sequence[str], settings: Mapping[str, str], probe: str, l
 
 def _answers(address: str) -> bool:
     try:
-        return httpx.get(address).status_code == 200
-    except httpx.TransportError:
+        return bool(urlopen(address, timeout=5).status == 200)
+    except OSError:
         return False
