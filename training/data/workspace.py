@@ -182,10 +182,10 @@ class Workspace:
 
 def split(work: Path, *, seed: int = 0) -> pd.DataFrame:
     """The `split` step: read posts, texts and metadata of a work folder, write splits.parquet, and return it."""
+    workspace = Workspace(work)
+    # It stands there once all the others do, and `alone` would make the folder.
+    workspace._need("dataset.json", "prepare")
     with alone(work):
-        workspace = Workspace(work)
-        # It stands there once all the others do.
-        workspace._need("dataset.json", "prepare")
         columns = ["post_id", "title", "group", *(["popularity"] if workspace.is_published else COUNTS)]
         posts = pd.read_parquet(workspace._need("posts.parquet", "prepare"), columns=columns)
         phash = workspace.metadata.set_index("post_id")["phash"]
