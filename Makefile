@@ -38,8 +38,8 @@ TORCH_INDEX ?= $(shell [ "$$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/
 install_torch = index="$(TORCH_INDEX)"; $(1) -m pip install $${index:+--extra-index-url "$$index"} \
 	"$$(grep '^torch[<>=]' requirements.txt)"
 
-# uv is several times as fast as pip, but does not read pip's configuration: where it finds a package nowhere, pip does.
-install = $(BIN)/uv pip install --python $(BIN)/python $(1) || $(BIN)/python -m pip install $(1)
+# uv is several times as fast as pip, but does not read pip's configuration: where it cannot install something, pip does.
+install = $(BIN)/uv pip install --system-certs --python $(BIN)/python $(1) || $(BIN)/python -m pip install $(1)
 
 help:
 	@sed -n '1,5s/^# \{0,1\}//p' Makefile
