@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,7 @@ from engine.calibration import (
     level_spread,
 )
 from engine.errors import BundleError
+from engine.intervals import cluster_weights
 
 Array = npt.NDArray[np.float64]
 UNIFORM = np.full(5, 0.2)
@@ -326,6 +329,22 @@ def test_a_single_miss_may_be_chance(missed: int, abstains: bool) -> None:
     sets = np.stack([guessed, guessed], axis=1)
     levels[:missed], sets[:missed], probabilities[:missed] = 4, (0, 4), [0.22, 0.21, 0.19, 0.19, 0.19]
     assert (Abstention.fit(probabilities, sets, levels, UNIFORM).share > 0) == abstains
+
+
+def test_posts_of_a_group_are_drawn_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    probabilities, levels = world(300, seed=13, sharpness=1.0)
+    sets, groups = LevelSets.fit(probabilities, levels).apply(probabilities), np.arange(300) // 6
+    drawn = []
+
+    def seen(*arguments: Any) -> Iterator[npt.NDArray[np.float64]]:
+        for weights in cluster_weights(*arguments):
+            drawn.append(weights)
+            yield weights
+
+    monkeypatch.setattr("engine.abstention.cluster_weights", seen)
+    Abstention.fit(probabilities, sets, levels, UNIFORM, groups)
+    weights = np.concatenate(drawn)
+    assert (np.ptp(weights.reshape(len(weights), 50, 6), axis=2) == 0).all() and np.ptp(weights) > 0
 
 
 def test_narrow_sets_are_always_answered() -> None:

@@ -301,6 +301,12 @@ def test_tables_of_two_runs_never_stand_together(tmp_path: Path, work: Path, mon
         split(work)
 
 
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"dataset\.json is missing; run `python -m training prepare"):
+        split(tmp_path / "nope")
+    assert not any(tmp_path.iterdir())
+
+
 # st.characters() draws lone surrogates too, which no file can hold and no table can store.
 CELLS = st.one_of(
     st.none(),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -182,10 +183,11 @@ class Workspace:
 
 def split(work: Path, *, seed: int = 0) -> pd.DataFrame:
     """The `split` step: read posts, texts and metadata of a work folder, write splits.parquet, and return it."""
-    workspace = Workspace(work)
-    # It stands there once all the others do, and `alone` would make the folder.
-    workspace._need("dataset.json", "prepare")
-    with alone(work):
+    # It would make a folder that is not there.
+    with alone(work) if work.exists() else nullcontext():
+        workspace = Workspace(work)
+        # It stands there once all the others do.
+        workspace._need("dataset.json", "prepare")
         columns = ["post_id", "title", "group", *(["popularity"] if workspace.is_published else COUNTS)]
         posts = pd.read_parquet(workspace._need("posts.parquet", "prepare"), columns=columns)
         phash = workspace.metadata.set_index("post_id")["phash"]
