@@ -92,6 +92,61 @@ def _chart(draw: Draw) -> Image.Image:
     return image
 
 
+def _site(draw: Draw) -> Image.Image:
+    """A page of a site: a bar above, lines of type in columns, frames where pictures would be."""
+    ground = int(draw.choice([255, 250, 240, 35, 20]))
+    ink, frame = (255 - ground,) * 3, (abs(ground - 40),) * 3
+    image = Image.new("RGB", SIZE, (ground,) * 3)
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((0, 0, SIZE[0], int(draw.integers(8, 26))), _colour(draw) if draw.random() < 0.5 else frame)
+    pen.text((8, 2), mash(draw), ink)
+    columns = int(draw.integers(1, 5))
+    for column in range(columns):
+        left, top, width = 8 + 312 * column // columns, 32, 304 // columns - 8
+        while top < SIZE[1] - 12:
+            if draw.random() < 0.3:
+                pen.rectangle((left, top, left + width, top + 40), frame)
+                top += 46
+            else:
+                pen.text((left, top), f"{mash(draw)} {mash(draw)}"[: width // 6], ink)
+                top += int(draw.integers(11, 18))
+    return image
+
+
+def _sheet(draw: Draw) -> Image.Image:
+    """A sheet of cells, some with a number or a word."""
+    ground = int(draw.choice([255, 248, 30]))
+    ink, line = (255 - ground,) * 3, (abs(ground - 50),) * 3
+    image = Image.new("RGB", SIZE, (ground,) * 3)
+    pen = ImageDraw.Draw(image)
+    width, height, filled = int(draw.integers(28, 90)), int(draw.integers(12, 22)), draw.random()
+    pen.rectangle((0, 0, SIZE[0], height), _colour(draw) if draw.random() < 0.5 else line)
+    for top in range(0, SIZE[1], height):
+        pen.line((0, top, SIZE[0], top), line)
+        for left in range(0, SIZE[0], width):
+            pen.line((left, 0, left, SIZE[1]), line)
+            if draw.random() < filled:
+                pen.text((left + 3, top + 1), str(draw.integers(0, 9999)) if left else mash(draw)[: width // 7], ink)
+    return image
+
+
+def _messages(draw: Draw) -> Image.Image:
+    """A conversation: bubbles on either side."""
+    ground = int(draw.choice([255, 235, 25]))
+    image = Image.new("RGB", SIZE, (ground,) * 3)
+    pen = ImageDraw.Draw(image)
+    theirs, own, top = (abs(ground - 30),) * 3, _colour(draw), int(draw.integers(4, 30))
+    while top < SIZE[1] - 20:
+        width, lines = int(draw.integers(50, 190)), int(draw.integers(1, 4))
+        mine = draw.random() < 0.5
+        left = SIZE[0] - width - 10 if mine else 10
+        pen.rounded_rectangle((left, top, left + width, top + 8 + 11 * lines), 8, own if mine else theirs)
+        for line in range(lines):
+            pen.text((left + 6, top + 3 + 11 * line), mash(draw)[: width // 7], (255 - ground,) * 3)
+        top += 16 + 11 * lines
+    return image
+
+
 def _clouds(draw: Draw) -> Image.Image:
     size = int(draw.integers(2, 9))
     return Image.fromarray(draw.integers(0, 256, (size, 2 * size, 3), dtype=np.uint8)).resize(
@@ -129,6 +184,9 @@ LEARNED_PICTURES: Mapping[str, Picture] = {
     "empty pages": _page,
     "flat shapes": _shapes,
     "charts": _chart,
+    "web pages": _site,
+    "sheets": _sheet,
+    "messages": _messages,
 }
 UNSEEN_PICTURES: Mapping[str, Picture] = {"clouds of colour": _clouds, "bare desktops": _windows, "bar codes": _blocks}
 
