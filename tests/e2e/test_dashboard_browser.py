@@ -40,7 +40,7 @@ def opened(browser) -> Iterator[Callable[..., object]]:
 
     def tab(kind: str, **settings: object) -> object:
         if kind not in contexts:
-            # What moves while a page is drawn takes a fifth of the browser's time.
+            # What moves while a page is drawn takes a third of the browser's work.
             contexts[kind] = browser.new_context(reduced_motion="reduce", **settings)
             contexts[kind].set_default_timeout(PATIENCE)
         return contexts[kind].new_page()

@@ -183,7 +183,7 @@ class Workspace:
 
 def split(work: Path, *, seed: int = 0) -> pd.DataFrame:
     """The `split` step: read posts, texts and metadata of a work folder, write splits.parquet, and return it."""
-    # It would make a folder that is not there.
+    # `alone` would make a folder that is not there.
     with alone(work) if work.exists() else nullcontext():
         workspace = Workspace(work)
         # It stands there once all the others do.
