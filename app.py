@@ -189,7 +189,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         }
         # What is still under way for a former draft would land beside the next verdict. Declared before what asks,
         # for the page goes by this order: later, cancelling would meet what the new answer has just begun.
-        left = [predict.click, title.submit, cards.click, visit.click, clear.click, model.input, drafts.use]
+        left = [predict.click, title.submit, cards.click, visit.click, clear.click, model.change, drafts.use]
         gr.on(left, None, cancels=[explaining, trying], **PRIVATE)
         cancelling = next(reversed(demo.fns.values()))
         clicked = cards.click(None, None, inputs, js=FILL)
@@ -201,7 +201,8 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
             clicked.then(**ask),
             brought.then(**ask),
             applied.then(**ask),
-            model.input(**ask),
+            # Its `input` comes whenever the field is left, too.
+            model.change(**{**ask, "fn": page.ask_another}),
         )
         for answered in asking:
             answered.then(None, js=SHOW)
@@ -238,8 +239,8 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         more = [tags, description]
         filled = described.then(None, more, more, js=from_link("tags", "description"))
         filled.then(None, js=asks(at_once=False))
-        model.input(page.describe, model, shown, show_progress="hidden", **PRIVATE)
-        for opened in (chosen.then, model.input):
+        model.change(page.describe, model, shown, show_progress="hidden", **PRIVATE)
+        for opened in (chosen.then, model.change):
             opened(evidence.describe, model, similar_tab, show_progress="hidden", **PRIVATE)
         demo.load(None, js=SAY_CUT)
         for done_with in (picture.clear, clear.click):

@@ -102,7 +102,7 @@ class DraftTabs:
         removed = self._comparison.click(self.comparing.remove, [self._kept, model], shown, **one_a_core, **private)
         removed.then(None, js=FOCUS)
         # Answers of two models do not compare.
-        model.input(lambda: ((), empty()), None, shown, queue=False, show_progress="hidden", **private)
+        model.change(lambda: ((), empty()), None, shown, queue=False, show_progress="hidden", **private)
         trying = self._try.click(
             self.editing.attempt, [draft, model], self._edits, show_progress="hidden", **one_at_a_time, **private
         )

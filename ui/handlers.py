@@ -81,6 +81,11 @@ class Page:
         newest.show(draft)
         return found
 
+    def ask_another(self, *asked: Any) -> Any:
+        """What `ask` gives once another model is chosen; nothing where there is no draft, as when a link names it."""
+        path, title, *_ = asked
+        return self.ask(*asked) if path or title else gr.skip()
+
     def predict(
         self, path: str | None, title: str, tags: str, description: str, given: Any = None, model: str = ""
     ) -> tuple[Any, ...]:

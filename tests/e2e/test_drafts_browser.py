@@ -105,6 +105,19 @@ def test_real_posts_another_model_and_a_whole_list(browser: Browser, address: st
     page.get_by_role("option", name="second model").click()
     expect(page.locator("#verdict")).to_contain_text("popularity points", timeout=60_000)
     expect(page.locator("#facts")).to_contain_text("Popularity score v1")
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_role("button", name="Add this draft").click()
+    expect(page.locator("#comparison li")).to_have_count(1, timeout=60_000)
+    # Looking at the models and leaving them as they are asks nothing and loses nothing.
+    page.get_by_role("tab", name="Details").click()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    page.get_by_label("Answered by").click()
+    page.get_by_label("Title", exact=True).click()
+    page.wait_for_timeout(500)
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.locator("#comparison li")).to_have_count(1)
+    assert not asked
 
     page.get_by_role("button", name="Score a whole list").click()
     table, pictures = tmp_path / "posts.csv", tmp_path / "pictures.zip"

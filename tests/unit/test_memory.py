@@ -3,7 +3,9 @@
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,9 +24,6 @@ def test_what_is_free_goes_back() -> None:
     full = resident()
     with memory.released():
         del pieces
-    with memory.released():
-        timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
-        assert sum(timer.function is memory._release_now for timer in timers) == 1
     latest = time.monotonic() + 20
     while full - resident() < 60_000_000 and time.monotonic() < latest:
         time.sleep(0.05)
@@ -32,17 +31,26 @@ def test_what_is_free_goes_back() -> None:
 
 
 @pytest.mark.skipif(memory._glibc() is None, reason="needs glibc")
-def test_who_asks_later_is_heard_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    released: list[float] = []
-    monkeypatch.setattr(memory, "release", lambda: released.append(time.monotonic()))
-    monkeypatch.setattr(memory, "SOON", 0.01)
+def test_all_who_ask_meanwhile_are_answered_at_once_and_who_asks_later_is_heard_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released: list[int] = []
+    started: list[SimpleNamespace] = []
+
+    def timer(seconds: float, function: Callable[[], None]) -> SimpleNamespace:
+        made = SimpleNamespace(function=function, daemon=False, start=lambda: started.append(made))
+        return made
+
+    monkeypatch.setattr(memory, "release", lambda: released.append(len(started)))
+    monkeypatch.setattr(memory, "_waiting", threading.Lock())
+    monkeypatch.setattr(memory, "threading", SimpleNamespace(Timer=timer))
     for times in (1, 2):
         memory.release_soon()
-        memory.release_soon()
-        latest = time.monotonic() + 20
-        while len(released) < times and time.monotonic() < latest:
-            time.sleep(0.01)
-        assert len(released) == times
+        with memory.released():
+            memory.release_soon()
+        assert len(started) == times and len(released) == times - 1
+        started[-1].function()
+    assert released == [1, 2] and all(made.daemon for made in started)
 
 
 def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,6 +175,12 @@ def test_an_answer_lands_unless_the_page_moved_on(later: str, monkeypatch: pytes
         assert page.ask(None, "My cat", "", "", {}, "", newest, 1.0) == gr.skip()
 
 
+def test_another_model_is_asked_where_there_is_a_draft() -> None:
+    page, newest = handlers.Page(PagePredictor), Newest()  # type: ignore[arg-type]
+    assert page.ask_another(None, "", "", "", {}, "", newest, 1.0) == gr.skip()
+    assert "fi-verdict" in page.ask_another(None, "My cat", "", "", {}, "", newest, 2.0)[0]
+
+
 def test_an_explanation_ends_when_another_verdict_is_shown() -> None:
     page, newest, post = handlers.Page(PagePredictor), Newest(), Post("My cat")  # type: ignore[arg-type]
     assert not list(page.explain(post, "owen", "", newest))
