@@ -192,14 +192,18 @@ def bracketed(row: Mapping[str, Any], style: str = ".3f") -> str:
     return f"{row['value']:{style}}" + (f" [{found}]" if found else "")
 
 
+# An interval that ends so near zero, as a share of its middle, may hold zero by other draws of the groups.
+EDGE = 0.1
+
+
 def verdict(name: str, low: float, high: float) -> str:
     """What a difference's interval says: "better", "worse", "no clear difference" (zero inside) or "not tested" (there
-    is none); "higher" or "lower" where nobody knows which is better."""
+    is none); "higher" or "lower" where nobody knows which is better; "barely" so where it all but holds zero."""
     if pd.isna(low) or pd.isna(high):
         return "not tested"
     if low <= 0 <= high:
         return "no clear difference"
     better = metric(name).better
-    if better is None:
-        return "higher" if low > 0 else "lower"
-    return "better" if (low > 0) == (better == "higher") else "worse"
+    words = ("lower", "higher") if better is None else ("worse", "better")
+    word = words[(low > 0) == (better != "lower")]
+    return f"barely {word}" if min(abs(low), abs(high)) < EDGE * abs(low + high) / 2 else word

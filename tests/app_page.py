@@ -1,5 +1,6 @@
 """What tests do with the creators' page in a browser."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,15 +8,27 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 HOSTILE = "<img src=x onerror=\"document.title='hit'\"> {{this}} ${document.title='hit'} secret"
+CHROMIUM = shutil.which("chromium")
+# Milliseconds. What is expected comes on a busy machine, too.
+PATIENCE = 90_000
 # Gradio pales a panel until its answer is whole.
 SETTLED = """() => {
   for (let part = document.querySelector('#verdict section'); part; part = part.parentElement)
     if (getComputedStyle(part).opacity !== '1') return false;
   return true;
 }"""
+
+
+@contextmanager
+def opened() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
 
 
 @contextmanager
@@ -41,15 +54,15 @@ def served(folder: Path, names: tuple[str, str], other: Callable[[], Any], *evid
 
 def visit(browser: Browser, address: str, *, width: int = 1280, theme: str = "light") -> Page:
     page = browser.new_page(viewport={"width": width, "height": 860})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE)
     page.goto(f"{address}?__theme={theme}")
-    expect(page.locator("#examples button").first).to_be_visible(timeout=60_000)
+    expect(page.locator("#examples button").first).to_be_visible()
     return page
 
 
 def choose(page: Page, path: Path) -> None:
     page.locator("#picture input[type=file]").set_input_files(path)
-    expect(page.locator("#picture img")).to_be_visible(timeout=60_000)
+    expect(page.locator("#picture img")).to_be_visible()
 
 
 def press_predict(page: Page) -> None:

@@ -1,7 +1,6 @@
 """Tests in a browser skip where there is none, except in continuous integration: there it must be."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.app_page import served
-
-CHROMIUM = shutil.which("chromium")
+from tests.app_page import CHROMIUM, opened, served
 
 
 def pytest_collection_modifyitems() -> None:
@@ -21,12 +18,8 @@ def pytest_collection_modifyitems() -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
+    with opened() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,16 @@
 """The creators' page in a real browser: what else a model reads is asked for where it reads any, and goes along."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.app_page import HOSTILE, clean, press_predict, served, visit
+from tests.app_page import CHROMIUM, HOSTILE, clean, press_predict, served, visit
 from ui.history import KEY
 
-pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 READS = {
     "published_at": (),
@@ -47,12 +46,12 @@ def test_what_else_the_model_reads_goes_along(browser: Browser, own_address: str
     expect(page.locator("#context")).to_be_hidden()
     page.get_by_label("Title", exact=True).fill("My cat")
     press_predict(page)
-    expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=60_000)
+    expect(page.locator("#verdict .fi-bar")).to_have_count(5)
     before = page.evaluate(VERDICT)
     choose_model(page, "other")
     box = page.locator("#context")
     summary = box.locator("summary")
-    expect(summary).to_have_text("What else the model reads", timeout=60_000)
+    expect(summary).to_have_text("What else the model reads")
     expect(box.locator("input").first).to_be_hidden()
 
     summary.press("Enter")
@@ -74,26 +73,26 @@ def test_what_else_the_model_reads_goes_along(browser: Browser, own_address: str
     expect(page.locator("#kept-told")).to_contain_text("what else the model reads, neither picture nor words")
     page.get_by_role("tab", name="Compare").click()
     page.get_by_role("button", name="Add this draft").click()
-    expect(page.locator("#comparison li")).to_have_count(1, timeout=60_000)
+    expect(page.locator("#comparison li")).to_have_count(1)
     page.get_by_label("Category").select_option("")
     expect(summary).to_have_text("What else the model reads (2)")
     page.get_by_role("button", name="Add this draft").click()
-    expect(page.locator("#comparison li")).to_have_count(2, timeout=60_000)
+    expect(page.locator("#comparison li")).to_have_count(2)
     expect(page.locator("#comparison")).to_contain_text("what else the model reads differs")
 
     page.get_by_label("Latitude").fill("91")
     page.get_by_label("Longitude").fill("5")
     press_predict(page)
-    expect(page.locator("#verdict")).to_contain_text("nowhere on earth", timeout=60_000)
+    expect(page.locator("#verdict")).to_contain_text("nowhere on earth")
     expect(page.locator("#verdict")).to_contain_text("Another model can be chosen under Details")
     page.get_by_role("tab", name="Details").click()
     expect(page.get_by_label("Answered by")).to_be_visible()
     page.get_by_role("button", name="Start over").click()
-    expect(page.get_by_label("Photo count")).to_have_value("", timeout=60_000)
+    expect(page.get_by_label("Photo count")).to_have_value("")
     expect(summary).to_have_text("What else the model reads")
     page.locator("#visit summary").click()
     page.get_by_role("button", name="Bring back draft 1").click()
-    expect(page.get_by_label("Photo count")).to_have_value("120", timeout=60_000)
+    expect(page.get_by_label("Photo count")).to_have_value("120")
     expect(page.get_by_label("Published at")).to_have_value("2026-05-03T18:30")
     expect(page.get_by_label("Category")).to_have_value("Music")
     expect(page.get_by_label("Latitude")).to_have_value("")
@@ -103,6 +102,6 @@ def test_what_else_the_model_reads_goes_along(browser: Browser, own_address: str
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.set_viewport_size({"width": 1280, "height": 860})
     choose_model(page, "plain")
-    expect(box).to_be_hidden(timeout=60_000)
+    expect(box).to_be_hidden()
     assert page.evaluate(f"sessionStorage.getItem('{KEY}')")
     page.close()

@@ -1,7 +1,6 @@
 """The dashboard in a real browser: every page draws, a click in the matrix selects, a reload keeps the selection."""
 
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,12 +9,11 @@ import pandas as pd
 import pytest
 
 from engine.scoring import LEVELS
+from tests.app_page import CHROMIUM, PATIENCE
 from tests.server import free_port, serving
 from tests.tiny_report import altered
 
 playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
-PATIENCE = 90_000
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")]
 
@@ -140,11 +138,11 @@ def test_a_slice_selects_and_other_pages_keep_the_selection(page, address: str) 
     dot.scroll_into_view_if_needed()
     _click(page, dot)
     added = re.compile(r"off%3A1%2C\w+%3A")
-    playwright.expect(page).to_have_url(added, timeout=PATIENCE)
+    playwright.expect(page).to_have_url(added)
     page.get_by_role("link", name="Results").click()
     page.get_by_role("heading", name="Results", exact=True).wait_for()
     page.get_by_role("link", name="Errors").click()
-    playwright.expect(page).to_have_url(added, timeout=PATIENCE)
+    playwright.expect(page).to_have_url(added)
     assert _selected(page) > 0
 
 
@@ -163,7 +161,7 @@ def test_posts_that_are_drawn_around_are_selected_on_every_page(page, address: s
     for place in places[1:]:
         page.mouse.move(*place, steps=6)
     page.mouse.up()
-    playwright.expect(page).to_have_url(re.compile(r"selection=post%3A"), timeout=PATIENCE)
+    playwright.expect(page).to_have_url(re.compile(r"selection=post%3A"))
     page.get_by_role("button", name="picked posts").wait_for()
     _settled(page)
     heading = page.locator("h3", has_text=re.compile(r"selected posts$")).inner_text()
@@ -186,13 +184,13 @@ def test_the_back_button_undoes_a_selection_and_the_page_of_posts_is_kept(page, 
     names = _names(page)
     page.get_by_label("Page of").fill("2")
     page.keyboard.press("Enter")
-    playwright.expect(page).to_have_url(re.compile(r"page=2"), timeout=PATIENCE)
+    playwright.expect(page).to_have_url(re.compile(r"page=2"))
     first = page.locator(".fi-picture").first
-    playwright.expect(first).not_to_have_attribute("aria-label", names[0], timeout=PATIENCE)
+    playwright.expect(first).not_to_have_attribute("aria-label", names[0])
     names = _names(page)
     page.reload()
-    playwright.expect(page.get_by_label("Page of")).to_have_value("2", timeout=PATIENCE)
-    playwright.expect(first).to_have_attribute("aria-label", names[0], timeout=PATIENCE)
+    playwright.expect(page.get_by_label("Page of")).to_have_value("2")
+    playwright.expect(first).to_have_attribute("aria-label", names[0])
 
 
 def test_the_selection_is_a_csv_file(page, address: str, tiny_report: Path, tmp_path: Path) -> None:
@@ -218,11 +216,11 @@ def test_any_two_fusions_are_compared(page, address: str) -> None:
 def test_the_first_page_answers_to_its_name_and_tabs_are_told_apart(page, address: str) -> None:
     page.goto(f"{address}/dataset?log=false")
     page.get_by_role("heading", name="Dataset", exact=True).wait_for()
-    playwright.expect(page).to_have_title("Dataset · First Impressions", timeout=PATIENCE)
+    playwright.expect(page).to_have_title("Dataset · First Impressions")
     assert page.get_by_text("Page not found").count() == 0
     assert not page.get_by_label("Log axis").is_checked()
     page.get_by_role("link", name="Errors").click()
-    playwright.expect(page).to_have_title("Errors · First Impressions", timeout=PATIENCE)
+    playwright.expect(page).to_have_title("Errors · First Impressions")
 
 
 def test_a_tap_reads_a_bar_from_its_top_to_its_foot(phone, address: str) -> None:
@@ -264,7 +262,7 @@ def test_the_first_tap_selects_the_cell_under_it(phone, address: str, corner: fl
     (x0, _), (x1, _), (_, y0), (_, y1) = (_middle(mark) for mark in (left, right, above, below))
     phone.touchscreen.tap(x0 + (x1 - x0) * (1 + 2 * corner) / 4, y0 + (y1 - y0) * (1 + 2 * corner) / 4)
     expected = re.compile(r"selection=true%3A2%2Cpred%3A1")
-    playwright.expect(phone).to_have_url(expected, timeout=PATIENCE)
+    playwright.expect(phone).to_have_url(expected)
 
 
 @pytest.mark.parametrize("share", [0.03, 0.97])
@@ -276,7 +274,7 @@ def test_the_first_tap_selects_a_bar_from_its_top_to_its_foot(phone, address: st
     _centred(phone, bar)
     box = bar.bounding_box()
     phone.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + share * box["height"])
-    playwright.expect(phone).to_have_url(re.compile(r"selection=off%3A0"), timeout=PATIENCE)
+    playwright.expect(phone).to_have_url(re.compile(r"selection=off%3A0"))
 
 
 def test_the_filters_stay_open_while_values_are_chosen(page, address: str) -> None:
@@ -286,7 +284,7 @@ def test_the_filters_stay_open_while_values_are_chosen(page, address: str) -> No
         page.get_by_role("button", name=name, exact=True).click()
         page.get_by_role("button", name=f"Source: {name}").wait_for()
     assert page.get_by_role("button", name="list A", exact=True).is_visible()
-    playwright.expect(page).to_have_url(re.compile(r"selection=source%3A"), timeout=PATIENCE)
+    playwright.expect(page).to_have_url(re.compile(r"selection=source%3A"))
 
 
 def test_the_url_names_the_report_and_a_deleted_one_is_said(page, address: str) -> None:
@@ -298,7 +296,7 @@ def test_the_url_names_the_report_and_a_deleted_one_is_said(page, address: str) 
     assert page.get_by_role("heading", name="Errors").count() == 0
     page.get_by_role("link", name="second").click()
     page.get_by_text("recipe of the second").wait_for()
-    playwright.expect(page).to_have_url(re.compile(r"/errors\?report=second"), timeout=PATIENCE)
+    playwright.expect(page).to_have_url(re.compile(r"/errors\?report=second"))
     assert page.locator("[data-testid=stException]").count() == 0
 
 

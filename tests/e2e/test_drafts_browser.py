@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import zipfile
 from pathlib import Path
 from urllib.parse import urlencode
@@ -12,20 +11,20 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from engine.scoring import LEVELS
-from tests.app_page import HOSTILE, choose, clean, foreign, press_predict, visit
+from tests.app_page import CHROMIUM, HOSTILE, PATIENCE, choose, clean, foreign, press_predict, visit
 from tests.batch_files import picture as drawn
 from tests.page_evidence import COVERS
 from ui.history import KEY
 from ui.result_card import SIZE
 
-pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 
 def test_drafts_are_compared_and_edits_tried(browser: Browser, address: str, picture: Path) -> None:
     page = visit(browser, address)
     page.get_by_label("Title", exact=True).fill("My cat: quarterly results, part 2")
     press_predict(page)
-    expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=60_000)
+    expect(page.locator("#verdict .fi-bar")).to_have_count(5)
     page.get_by_role("tab", name="Compare").click()
     expect(
         page.locator("#comparison [aria-live=polite]").or_(page.locator("#comparison[aria-live=polite]"))
@@ -33,20 +32,20 @@ def test_drafts_are_compared_and_edits_tried(browser: Browser, address: str, pic
     page.get_by_role("button", name="Add this draft").focus()
     page.keyboard.press("Enter")
     ranks = page.locator("#comparison li")
-    expect(ranks).to_have_count(1, timeout=60_000)
+    expect(ranks).to_have_count(1)
     page.get_by_label("More titles").fill(f"My cat\n{HOSTILE}\nasdf")
     page.get_by_role("button", name="Add titles").click()
-    expect(ranks).to_have_count(4, timeout=60_000)
+    expect(ranks).to_have_count(4)
     expect(page.get_by_label("More titles")).to_have_value("")
     expect(ranks.last).to_contain_text("Not ranked: This does not look like a title")
     expect(page.locator("#comparison h3")).to_have_text("Too close to call between B and C")
     assert page.title() == "First Impressions" and page.locator("img[src=x]").count() == 0
     page.locator("#more input[type=file]").set_input_files([picture, picture])
-    expect(ranks).to_have_count(5, timeout=60_000)
+    expect(ranks).to_have_count(5)
 
     page.get_by_label("More titles").fill("One more\nAnother")
     page.get_by_role("button", name="Add titles").click()
-    expect(page.locator("#comparison [role=alert]")).to_contain_text("7 drafts, and at most 6", timeout=60_000)
+    expect(page.locator("#comparison [role=alert]")).to_contain_text("7 drafts, and at most 6")
     expect(ranks).to_have_count(5)
     with page.expect_download() as table:
         page.get_by_role("link", name="Download as CSV").click()
@@ -58,19 +57,19 @@ def test_drafts_are_compared_and_edits_tried(browser: Browser, address: str, pic
     page.set_viewport_size({"width": 1280, "height": 860})
     page.get_by_role("button", name="Take draft C away").focus()
     page.keyboard.press("Enter")
-    expect(ranks).to_have_count(4, timeout=60_000)
+    expect(ranks).to_have_count(4)
     expect(page.locator("#comparison section")).to_be_focused()
 
     page.get_by_role("tab", name="Edits").click()
     page.get_by_role("button", name="Try small edits").click()
     use = page.get_by_role("button", name="Use it: Keep only “My cat”")
-    expect(use).to_be_visible(timeout=60_000)
+    expect(use).to_be_visible()
     clean(page)
     before = page.locator("#verdict h2").inner_text()
     use.focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_label("Title", exact=True)).to_have_value("My cat", timeout=60_000)
-    expect(page.locator("#verdict h2")).not_to_have_text(before, timeout=60_000)
+    expect(page.get_by_label("Title", exact=True)).to_have_value("My cat")
+    expect(page.locator("#verdict h2")).not_to_have_text(before)
     # The edits were those of another draft.
     expect(page.locator("#edits .fi-tried")).to_have_count(0)
     page.get_by_label("Title", exact=True).press_sequentially("!")
@@ -85,10 +84,10 @@ def test_real_posts_another_model_and_a_whole_list(browser: Browser, address: st
     page.on("request", lambda request: strangers.append(request.url) if foreign(request.url, address) else None)
     page.route(f"{COVERS}/**", lambda route: route.fulfill(body=drawn(), content_type="image/png"))
     page.locator("#examples button").first.click()
-    expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=60_000)
+    expect(page.locator("#verdict .fi-bar")).to_have_count(5)
     page.get_by_role("tab", name="Similar posts").click()
     near = page.locator(".fi-near:visible")
-    expect(near).to_contain_text("nearest by words and picture, 14 were High", timeout=60_000)
+    expect(near).to_contain_text("nearest by words and picture, 14 were High")
     expect(near.locator("li")).to_have_count(8)
     page.get_by_role("radio", name="words and picture").focus()
     page.keyboard.press("ArrowRight")
@@ -103,11 +102,11 @@ def test_real_posts_another_model_and_a_whole_list(browser: Browser, address: st
     page.get_by_role("tab", name="Details").click()
     page.get_by_label("Answered by").click()
     page.get_by_role("option", name="second model").click()
-    expect(page.locator("#verdict")).to_contain_text("popularity points", timeout=60_000)
+    expect(page.locator("#verdict")).to_contain_text("popularity points")
     expect(page.locator("#facts")).to_contain_text("Popularity score v1")
     page.get_by_role("tab", name="Compare").click()
     page.get_by_role("button", name="Add this draft").click()
-    expect(page.locator("#comparison li")).to_have_count(1, timeout=60_000)
+    expect(page.locator("#comparison li")).to_have_count(1)
     # Looking at the models and leaving them as they are asks nothing and loses nothing.
     page.get_by_role("tab", name="Details").click()
     asked: list[str] = []
@@ -126,10 +125,10 @@ def test_real_posts_another_model_and_a_whole_list(browser: Browser, address: st
         file.writestr("a.png", drawn())
     for name, path in (("#table", table), ("#zip", pictures)):
         page.locator(f"{name} input[type=file]").set_input_files(path)
-        expect(page.locator(name)).to_contain_text(path.stem, timeout=60_000)
+        expect(page.locator(name)).to_contain_text(path.stem)
     page.locator("#score").click()
     results = page.locator(".fi-batch")
-    expect(results).to_contain_text("1 scored, 1 with errors", timeout=60_000)
+    expect(results).to_contain_text("1 scored, 1 with errors")
     expect(results).to_contain_text("My cat <b>never</b>!")
     expect(results.locator("td img")).to_have_count(1)
     # On a phone the columns stand below one another, and nothing of them lies beyond the edge.
@@ -151,9 +150,9 @@ def test_a_link_names_the_model_that_answered(browser: Browser, address: str) ->
     page = browser.new_page(permissions=["clipboard-read", "clipboard-write"])
     for asked, answered, unit in (("second", "&model=second", "popularity points"), ("none", "", "per 100 views")):
         page.goto(f"{address}?{urlencode({'title': 'My cat', 'model': asked})}")
-        expect(page.locator("#verdict .fi-estimate")).to_contain_text(unit, timeout=60_000)
+        expect(page.locator("#verdict .fi-estimate")).to_contain_text(unit)
         page.get_by_role("button", name="Copy link").click()
-        expect(page.locator("#kept-told")).to_contain_text("Link copied", timeout=60_000)
+        expect(page.locator("#kept-told")).to_contain_text("Link copied")
         assert page.evaluate("navigator.clipboard.readText()") == f"{address}?title=My+cat{answered}"
     page.close()
 
@@ -165,18 +164,18 @@ def test_drafts_of_a_visit_come_back_and_answers_are_taken_away(
         viewport={"width": 1280, "height": 860}, permissions=["clipboard-read", "clipboard-write"]
     )
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE)
     # A link with a title answers at once, and what is in it stays text.
     page.goto(f"{address}?{urlencode({'__theme': 'light', 'title': HOSTILE + 'x' * 600})}")
-    expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=60_000)
+    expect(page.locator("#verdict .fi-bar")).to_have_count(5)
     assert shown_title(page) == (HOSTILE + "x" * 600)[:500]
     visit_list = page.locator("#visit")
-    expect(visit_list.locator("summary")).to_have_text("Drafts of this visit (1)", timeout=60_000)
+    expect(visit_list.locator("summary")).to_have_text("Drafts of this visit (1)")
 
     choose(page, picture)
     page.get_by_label("Title", exact=True).fill("My cat")
     press_predict(page)
-    expect(visit_list.locator("summary")).to_have_text("Drafts of this visit (2)", timeout=60_000)
+    expect(visit_list.locator("summary")).to_have_text("Drafts of this visit (2)")
     with page.expect_download() as card:
         page.get_by_role("button", name="Save as picture").click()
     with Image.open(card.value.path()) as saved:
@@ -185,12 +184,12 @@ def test_drafts_of_a_visit_come_back_and_answers_are_taken_away(
         page.get_by_role("button", name="Save as JSON").click()
     assert json.loads(record.value.path().read_text())["level"] in LEVELS
     page.get_by_role("button", name="Copy link").click()
-    expect(page.locator("#kept-told")).to_contain_text("Link copied. It holds your words", timeout=60_000)
+    expect(page.locator("#kept-told")).to_contain_text("Link copied. It holds your words")
     assert page.evaluate("navigator.clipboard.readText()") == f"{address}?title=My+cat"
 
     page.get_by_role("tab", name="Preview").click()
     feed = page.locator("#feed")
-    expect(feed.locator(".fi-crop")).to_have_count(3, timeout=60_000)
+    expect(feed.locator(".fi-crop")).to_have_count(3)
     assert feed.locator(".fi-crop").first.evaluate("crop => crop.getBoundingClientRect().width") == 360
     expect(feed).to_contain_text("of the picture away, at the top and bottom")
     page.get_by_role("radio", name="dark").check()
@@ -200,16 +199,16 @@ def test_drafts_of_a_visit_come_back_and_answers_are_taken_away(
 
     # Bringing back, also after a reload: what was there, and nothing twice.
     visit_list.get_by_role("button", name="Undo").press("Enter")
-    expect(page.get_by_label("Title", exact=True)).to_have_value(re.compile("^<img src=x"), timeout=60_000)
+    expect(page.get_by_label("Title", exact=True)).to_have_value(re.compile("^<img src=x"))
     expect(page.locator("#picture img")).to_have_count(0)
-    expect(visit_list.locator("li").first).to_contain_text("<img src=x", timeout=60_000)
+    expect(visit_list.locator("li").first).to_contain_text("<img src=x")
     page.goto(address)
-    expect(visit_list.locator("li")).to_have_count(2, timeout=60_000)
+    expect(visit_list.locator("li")).to_have_count(2)
     visit_list.locator("summary").click()
     visit_list.get_by_role("button", name="Bring back draft 2").click()
-    expect(page.locator("#picture img")).to_be_visible(timeout=60_000)
-    expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=60_000)
-    expect(visit_list.locator("li").first).to_contain_text("My cat", timeout=60_000)
+    expect(page.locator("#picture img")).to_be_visible()
+    expect(page.locator("#verdict .fi-bar")).to_have_count(5)
+    expect(visit_list.locator("li").first).to_contain_text("My cat")
     expect(visit_list.locator("li")).to_have_count(2)
     assert page.title() == "First Impressions" and page.locator("img[src=x]").count() == 0
     for width in (390, 320):
@@ -230,24 +229,24 @@ def test_a_draft_is_set_beside_ones_own_posts_and_a_withheld_one_keeps_its_tabs(
     page = visit(browser, address, theme="dark")
     page.get_by_label("Title", exact=True).fill("My cat")
     page.get_by_label("Title", exact=True).press("Enter")
-    expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=60_000)
+    expect(page.locator("#verdict .fi-bar")).to_have_count(5)
     page.get_by_role("tab", name="Your account").click()
     page.get_by_label("Your recent posts").fill(f"12000, 480, 35\n8.5k, 310\n{HOSTILE}, 5")
     page.get_by_role("button", name="Compare with my posts").press("Enter")
     own = page.locator("#own")
     expect(own.locator("h3")).to_have_text(
-        re.compile(r"^Likely between [\d.]+ and [\d.]+ times your usual engagement$"), timeout=60_000
+        re.compile(r"^Likely between [\d.]+ and [\d.]+ times your usual engagement$")
     )
     expect(own.get_by_role("alert")).to_contain_text("Line 3 was left out: “<img src=x")
     clean(page)
     before = own.inner_text()
     page.get_by_role("tab", name="Compare").click()
     page.get_by_role("button", name="Add this draft").click()
-    expect(page.locator("#comparison li")).to_have_count(1, timeout=60_000)
+    expect(page.locator("#comparison li")).to_have_count(1)
 
     page.get_by_label("Title", exact=True).fill("asdf")
     press_predict(page)
-    expect(page.locator("#verdict .fi-strange")).to_be_visible(timeout=60_000)
+    expect(page.locator("#verdict .fi-strange")).to_be_visible()
     expect(page.locator("#comparison li")).to_have_count(1)
     for tab, told in (
         ("Explanation", "nothing to explain"),
@@ -255,21 +254,21 @@ def test_a_draft_is_set_beside_ones_own_posts_and_a_withheld_one_keeps_its_tabs(
         ("Preview", "As feeds show it"),
     ):
         page.get_by_role("tab", name=tab).click()
-        expect(page.locator("#more")).to_contain_text(told, timeout=60_000)
+        expect(page.locator("#more")).to_contain_text(told)
     expect(page.get_by_role("button", name="Try small edits")).to_be_hidden()
     with page.expect_download() as card:
         page.get_by_role("button", name="Save as picture").click()
     assert card.value.suggested_filename == "first-impression.png"
 
     page.get_by_role("button", name="Start over").click()
-    expect(page.locator("#verdict h2")).to_have_text("Your first impression appears here", timeout=60_000)
+    expect(page.locator("#verdict h2")).to_have_text("Your first impression appears here")
     page.get_by_label("Title", exact=True).fill("Quarterly results")
     press_predict(page)
-    expect(page.locator("#verdict .fi-bar")).to_have_count(5, timeout=60_000)
+    expect(page.locator("#verdict .fi-bar")).to_have_count(5)
     page.get_by_role("tab", name="Compare").click()
     expect(page.locator("#comparison li")).to_have_count(0)
     # Another draft against the same posts, without being asked for.
     page.get_by_role("tab", name="Your account").click()
-    expect(own.locator("h3")).to_be_visible(timeout=60_000)
+    expect(own.locator("h3")).to_be_visible()
     expect(own).not_to_have_text(before)
     page.close()

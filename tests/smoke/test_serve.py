@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,9 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 from gradio_client import Client
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from engine.scoring import LEVELS
+from tests.app_page import CHROMIUM, PATIENCE, foreign, opened
 from tests.server import ROOT, at_home, free_port, serving
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
@@ -23,7 +23,6 @@ COMMAND = json.loads(re.findall(r"^CMD (.*)$", DOCKERFILE, re.MULTILINE)[-1])
 SETTINGS = dict(
     setting.split("=", 1) for setting in shlex.split(re.findall(r"^ENV (.*)$", DOCKERFILE, re.MULTILINE)[0])
 )
-CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(os.name != "posix", reason="needs SIGTERM"),
@@ -76,34 +75,28 @@ def test_the_page_keeps_its_limits_and_its_silence(address: str) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_both_apps_work_in_a_browser(address: str) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+    with opened() as browser:
         page = browser.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(PATIENCE)
         strangers: list[str] = []
         sockets: list[str] = []
         page.on("request", lambda request: strangers.append(request.url) if foreign(request.url, address) else None)
         page.on("websocket", lambda found: sockets.append(found.url))
         page.goto(f"{address}dashboard/")
-        expect(page.get_by_role("heading", level=1)).to_have_text("Dataset", timeout=30_000)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Dataset")
         page.get_by_role("link", name="Results").click()
-        expect(page.get_by_role("heading", level=1)).to_have_text("Results", timeout=30_000)
-        expect(page.locator(".js-plotly-plot").first).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Results")
+        expect(page.locator(".js-plotly-plot").first).to_be_visible()
         # An address that was sent to somebody opens on its page.
         page.goto(f"{address}dashboard/results")
-        expect(page.get_by_role("heading", level=1)).to_have_text("Results", timeout=30_000)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Results")
         assert set(sockets) == {f"{address.replace('http', 'ws', 1)}dashboard/_stcore/stream"}
 
         page.goto(address)
         page.get_by_label("Title").fill("My cat judges me every morning")
         page.get_by_role("button", name="Predict engagement").click()
-        expect(page.locator("#verdict .fi-bar .fi-name")).to_have_text(list(LEVELS), timeout=30_000)
+        expect(page.locator("#verdict .fi-bar .fi-name")).to_have_text(list(LEVELS))
         assert not strangers
-        browser.close()
-
-
-def foreign(url: str, address: str) -> bool:
-    return not url.startswith((address, "data:", "blob:"))
 
 
 def test_it_ends_when_told_to_and_leaves_nothing(server: tuple[subprocess.Popen, str], home: Path) -> None:

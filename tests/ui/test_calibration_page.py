@@ -87,7 +87,7 @@ def test_what_is_not_answered_is_told_by_kind_and_with_its_price(folder: Path, t
     assert price.index.tolist() == ["Picture and title", "Title only", "Picture only"]
     change = rows.loc[("both", "test", "all", "src_difference")]
     assert price.loc["Picture and title", "src_difference"].startswith(f"{change['value']:+.4f} [")
-    assert price["verdict"].isin(["better", "worse", "no clear difference"]).all()
+    assert price["verdict"].isin(["better", "barely better", "worse", "barely worse", "no clear difference"]).all()
     seen = altered(folder, tmp_path / "seen", guard=lambda table: table[table["view"] != "text"])
     app = page("calibration", seen).run()
     (column,) = (own for own in app.columns if any("Made-up pictures" in said.value for said in own.markdown))

@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from dashboard.metrics import CATALOGUE, bracketed, metric, ranked, verdict
+from dashboard.metrics import CATALOGUE, EDGE, bracketed, metric, ranked, verdict
 from dashboard.tiles import verdict_line
+from training.evaluation import gains
 from training.metrics.weighted import METRICS
 
 
@@ -51,9 +52,15 @@ def test_the_best_stands_first() -> None:
         ("src", -0.01, 0.2, "no clear difference"),
         ("src", 0.0, 0.2, "no clear difference"),
         ("src", float("nan"), float("nan"), "not tested"),
+        ("src", 0.001, 0.027, "barely better"),
+        ("src", -0.3, -0.001, "barely worse"),
+        ("ece", 0.001, 0.03, "barely worse"),
         ("conformal_coverage", 0.05, 0.2, "higher"),
+        ("conformal_coverage", -0.2, -0.05, "lower"),
+        ("conformal_coverage", 0.001, 0.2, "barely higher"),
     ],
 )
 def test_verdicts(name: str, low: float, high: float, expected: str) -> None:
     assert verdict(name, low, high) == expected
     assert expected in verdict_line(metric(name), low, high)
+    assert gains.EDGE == EDGE

@@ -203,7 +203,7 @@ def test_who_stops_ends_their_own_work(folder: Path) -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(page.StoppedError):
-        Job(Slow(), kept(text, ".csv"), None, stop)._ended.result(timeout=10)  # type: ignore[arg-type]
+        Job(Slow(), kept(text, ".csv"), None, stop)._ended.result(timeout=60)  # type: ignore[arg-type]
     asked.begin(VISITOR)
     asked.stop(VISITOR)
     assert list(asked.run(kept(text, ".csv"), None, "", VISITOR))[-1] == (page.STOPPED, None, None)
@@ -233,14 +233,14 @@ def test_who_leaves_ends_the_work(folder: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(page, "DESERTED", 0.1)
     job = Job(Slow(), kept(text, ".csv"), None, threading.Event())  # type: ignore[arg-type]
     with pytest.raises(page.StoppedError):
-        job._ended.result(timeout=10)
+        job._ended.result(timeout=60)
     assert len(job.records) < 600 and not job.csv
     gone(folder)
 
 
 def gone(folder: Path) -> None:
     """Wait until no file is left."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while list(folder.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not list(folder.iterdir())

@@ -245,11 +245,11 @@ def test_animation_cut_off_after_its_first_frame_is_still_read() -> None:
 
 
 def test_header_claiming_a_huge_picture_is_refused_at_once() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert "pixels" in refusal(png(50_000, 50_000))
     assert "9,000 × 8,000" in refusal(png(9_000, 8_000))
     assert "pixels" in refusal(png(13_000, 13_000))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_a_real_bomb_is_refused_without_being_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

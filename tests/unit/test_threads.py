@@ -140,7 +140,7 @@ def test_libraries_share_the_cores_and_their_threads_sleep(cores: int, before: i
 
 def test_results_come_in_order_and_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, 3)
-    together = threading.Barrier(3, timeout=20)
+    together = threading.Barrier(3, timeout=60)
 
     def slow_first(number: int) -> int:
         if number < 3:

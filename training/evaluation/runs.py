@@ -79,6 +79,7 @@ def compare(work: Path, recipe: Recipe, model: Path | None = None) -> Path:
     else:
         target, facts = model / "report", shipped_facts(model, run, recipe.name)
         found_here = [(target, facts), *(found for found in found_here if found[1]["recipe"] != recipe.name)]
+    run.read_test("compare", model and model / "bundle")
     truth, own_answers = truth_of(run.workspace, "test"), answers_on_test(target, recipe.name)
     figures: list[pd.DataFrame] = []
     shared: dict[str, list[pd.DataFrame]] = {}

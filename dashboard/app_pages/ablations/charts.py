@@ -11,6 +11,10 @@ VERDICTS = {
     "worse": (WARM, "circle"),
     "higher": (WARM, "circle"),
     "lower": (WARM, "circle"),
+    "barely better": (ACCENT, "circle-open"),
+    "barely worse": (WARM, "circle-open"),
+    "barely higher": (WARM, "circle-open"),
+    "barely lower": (WARM, "circle-open"),
     "no clear difference": (NEUTRAL, "circle-open"),
     "not tested": (NEUTRAL, "x-thin-open"),
 }

@@ -154,8 +154,8 @@ def _how(table: pd.DataFrame) -> str:
     said = []
     if table["low"].notna().any():
         said.append(
-            "Lines are paired 95% intervals that draw seeds and whole groups of test posts; a hollow ring marks one "
-            "that includes zero: no clear difference."
+            "Lines are paired 95% intervals that draw seeds and whole groups of test posts; a grey ring marks one "
+            "that includes zero: no clear difference. A coloured ring marks one that all but does: barely."
         )
     if table["low"].isna().any():
         said.append(
