@@ -194,11 +194,12 @@ def bracketed(row: Mapping[str, Any], style: str = ".3f") -> str:
 
 # An interval that ends so near zero, as a share of its middle, may hold zero by other draws of the groups.
 EDGE = 0.1
+EDGY = ", but hardly shown"
 
 
 def verdict(name: str, low: float, high: float) -> str:
     """What a difference's interval says: "better", "worse", "no clear difference" (zero inside) or "not tested" (there
-    is none); "higher" or "lower" where nobody knows which is better; "barely" so where it all but holds zero."""
+    is none); "higher" or "lower" where nobody knows which is better; `EDGY` follows where it all but holds zero."""
     if pd.isna(low) or pd.isna(high):
         return "not tested"
     if low <= 0 <= high:
@@ -206,4 +207,4 @@ def verdict(name: str, low: float, high: float) -> str:
     better = metric(name).better
     words = ("lower", "higher") if better is None else ("worse", "better")
     word = words[(low > 0) == (better != "lower")]
-    return f"barely {word}" if min(abs(low), abs(high)) < EDGE * abs(low + high) / 2 else word
+    return word + EDGY if min(abs(low), abs(high)) < EDGE * abs(low + high) / 2 else word

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from dashboard.app_pages.calibration import queries
+from dashboard.metrics import EDGY
 from dashboard.reports import open_report
 from dashboard.scope import Scope, predicted_models
 from dashboard.store import records
@@ -87,7 +88,7 @@ def test_what_is_not_answered_is_told_by_kind_and_with_its_price(folder: Path, t
     assert price.index.tolist() == ["Picture and title", "Title only", "Picture only"]
     change = rows.loc[("both", "test", "all", "src_difference")]
     assert price.loc["Picture and title", "src_difference"].startswith(f"{change['value']:+.4f} [")
-    assert price["verdict"].isin(["better", "barely better", "worse", "barely worse", "no clear difference"]).all()
+    assert price["verdict"].isin(["better", "better" + EDGY, "worse", "worse" + EDGY, "no clear difference"]).all()
     seen = altered(folder, tmp_path / "seen", guard=lambda table: table[table["view"] != "text"])
     app = page("calibration", seen).run()
     (column,) = (own for own in app.columns if any("Made-up pictures" in said.value for said in own.markdown))

@@ -52,12 +52,12 @@ def test_the_best_stands_first() -> None:
         ("src", -0.01, 0.2, "no clear difference"),
         ("src", 0.0, 0.2, "no clear difference"),
         ("src", float("nan"), float("nan"), "not tested"),
-        ("src", 0.001, 0.027, "barely better"),
-        ("src", -0.3, -0.001, "barely worse"),
-        ("ece", 0.001, 0.03, "barely worse"),
+        ("src", 0.001, 0.027, "better, but hardly shown"),
+        ("src", -0.3, -0.001, "worse, but hardly shown"),
+        ("ece", 0.001, 0.03, "worse, but hardly shown"),
         ("conformal_coverage", 0.05, 0.2, "higher"),
         ("conformal_coverage", -0.2, -0.05, "lower"),
-        ("conformal_coverage", 0.001, 0.2, "barely higher"),
+        ("conformal_coverage", 0.001, 0.2, "higher, but hardly shown"),
     ],
 )
 def test_verdicts(name: str, low: float, high: float, expected: str) -> None:

@@ -62,7 +62,7 @@ def gains_of(differences: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]
     return gains
 
 
-# An interval that ends so near above 0, as a share of the gain, may hold 0 by other draws of the groups.
+# An interval that ends so near above 0, as a share of its middle, may hold 0 by other draws of the groups.
 EDGE = 0.1
 AT_THE_EDGE = "which all but holds 0, so these posts alone hardly show it"
 # Of `gains_of` → what is set beside what, and what it means when the interval lies above 0, and when not.
@@ -86,7 +86,7 @@ WEAK = "which says little of the picture: to the title alone the model answers w
 
 def _gain(name: str, gain: Mapping[str, float], weak: bool) -> str:
     start, shown, not_shown = GAINS[name]
-    if gain["low"] < EDGE * gain["delta"]:
+    if gain["low"] < EDGE * (gain["low"] + gain["high"]) / 2:
         shown = AT_THE_EDGE
     if name == "picture" and weak:
         shown = not_shown = WEAK

@@ -4,20 +4,17 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts import ACCENT, NEUTRAL, WARM, annotate, interval_lines, layout, named_rows, plain
-from dashboard.metrics import between
+from dashboard.metrics import EDGY, between
 
 VERDICTS = {
     "better": (ACCENT, "circle"),
     "worse": (WARM, "circle"),
     "higher": (WARM, "circle"),
     "lower": (WARM, "circle"),
-    "barely better": (ACCENT, "circle-open"),
-    "barely worse": (WARM, "circle-open"),
-    "barely higher": (WARM, "circle-open"),
-    "barely lower": (WARM, "circle-open"),
     "no clear difference": (NEUTRAL, "circle-open"),
     "not tested": (NEUTRAL, "x-thin-open"),
 }
+VERDICTS |= {word + EDGY: (VERDICTS[word][0], "circle-open") for word in ("better", "worse", "higher", "lower")}
 # Beyond this many times the middle row's reach, a difference is called large.
 LARGE = 5
 

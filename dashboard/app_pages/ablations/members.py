@@ -49,4 +49,4 @@ def members(report: Report) -> None:
         "set the weights; intervals are paired and draw whole groups. “Both sides at once” leaves out that members "
         "see picture and title together: their answers to one side each take the place of that to both."
     )
-    st.download_button("Members as CSV", text.csv(table), "members.csv", "text/csv", on_click="ignore")
+    st.download_button("All members as CSV", text.csv(table), "members.csv", "text/csv", on_click="ignore")

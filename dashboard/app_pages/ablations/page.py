@@ -10,7 +10,7 @@ from dashboard.app_pages.ablations import queries
 from dashboard.app_pages.ablations.charts import forest, small_reach
 from dashboard.app_pages.ablations.members import members
 from dashboard.differences import MISSING, differences
-from dashboard.metrics import HEADLINE, Metric, between, bracketed, metric, ordered, ranked, verdict
+from dashboard.metrics import EDGY, HEADLINE, Metric, between, bracketed, metric, ordered, ranked, verdict
 from dashboard.reports import Report
 from dashboard.scope import marked
 from dashboard.store import by_metric, records
@@ -155,8 +155,10 @@ def _how(table: pd.DataFrame) -> str:
     if table["low"].notna().any():
         said.append(
             "Lines are paired 95% intervals that draw seeds and whole groups of test posts; a grey ring marks one "
-            "that includes zero: no clear difference. A coloured ring marks one that all but does: barely."
+            "that includes zero: no clear difference."
         )
+    if table["verdict"].str.endswith(EDGY).any():
+        said.append("A coloured ring marks one that all but includes zero, by which a difference is hardly shown.")
     if table["low"].isna().any():
         said.append(
             "A cross was not tested: its difference is a mean over seeds, whose single differences the table gives, "

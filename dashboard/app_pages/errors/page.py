@@ -108,9 +108,9 @@ def _slices(report: Report, scope: Scope, selection: Selection) -> None:
     st.caption(
         f"{scope.words}. The tick is the share of the rest: the posts outside of the slice that meet the other filters "
         "on facts. A slice is coloured where it differs from its rest by a paired 95% interval; of this many slices a "
-        "few do so by chance. Intervals draw whole groups of related posts, "
-        f"of more than {MOST_GROUPS:,} several together, and a slice of few groups, less than "
-        f"{FEWEST_GROUPS} of equal size, is not tested: it would tell of those channels. Click a dot to filter."
+        f"few do so by chance. Intervals draw whole groups of related posts, of more than {MOST_GROUPS:,} several "
+        f"together. A slice of few groups, less than {FEWEST_GROUPS} of equal size, or whose rest is of few, is not "
+        "tested: it would tell of those channels. Click a dot to filter."
     )
     with st.expander("Slices as a table"):
         values = [

@@ -31,6 +31,8 @@ BADGES: dict[tuple[str, bool], tuple[str, Color, str]] = {
     ("falls", False): ("falls, not shown to survive", "orange", ":material/trending_down:"),
 }
 NO_TREND: tuple[str, Color, str] = ("no clear trend", "gray", ":material/trending_flat:")
+# Signal → what else measures the same, on which its verdict is not, and which may say otherwise.
+ALSO = {"log_perplexity": ("bits_per_character",)}
 # Of the rank correlations: the columns of their table, in the order in which they grow stricter.
 STRICTNESS = {
     ("uncleaned", "raw"): "As it is",
@@ -81,15 +83,20 @@ def _verdict(row: dict[str, Any], trends: pd.DataFrame) -> None:
         st.markdown(text.markdown(row["sentence"]))
         if trends.empty:
             return
-        own = trends[trends["signal"].eq(row["signal"]) & trends["against"].eq(row["against"])]
-        found = {(trend["cleaning"], trend["control"]): trend for trend in records(own)}
-        name = text.markdown(signal(row["signal"]).label.lower())
-        lines = [f":small[Rank correlation of the signal itself, {name}:]"]
-        for key in (("uncleaned", "raw"), ("cleaned", "controlled")):
-            if trend := found.get(key):
-                figure = f"**{trend['value']:+.3f}** (95%: {_between(trend)}), n = {trend['n']:,}"
-                lines.append(f":small[{STRICTNESS[key]}: {figure}]")
-        st.markdown("  \n".join(lines))
+        for name in (row["signal"], *ALSO.get(row["signal"], ())):
+            st.markdown("  \n".join(_correlations(trends, name, row["against"])))
+
+
+def _correlations(trends: pd.DataFrame, name: str, against: str) -> list[str]:
+    """The rank correlations of a signal, the mildest and the strictest, as lines of Markdown."""
+    own = trends[trends["signal"].eq(name) & trends["against"].eq(against)]
+    found = {(trend["cleaning"], trend["control"]): trend for trend in records(own)}
+    lines = [f":small[Rank correlation of the signal itself, {text.markdown(signal(name).label.lower())}:]"]
+    for key in (("uncleaned", "raw"), ("cleaned", "controlled")):
+        if trend := found.get(key):
+            figure = f"**{trend['value']:+.3f}** (95%: {_between(trend)}), n = {trend['n']:,}"
+            lines.append(f":small[{STRICTNESS[key]}: {figure}]")
+    return lines
 
 
 def _between(trend: dict[str, Any]) -> str:

@@ -57,4 +57,4 @@ def more_posts(report: Report) -> None:
         "Pictures of which only a class of likes per view is known were there in whole at every size. What lies beyond "
         "the last point was not tested."
     )
-    st.download_button("Sizes as CSV", text.csv(table), "learning_curve.csv", "text/csv", on_click="ignore")
+    st.download_button("All sizes as CSV", text.csv(table), "learning_curve.csv", "text/csv", on_click="ignore")

@@ -57,7 +57,7 @@ def render(report: Report) -> None:
     _test_reads(report)
     if not honest.empty:
         _chart(honest)
-        _table(honest, "metrics", f"metrics-{protocol}-{split}.csv")
+        _table(honest, "metrics", f"{'-'.join(['metrics', protocol, split, *chosen])}.csv")
     _leak(table[table["kind"] == "leak"])
     _background(report)
 
@@ -149,7 +149,10 @@ def _tested(report: Report, model: pd.Series, protocol: str, split: str) -> pd.D
         return table
     table = table[(table["model"] == model["model"]) & (table["view"] == model["view"])]
     if (protocol, split) != ("grouped", "test") or table.empty:
-        st.caption("Differences to other models are tested on the grouped test posts, for the shipped model alone.")
+        st.caption(
+            "Differences to other models are tested on the grouped test posts, for the shipped model alone, and not in "
+            "every view."
+        )
         return table.iloc[:0]
     # Another model is the harder question than half of the post, so it stands first.
     table = table.sort_values("reference", key=lambda names: names == model["model"], kind="stable")

@@ -10,7 +10,7 @@ def metric_values(report: Report, protocol: str, split: str) -> pd.DataFrame:
     """Every metric of every model on one protocol and split; repeated seeds become their mean, counted in `seeds`."""
     sql = """
         SELECT model, coalesce(kind, 'unknown') AS kind, view, metric, avg(value) AS value, avg(low) AS low,
-               avg(high) AS high, max(n) AS n, count(DISTINCT seed) AS seeds
+               avg(high) AS high, max(n) AS n, greatest(count(DISTINCT seed), 1) AS seeds
         FROM metrics WHERE protocol = ? AND split = ? AND value IS NOT NULL GROUP BY ALL ORDER BY kind, model, view"""
     return query(report, sql, (protocol, split))
 
