@@ -29,12 +29,12 @@ from ui.drafts import DraftTabs
 from ui.evidence import ON_CLICK as ON_COVER
 from ui.evidence import Loader, SimilarPosts, load_evidence
 from ui.examples import FILL, ON_CLICK, example_cards
-from ui.explanation import METHODS, ON_SLIDE, OWEN
+from ui.explanation import HINT, METHODS, ON_SLIDE, OWEN
 from ui.folder import own_folder
 from ui.handlers import Page
 from ui.keep import Keeping, asks, from_link, model_from_link
 from ui.model import load_shipped, load_signals, zero_gpu
-from ui.newest import Newest
+from ui.newest import NOW, Newest
 from ui.sessions import SESSIONS
 from ui.theme import launch_settings
 from ui.uploads import PICTURE, picture_field
@@ -61,17 +61,18 @@ EDITED = """() => document.addEventListener('input', ({target}) => {
   if (target.closest('#title, #tags, #description')) document.querySelector('.fi-columns')?.classList.add('fi-stale');
 })"""
 STALE = "() => { document.querySelector('.fi-columns')?.classList.add('fi-stale'); }"
+# The button that was pressed is gone by then, and the keyboard must not start over at the top of the page.
+FOCUS_PICTURE = "() => { setTimeout(() => document.querySelector('#picture button')?.focus(), 100); }"
 # What was typed last before Enter is announced after it. The last input is the moment.
 FRESH = """(...asked) => {
   const columns = document.querySelector('.fi-columns');
   for (const wait of [0, 150]) setTimeout(() => columns?.classList.remove('fi-stale'), wait);
   return [...asked.slice(0, -1), performance.now()];
 }"""
-NOW = "(...asked) => [...asked.slice(0, -1), performance.now()]"
 NO_DRAFT = "() => [null, '', '', '', {}]"
 # Regions that are read out when they change must be there, and known, before they do.
 SPOKEN = """() => {
-  const names = '#verdict, #signals, #reasons, #own';
+  const names = '#verdict, #signals, #reasons';
   for (const region of document.querySelectorAll(names)) region.setAttribute('aria-live', 'polite');
 }"""
 SHOW = """() => {
@@ -224,9 +225,12 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         emptied = [*outcome, similar, preview]
         clear.click(page.start_over, [newest, moment], emptied, js=NOW, concurrency_limit=None, **PRIVATE)
         drafts.clear(clear.click)
+        # What another method said is not left standing below the name of this one.
+        method.input(lambda: HINT, None, reasons, cancels=explaining, show_progress="hidden", queue=False, **PRIVATE)
         # Before what asks the server: the page goes by this order, and a slow one would mark what was asked for since.
         for edited in (context.input, picture.upload, picture.clear):
             edited(None, js=STALE)
+        picture.clear(None, js=FOCUS_PICTURE)
         picture.upload(
             page.uploads.arrived, picture, picture, show_progress="hidden", concurrency_limit=None, **PRIVATE
         )

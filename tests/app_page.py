@@ -14,6 +14,12 @@ HOSTILE = "<img src=x onerror=\"document.title='hit'\"> {{this}} ${document.titl
 CHROMIUM = shutil.which("chromium")
 # Milliseconds. What is expected comes on a busy machine, too.
 PATIENCE = 90_000
+# A call reaches the server so many milliseconds after the page has made it.
+LATE = """(wait) => {
+  const ask = window.fetch;
+  const late = (address) => new Promise((done) => setTimeout(done, address.includes('/queue/join') ? wait : 0));
+  window.fetch = async (what, how) => { await late(String(what.url ?? what)); return ask(what, how); };
+}"""
 # Gradio pales a panel until its answer is whole.
 SETTLED = """() => {
   for (let part = document.querySelector('#verdict section'); part; part = part.parentElement)

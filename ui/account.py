@@ -51,7 +51,7 @@ class OwnAccount:
                 max_length=MOST_CHARACTERS,
             )
             self._compare = gr.Button("Compare with my posts", elem_id="own-compare")
-            self._shown = gr.HTML("", elem_id="own")
+            self._shown = gr.HTML("", js_on_load="element.setAttribute('aria-live', 'polite');", elem_id="own")
 
     def wire(self, draft: gr.State, model: gr.Dropdown, answers: Sequence[Any], settings: Mapping[str, Any]) -> None:
         """The events: on the button, and after each of the answers."""

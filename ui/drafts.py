@@ -1,6 +1,6 @@
 """The two tabs on drafts: comparing several, and trying edits of the one that was predicted last."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -10,6 +10,7 @@ from engine.posts import MAX_TITLE
 from ui.arrivals import SECONDS_KEPT
 from ui.compare import ON_REMOVE, Comparing
 from ui.edits import HINT, ON_APPLY, Editing
+from ui.newest import NOW, Newest
 from ui.ranking import empty
 from ui.uploads import pictures_field
 from ui.verdict import NOTHING
@@ -19,16 +20,35 @@ if TYPE_CHECKING:
 
 # What was clicked is gone by then, and the keyboard must not start over at the top of the page.
 FOCUS = "() => { document.querySelector('#comparison section')?.focus(); }"
-# Two additions at once would each begin with what is there, and the later one would win.
-BUSY = """(...given) => {
-  for (const row of document.querySelectorAll('.fi-adding')) row.inert = true;
-  return given;
-}"""
-READY = "() => { for (const row of document.querySelectorAll('.fi-adding')) row.inert = false; }"
+# Two changes at once would each begin with what is there, and the later one would win. The last input is the moment.
+CHANGED = "document.querySelectorAll('.fi-adding, #comparison section')"
+BUSY = f"""(...given) => {{
+  const pressed = document.activeElement;
+  window.fiAdding = pressed?.closest('.fi-adding') ? pressed : null;
+  for (const part of {CHANGED}) part.inert = true;
+  return [...given.slice(0, -1), performance.now()];
+}}"""
+READY = f"""() => {{
+  for (const part of {CHANGED}) part.inert = false;
+  if (document.activeElement === document.body) window.fiAdding?.focus();
+}}"""
 TO_VERDICT = """() => {
+  document.querySelector('#predict')?.focus({preventScroll: true});
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
   document.querySelector('#verdict')?.scrollIntoView({behavior: calm ? 'auto' : 'smooth', block: 'start'});
 }"""
+
+
+def unless_emptied(add: Callable[..., Any]) -> Callable[..., Any]:
+    """What an addition gives, and nothing where the comparison was emptied since it was asked for. Behind what `add`
+    takes stand the comparison's `Newest` and the moment of asking."""
+
+    def added(*given: Any) -> Any:
+        *asked, newest, moment = given
+        found = add(*asked)
+        return gr.skip() if newest.overtakes(moment) else found
+
+    return added
 
 
 class DraftTabs:
@@ -39,6 +59,7 @@ class DraftTabs:
         with gr.Tab("Compare"):
             # Beside the tabs it would count as one of them.
             self._kept = gr.State((), time_to_live=SECONDS_KEPT)
+            self._asked = [gr.State(Newest()), gr.Number(visible=False)]
             with gr.Row(elem_classes="fi-adding"):
                 self._add = gr.Button("Add this draft", elem_id="add-draft", size="md", min_width=130)
                 self._pictures = pictures_field(
@@ -83,16 +104,18 @@ class DraftTabs:
         private: dict[str, Any] = {"api_visibility": "private"}
         adding: dict[str, Any] = {"js": BUSY, "show_progress_on": self._comparison, **one_a_core, **private}
         added = (
-            self._add.click(self.comparing.add, [self._kept, *fields, model], shown, **adding),
+            self._add.click(
+                unless_emptied(self.comparing.add), [self._kept, *fields, model, *self._asked], shown, **adding
+            ),
             self._add_titles.click(
-                self.comparing.add_titles,
-                [self._kept, self._titles, picture, *more, model],
+                unless_emptied(self.comparing.add_titles),
+                [self._kept, self._titles, picture, *more, model, *self._asked],
                 [*shown, self._titles],
                 **adding,
             ),
             self._pictures.upload(
-                self.comparing.add_pictures,
-                [self._kept, self._pictures, title, *more, model],
+                unless_emptied(self.comparing.add_pictures),
+                [self._kept, self._pictures, title, *more, model, *self._asked],
                 shown,
                 **adding,
             ),
@@ -102,7 +125,7 @@ class DraftTabs:
         removed = self._comparison.click(self.comparing.remove, [self._kept, model], shown, **one_a_core, **private)
         removed.then(None, js=FOCUS)
         # Answers of two models do not compare.
-        model.change(lambda: ((), empty()), None, shown, queue=False, show_progress="hidden", **private)
+        self._empty(model.change, shown, show_progress="hidden")
         trying = self._try.click(
             self.editing.attempt, [draft, model], self._edits, show_progress="hidden", **one_at_a_time, **private
         )
@@ -117,5 +140,13 @@ class DraftTabs:
 
     def clear(self, pressed: Any) -> None:
         """When the page starts over, so does the comparison."""
-        cleared = [self._kept, self._comparison, self._titles]
-        pressed(lambda: ((), empty(), ""), None, cleared, queue=False, api_visibility="private")
+        self._empty(pressed, [self._kept, self._comparison, self._titles])
+
+    def _empty(self, event: Any, parts: Sequence[Any], **settings: Any) -> None:
+        """Empty the comparison; what is still on its way into it stays out."""
+
+        def emptied(newest: Newest, moment: float) -> tuple[Any, ...]:
+            newest.overtakes(moment)
+            return (), empty(), *[""] * (len(parts) - 2)
+
+        event(emptied, self._asked, parts, js=NOW, queue=False, api_visibility="private", **settings)

@@ -26,8 +26,9 @@ STRONGEST = 0.6
 LEADING_WORDS = 3
 # Movements smaller than this, in levels, have no direction worth a word.
 STILL = 0.05
-# The page hands the slider's place on to the layer of the heat map.
+# The page hands the slider's place on to the layer of the heat map. A new one begins where its slider stands.
 ON_SLIDE = """
+watch('value', () => element.style.removeProperty('--heat'));
 element.addEventListener('input', (event) => {
   if (event.target.matches('.fi-opacity')) element.style.setProperty('--heat', event.target.value / 100);
 });

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 # Gradio shows what a stream gave last once more when that ends.
 LEFT = gr.skip()
-ANOTHER = " Another model can be chosen under Details."
 # Share of the work done, the explanation, and base value and value of the whole model where it is of a part of it.
 Explained = tuple[float, Explanation, tuple[float, float] | None]
 
@@ -99,8 +98,8 @@ class Page:
             prediction, bundle = self.answer(post, model)
             scale = scale_of(bundle)
         except Exception as error:
-            told = sentence(error) + ("" if self.models.is_first(model) else ANOTHER)
-            return verdict.error_panel(told), "", None, "", "", None, None, None
+            panel = verdict.error_panel(sentence(error), another=not self.models.is_first(model))
+            return panel, "", None, "", "", None, None, None
         tried = history.entry(post, prediction, scale)
         language = "" if prediction.view == "image" else languages.remark(post.title, bundle.languages)
         panel = verdict.verdict_panel(prediction, bundle.cuts, scale, post.image, language)

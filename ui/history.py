@@ -96,7 +96,9 @@ const show = () => {
   }));
   const told = made('p', 'Kept in this tab of your browser alone, and gone when you close it. '
     + 'Pictures come back as smaller copies, so that an answer may move a little.', 'fi-small');
+  const held = box.contains(document.activeElement);
   box.replaceChildren(summary, actions, list, told);
+  if (held) summary.focus();
 };
 document.addEventListener('fi-tried', ({detail: given}) => {
   let detail = given;

@@ -40,8 +40,9 @@ JSON_DOWN = f"""(record) => {{
 }}"""
 # Where a page may not write to the clipboard, the link stands there to be copied by hand. It names the model where that
 # is not the FIRST one, which answers unasked.
-LINK = f"""async (title, tags, description, model) => {{
+LINK = f"""async (title, tags, description, model, record) => {{
   {SAY}
+  if (record?.view === 'image') {{ say('This is answered by its picture alone, which a link cannot hold.'); return; }}
   const link = new URL(location.origin + location.pathname);
   for (const [name, words] of Object.entries({{title, tags, description}}))
     if (words?.trim()) link.searchParams.set(name, words.trim());
@@ -120,7 +121,7 @@ class Keeping:
         made.then(None, self._made, None, js=PICTURE_DOWN)
         self._json.click(None, record, None, js=JSON_DOWN)
         first = json.dumps(next(iter(self._page.models.offered), ""))
-        self._link.click(None, [*words, model], None, js=LINK.replace("FIRST", first))
+        self._link.click(None, [*words, model, record], None, js=LINK.replace("FIRST", first))
 
     def picture(self, post: Post | None, model: str = "") -> str:
         """The card of the draft that was predicted last, as a data URL; a sentence where there is none."""

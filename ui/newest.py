@@ -4,6 +4,9 @@ import weakref
 
 from engine.posts import Post
 
+# JavaScript; the last input is the moment.
+NOW = "(...asked) => [...asked.slice(0, -1), performance.now()]"
+
 
 class Newest:
     """Of one session: when its page last asked or was emptied, and of which draft the verdict is that it shows.

@@ -26,8 +26,8 @@ INTRODUCTION = (
     "or the title."
 )
 TOO_SURE = (
-    "Chances are those of any two posts. Between two posts of one channel, where few could be measured, the model did "
-    "hardly better than a coin. What one post does under two titles was never measured."
+    "Chances are those of any two posts; of two of one channel, which are more alike, they say less. What one post "
+    "does under two titles was never measured."
 )
 
 

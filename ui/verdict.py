@@ -19,6 +19,7 @@ STRANGE = {
     "image": "This does not look like a picture the model has learned from",
 }
 NAMES = {"text": "title", "image": "picture"}
+ANOTHER = " Another model can be chosen under Details."
 # Where tabs would have their say on a draft.
 NOTHING = (
     '<section class="fi-card fi-quiet"><p>The model does not answer this draft as a whole: '
@@ -128,9 +129,10 @@ def not_explained(prediction: Prediction) -> str:
     return f"The {what} does not look like one that the model has learned from, so nothing is explained{rest}."
 
 
-def error_panel(reason: str, title: str = "No prediction") -> str:
-    """HTML of the one sentence that is shown when there is no answer."""
-    return f'<section class="fi-card fi-error" role="alert"><h2>{title}</h2><p>{escape(reason)}</p></section>'
+def error_panel(reason: str, title: str = "No prediction", *, another: bool = False) -> str:
+    """HTML of the one sentence that is shown when there is no answer; `another` model may have one."""
+    kind, reason = ("fi-error fi-another", reason + ANOTHER) if another else ("fi-error", reason)
+    return f'<section class="fi-card {kind}" role="alert"><h2>{title}</h2><p>{escape(reason)}</p></section>'
 
 
 def _ruler(prediction: Prediction, cuts: Sequence[float], scale: Scale) -> str:

@@ -7,16 +7,10 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 
 from engine.scoring import LEVELS
-from tests.app_page import CHROMIUM, HOSTILE, choose, clean, foreign, press_predict, visit
+from tests.app_page import CHROMIUM, HOSTILE, LATE, choose, clean, foreign, press_predict, visit
 from tests.page_signals import SLOW
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-# A call reaches the server so many milliseconds after the page has made it.
-LATE = """(wait) => {
-  const ask = window.fetch;
-  const late = (address) => new Promise((done) => setTimeout(done, address.includes('/queue/join') ? wait : 0));
-  window.fetch = async (what, how) => { await late(String(what.url ?? what)); return ask(what, how); };
-}"""
 
 
 def test_a_draft_is_predicted_and_explained(browser: Browser, address: str, picture: Path) -> None:
@@ -41,6 +35,10 @@ def test_a_draft_is_predicted_and_explained(browser: Browser, address: str, pict
     expect(page.locator("#reasons section")).to_have_attribute("aria-busy", "false")
     page.locator(".fi-opacity").fill("20")
     assert page.locator(".fi-layer").evaluate("layer => getComputedStyle(layer).opacity") == "0.2"
+    # A new heat map is drawn as its slider says.
+    page.get_by_role("button", name="Explain this answer").click()
+    expect(page.locator(".fi-opacity")).to_have_value("75")
+    expect(page.locator(".fi-layer")).to_have_css("opacity", "0.75")
 
     page.get_by_role("tab", name="Details").click()
     expect(page.get_by_text("How the members of the blend voted")).to_be_visible()
@@ -184,6 +182,15 @@ def test_what_a_slow_server_says_of_a_picture_does_not_make_its_answer_old(
     expect(page.locator("#visit summary")).to_have_text("Drafts of this visit (1)")
     expect(page.get_by_text("draft changed: predict again")).to_be_hidden()
     expect(page.get_by_role("button", name="Save as picture")).to_be_visible()
+    page.close()
+
+
+def test_the_keyboard_stays_where_a_picture_was_taken_away(browser: Browser, address: str, picture: Path) -> None:
+    page = visit(browser, address)
+    choose(page, picture)
+    page.get_by_role("button", name="Remove Image").press("Enter")
+    expect(page.locator("#picture img")).to_have_count(0)
+    expect(page.locator("#picture button").first).to_be_focused()
     page.close()
 
 

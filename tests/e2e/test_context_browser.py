@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.app_page import CHROMIUM, HOSTILE, clean, press_predict, served, visit
+from ui.explanation import METHODS
 from ui.history import KEY
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -25,9 +26,12 @@ def own_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page of two models, of which the second reads a context."""
     from tests.page_predictor import PagePredictor
 
-    with served(
-        tmp_path_factory.mktemp("uploads"), ("plain", "other"), lambda: PagePredictor(context=READS)
-    ) as address:
+    def other() -> PagePredictor:
+        predictor = PagePredictor(context=READS)
+        predictor.has_gradients = True
+        return predictor
+
+    with served(tmp_path_factory.mktemp("uploads"), ("plain", "other"), other) as address:
         yield address
 
 
@@ -71,6 +75,11 @@ def test_what_else_the_model_reads_goes_along(browser: Browser, own_address: str
     there = page.evaluate("new Date('2026-05-03T18:30').getTime() / 1000")
     assert datetime.fromisoformat(saved["published_at"]).timestamp() == there
     expect(page.locator("#kept-told")).to_contain_text("what else the model reads, neither picture nor words")
+    page.get_by_role("tab", name="Explanation").click()
+    page.get_by_role("button", name="Explain this answer").click()
+    expect(page.locator("#reasons h3")).to_contain_text("This draft is expected")
+    page.get_by_role("radio", name=METHODS["integrated_gradients"]).check()
+    expect(page.locator("#reasons h3")).to_have_count(0)
     page.get_by_role("tab", name="Compare").click()
     page.get_by_role("button", name="Add this draft").click()
     expect(page.locator("#comparison li")).to_have_count(1)

@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from engine.scoring import LEVELS
-from tests.app_page import CHROMIUM, HOSTILE, PATIENCE, choose, clean, foreign, press_predict, visit
+from tests.app_page import CHROMIUM, HOSTILE, LATE, PATIENCE, choose, clean, foreign, press_predict, visit
 from tests.batch_files import picture as drawn
 from tests.page_evidence import COVERS
 from ui.history import KEY
@@ -33,6 +33,7 @@ def test_drafts_are_compared_and_edits_tried(browser: Browser, address: str, pic
     page.keyboard.press("Enter")
     ranks = page.locator("#comparison li")
     expect(ranks).to_have_count(1)
+    expect(page.get_by_role("button", name="Add this draft")).to_be_focused()
     page.get_by_label("More titles").fill(f"My cat\n{HOSTILE}\nasdf")
     page.get_by_role("button", name="Add titles").click()
     expect(ranks).to_have_count(4)
@@ -69,11 +70,38 @@ def test_drafts_are_compared_and_edits_tried(browser: Browser, address: str, pic
     use.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_label("Title", exact=True)).to_have_value("My cat")
+    expect(page.locator("#predict")).to_be_focused()
     expect(page.locator("#verdict h2")).not_to_have_text(before)
     # The edits were those of another draft.
     expect(page.locator("#edits .fi-tried")).to_have_count(0)
     page.get_by_label("Title", exact=True).press_sequentially("!")
     expect(page.get_by_role("button", name="Try small edits")).to_be_hidden()
+    page.close()
+
+
+def test_what_is_on_its_way_into_a_comparison_that_is_emptied_stays_out(browser: Browser, address: str) -> None:
+    page = visit(browser, address)
+    page.evaluate(LATE, 1500)
+    for emptied in ("by another model", "by starting over"):
+        page.get_by_label("Title", exact=True).fill("My cat")
+        press_predict(page)
+        expect(page.locator("#verdict .fi-bar")).to_have_count(5)
+        page.get_by_role("tab", name="Compare").click()
+        page.get_by_role("button", name="Add this draft").click()
+        expect(page.locator("#comparison li")).to_have_count(1)
+        page.get_by_label("More titles").fill("My dog\nMy bird")
+        with page.expect_request("**/queue/join*"):
+            page.get_by_role("button", name="Add titles").click()
+            # Nor is a draft taken away meanwhile, which would come back.
+            assert page.locator("#comparison section").evaluate("part => part.inert")
+            if emptied == "by another model":
+                page.get_by_role("tab", name="Details").click()
+                page.get_by_label("Answered by").click()
+                page.get_by_role("option", name="second model").click()
+            else:
+                page.get_by_role("button", name="Start over").click()
+        page.wait_for_function("() => [...document.querySelectorAll('.fi-adding')].every((row) => !row.inert)")
+        expect(page.locator("#comparison li")).to_have_count(0)
     page.close()
 
 
@@ -146,7 +174,7 @@ def shown_title(page: Page) -> str:
     return page.get_by_label("Title", exact=True).input_value()
 
 
-def test_a_link_names_the_model_that_answered(browser: Browser, address: str) -> None:
+def test_a_link_names_the_model_that_answered(browser: Browser, address: str, picture: Path) -> None:
     page = browser.new_page(permissions=["clipboard-read", "clipboard-write"])
     for asked, answered, unit in (("second", "&model=second", "popularity points"), ("none", "", "per 100 views")):
         page.goto(f"{address}?{urlencode({'title': 'My cat', 'model': asked})}")
@@ -154,6 +182,18 @@ def test_a_link_names_the_model_that_answered(browser: Browser, address: str) ->
         page.get_by_role("button", name="Copy link").click()
         expect(page.locator("#kept-told")).to_contain_text("Link copied")
         assert page.evaluate("navigator.clipboard.readText()") == f"{address}?title=My+cat{answered}"
+        if answered:
+            # Whom the model of a link does not answer must get at the others.
+            page.get_by_label("Title", exact=True).fill("")
+            press_predict(page)
+            expect(page.locator("#verdict")).to_contain_text("Another model can be chosen under Details")
+            expect(page.get_by_role("tab", name="Details")).to_be_visible()
+    page.get_by_label("Title", exact=True).fill("")
+    choose(page, picture)
+    press_predict(page)
+    expect(page.locator("#verdict .fi-note")).to_contain_text("picture's part alone")
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.locator("#kept-told")).to_contain_text("picture alone, which a link cannot hold")
     page.close()
 
 

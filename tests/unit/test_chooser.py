@@ -15,7 +15,7 @@ from engine.posts import Post
 from engine.settings import SHIPPED_BUNDLE
 from tests.page_predictor import POPULARITY_FORMULA, PagePredictor
 from tests.page_signals import PageSignals
-from ui import chooser, handlers
+from ui import chooser, handlers, verdict
 from ui.chooser import KEPT, Choice, Models, choice_field, models_offered
 from ui.evidence import load_evidence
 from ui.model import UNAVAILABLE, Model, load_shipped
@@ -126,7 +126,7 @@ def test_who_asks_another_model_in_vain_is_told_where_to_choose(loads: Loads) ->
     page = handlers.Page(PagePredictor, PageSignals, offered())  # type: ignore[arg-type]
     page.models = models(loads)
     told = [page.predict(None, "", "", "", model=name)[0] for name in ("first", "second")]
-    assert [handlers.ANOTHER in html for html in told] == [False, True]
+    assert [verdict.ANOTHER in html for html in told] == [False, True]
 
 
 def test_a_choice_reaches_every_answer(loads: Loads) -> None:
