@@ -270,6 +270,11 @@ def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(
     (alone / "report.json").write_text(json.dumps(others))
     ship(work, recipe, tmp_path / "model")
     assert not (tmp_path / "model" / "evidence").exists()
+    # A model of another dataset stays whole.
+    (alone / "report.json").write_text(json.dumps({**facts, "data": {**facts["data"], "name": "own"}}))
+    with pytest.raises(DataError, match="model holds a model of other posts; give another --name, or remove it"):
+        ship(work, recipe, tmp_path / "model")
+    assert json.loads((alone / "report.json").read_text())["data"]["name"] == "own"
 
 
 def test_it_ships_to_an_address(work: Path, recipe: Recipe, bundle: Path, tmp_path: Path) -> None:
@@ -294,6 +299,11 @@ def test_it_ships_to_an_address(work: Path, recipe: Recipe, bundle: Path, tmp_pa
         kept = {name.removeprefix("/models/crossed/") for name in system.find("/models/crossed")}
         own = {file.relative_to(local).as_posix() for file in local.rglob("*") if file.is_file()}
         assert kept == own | {"report/hardware.json"}
+        facts = json.loads(system.cat_file("/models/crossed/report/report.json"))
+        facts["data"]["name"] = "own"
+        system.pipe_file("/models/crossed/report/report.json", json.dumps(facts).encode())
+        with pytest.raises(DataError, match=r"^memory://models/crossed holds a model of other posts"):
+            ship(work, recipe, there)
     finally:
         system.store.clear()
 

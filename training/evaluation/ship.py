@@ -50,16 +50,23 @@ def ship(work: Path, recipe: Recipe, target: Path | Address, signals: Path | Non
     says since when; so does the index of real posts (`evidence`), which hangs on the posts alone.
     Reads of the same test posts since the report, and earlier ones that the former report knows, are kept in the new
     one. Into the folder `signals` goes what `align` and `caption` trained. Raises BundleError or DataError when the run
-    has no sound bundle or no report, or its refit is of another one, or the address cannot be written to.
+    has no sound bundle or no report, or its refit is of another one, when `target` holds a model of another dataset or
+    something else, or the address cannot be written to.
     """
     if isinstance(target, Address):
         with TemporaryDirectory() as kept:
             own = target.download(Path(kept)) if target.exists() else Path(kept) / "new"
-            ship(work, recipe, own, signals)
+            _replace(own, target, work, recipe, signals)
             target.upload_folder(own, last=(REPORT, MANIFEST))
-        return target
+    else:
+        _replace(target, target, work, recipe, signals)
+    return target
+
+
+def _replace(target: Path, called: Path | Address, work: Path, recipe: Recipe, signals: Path | None) -> None:
+    """`ship` into a folder here, which errors call by the name that was given."""
     if target.is_dir() and any(target.iterdir()) and not any((target / name).is_dir() for name in ("bundle", "report")):
-        raise DataError(f"{target} holds something else than a model, which would be gone; give another --name.")
+        raise DataError(f"{called} holds something else than a model, which would be gone; give another --name.")
     run = Run(work, recipe)
     if signals is not None and not (work / SIGNALS).is_dir():
         raise DataError(f"{work / SIGNALS} is not there; run `python -m training align` and `caption` first.")
@@ -67,12 +74,15 @@ def ship(work: Path, recipe: Recipe, target: Path | Address, signals: Path | Non
     typical = evaluated.typical
     report = run.need_report()
     former = target / "report"
+    new, before = (facts_of(folder) for folder in (report, former))
+    # Not the fingerprint: the same dataset, prepared anew, may take its own place.
+    if before and before["data"]["name"] != new["data"]["name"]:
+        raise DataError(f"{called} holds a model of other posts; give another --name, or remove it.")
     with replacing_folder(target) as staging:
         shutil.copytree(_whole(run, evaluated), staging / "bundle")
         shutil.copytree(report, staging / "report")
         if (former / HARDWARE).exists() and not (report / HARDWARE).exists():
             shutil.copy(former / HARDWARE, staging / "report")
-        new, before = (facts_of(folder) for folder in (report, former))
         if (target / FOLDER).is_dir() and before.get("data", {}).get("fingerprint") == new["data"]["fingerprint"]:
             shutil.copytree(target / FOLDER, staging / FOLDER)
         if before.get("split") == new["split"] and before["data"]["fingerprint"] == new["data"]["fingerprint"]:
@@ -95,7 +105,6 @@ def ship(work: Path, recipe: Recipe, target: Path | Address, signals: Path | Non
         for trained in sorted((work / SIGNALS).iterdir()):
             with replacing_folder(signals / trained.name) as staging:
                 shutil.copytree(trained, staging, dirs_exist_ok=True)
-    return target
 
 
 def _whole(run: Run, evaluated: Bundle) -> Path:

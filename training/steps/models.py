@@ -127,7 +127,7 @@ def ship(
         work: The work folder it was trained in.
         encoders: As it was trained.
         models: Folder of shipped models, or its address such as s3://bucket/models.
-        name: Folder in it to write.
+        name: Folder in it to write; a model of another dataset there is not replaced.
         signals: Folder that takes what align and caption trained; engine/encoders/weights is where the apps look.
     """
     from training.evaluation.ship import ship as run
