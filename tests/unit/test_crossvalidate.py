@@ -229,3 +229,16 @@ def test_too_few_posts_or_groups_are_a_sentence(work: Path, tmp_path: Path) -> N
         made_up.make_work(tmp_path, 40)
     with pytest.raises(DataError, match="1 folds cannot be set"):
         crossvalidate(work, RECIPE, folds=1)
+
+
+def test_scores_too_equal_for_five_levels_are_a_sentence(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    posts = Workspace(work).posts.assign(score=0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr("training.data.workspace.engagement_score", lambda counts: np.zeros(len(counts["views"])))
+        with pytest.raises(DataError, match=r"for five levels: .* have 0; leave out"):
+            Workspace(work).posts  # noqa: B018
+    monkeypatch.setattr(Workspace, "posts", posts)
+    workspace = Workspace(work)
+    for read in (lambda: workspace.cuts, lambda: next(assignments(workspace, 3, "grouped"))):
+        with pytest.raises(DataError, match=r"for five levels: .* have 0\.5; leave out"):
+            read()

@@ -21,6 +21,10 @@ TOO_FEW = (
     "{:,} posts with a picture in {:,} groups are too few for {} folds: that takes {} posts in {} groups or more; "
     "prepare more posts."
 )
+TOO_EQUAL = (
+    "Too many posts have the same score for five levels: {:,} of {:,} have {:.4g}; leave out posts with too few views, "
+    "or give counts that differ."
+)
 
 
 def _name_folds(folds: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
@@ -28,6 +32,15 @@ def _name_folds(folds: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
     names[(folds >= 0) & (folds % STRIDE == VALIDATION_FOLD)] = "validation"
     names[(folds >= 0) & (folds % STRIDE == TEST_FOLD)] = "test"
     return names
+
+
+def level_cuts(score: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """`fit_cuts` of the scores of posts, (n,). Raises DataError where they are too equal for five levels."""
+    try:
+        return fit_cuts(score)
+    except ValueError as error:
+        values, counts = np.unique(score, return_counts=True)
+        raise DataError(TOO_EQUAL.format(counts.max(), counts.sum(), values[counts.argmax()])) from error
 
 
 def stratified_folds(
@@ -53,14 +66,14 @@ def split_posts(posts: pd.DataFrame, score: npt.ArrayLike, *, seed: int = 0) -> 
 
     Both are stratified by quintile of `score` (n,), which serves nothing but the balance of the parts: levels are cut
     later, on the training part alone. Posts without a picture take their group's part and are left out of the balance.
-    Raises DataError as `stratified_folds` does, and for a seed that is none.
+    Raises DataError as `stratified_folds` and `level_cuts` do, and for a seed that is none.
     """
     if not 0 <= seed <= MAX_SEED:
         raise DataError(f"{seed} is no seed; give a whole number from 0 to {MAX_SEED}.")
     groups = group_posts(posts)
     if len(posts) < len(LEVELS):
         raise DataError(TOO_FEW.format(len(posts), len(np.unique(groups)), FOLDS, FOLDS * len(LEVELS), FOLDS))
-    strata = to_level(score, fit_cuts(score))
+    strata = to_level(score, level_cuts(score))
     pictured = posts["phash"].notna().to_numpy()
     rows = np.flatnonzero(pictured)
     grouped_folds = np.full(len(posts), TRAIN_ONLY, dtype=np.int64)

@@ -16,13 +16,12 @@ from engine.errors import DataError
 from engine.scoring import (
     SCORE_FORMULA,
     engagement_score,
-    fit_cuts,
     fit_popularity_weights,
     log_popularity,
     log_score,
     to_level,
 )
-from training.data.splits import split_posts
+from training.data.splits import level_cuts, split_posts
 from training.recipes.base import Target
 from training.tables import COUNTS, alone, readable, write_table
 
@@ -145,7 +144,7 @@ class Workspace:
         """Pictured posts without the pictures, in file order, with score, level, target, split and group_number."""
         table = self._scored(self._rows("posts.parquet"))
         train_scores = table.loc[table["split"].isin(self.learned), "score"]
-        table["level"] = to_level(table["score"], fit_cuts(train_scores))
+        table["level"] = to_level(table["score"], level_cuts(train_scores))
         table["log_score"] = log_score(table["score"])
         table["target"] = normal_scores(table["score"], train_scores)
         return table
@@ -153,7 +152,7 @@ class Workspace:
     @property
     def cuts(self) -> npt.NDArray[np.float64]:
         """The four level cuts: percentiles of the scores that levels are learned from under this protocol."""
-        return fit_cuts(self.posts["score"].to_numpy()[self.learned_rows])
+        return level_cuts(self.posts["score"].to_numpy()[self.learned_rows])
 
     @property
     def learned_rows(self) -> npt.NDArray[np.int64]:

@@ -20,8 +20,8 @@ import structlog
 
 from engine.blending import Calibration
 from engine.errors import DataError
-from engine.scoring import fit_cuts, to_level
-from training.data.splits import stratified_folds
+from engine.scoring import to_level
+from training.data.splits import level_cuts, stratified_folds
 from training.data.workspace import Protocol, Workspace
 from training.evaluation.shipped import FOLDS, shipped_facts, with_apart, write_facts
 from training.features.matrix import FeatureMatrix
@@ -45,10 +45,11 @@ def assignments(workspace: Workspace, folds: int, protocol: Protocol, seed: int 
     """For every outer fold, post_id → train | validation | test, where test is the fold; see `Workspace.assignment`.
 
     Both protocols part the same posts, those outside the grouped test part of the (grouped) `workspace`: in `grouped`
-    no group is in two parts, in `random` it may be. Raises DataError as `stratified_folds` does.
+    no group is in two parts, in `random` it may be. Raises DataError as `stratified_folds` and `level_cuts`
+    do.
     """
     pool = workspace.posts[workspace.posts["split"] != "test"]
-    strata = to_level(pool["score"], fit_cuts(pool["score"]))
+    strata = to_level(pool["score"], level_cuts(pool["score"]))
     groups = pool["group_number"].to_numpy() if protocol == "grouped" else None
     outer = stratified_folds(strata, groups, folds, seed)
     for fold in range(folds):
