@@ -140,6 +140,14 @@ def _read_csv(source: Path | Address) -> Iterator[Row]:
                 yield make_row(dict(zip(names, record, strict=True)), number)
 
 
+class _Fields(dict[str, Any]):
+    """A JSON object that still knows which names stood there, twice where one did."""
+
+    def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.names = [name for name, _ in pairs]
+
+
 def _read_jsonl(source: Path | Address) -> Iterator[Row]:
     with open_text(source) as handle:
         number, usable, named = 0, False, None
@@ -147,17 +155,17 @@ def _read_jsonl(source: Path | Address) -> Iterator[Row]:
             if line is not None and not line.strip():
                 continue
             number += 1
-            cells = None
+            given = None
             # RecursionError: brackets nested by the thousand.
             with suppress(ValueError, RecursionError):
-                cells = json.loads(line or "")
-            if not isinstance(cells, dict):
+                given = json.loads(line or "", object_pairs_hook=_Fields)
+            if not isinstance(given, _Fields):
                 yield Row(stand_in(number), error=LONG_LINE if line is None else MALFORMED_JSON)
                 continue
-            if name := _repeated(known_names(cells, COLUMNS)):
+            if name := _repeated(known_names(given.names, COLUMNS)):
                 yield Row(stand_in(number), error=REPEATED.format(name))
                 continue
-            cells = _cells(cells)
+            cells = _cells(given)
             named = named or list(cells)
             usable = usable or any(name in cells for name in NEEDED)
             yield make_row(cells, number)

@@ -135,8 +135,12 @@ def test_a_column_that_stands_twice_is_refused_by_its_name(tmp_path: Path) -> No
 
 
 def test_a_line_of_json_with_a_name_twice_is_its_own_error(tmp_path: Path) -> None:
-    broken, sound = read_rows(lines(tmp_path / "in.jsonl", '{"title": "a", "Title": "b"}', '{"title": "c"}'))
-    assert broken == Row("row 1", error=REPEATED.format("title")) and sound == Row("row 2", "c")
+    twice = ('{"title": "a", "Title": "b"}', '{"title": "a", "title": "b"}')
+    # Of no interest here: what is not read, and what stands deeper.
+    once = '{"title": "c", "views": 1, "views": 2, "image": {"path": "a.png", "path": "b.png"}}'
+    *broken, sound = read_rows(lines(tmp_path / "in.jsonl", *twice, once))
+    assert broken == [Row(f"row {number}", error=REPEATED.format("title")) for number in (1, 2)]
+    assert sound == Row("row 3", "c", image="b.png")
 
 
 def test_an_empty_line_of_one_column_is_a_row_but_at_the_end(tmp_path: Path) -> None:
