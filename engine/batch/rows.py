@@ -9,7 +9,7 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +20,13 @@ import pyarrow.parquet as pq
 
 from engine.addresses import Address
 from engine.batch.text import LONG_LINE, CsvRecords, known_names, open_text, read_header, read_lines
-from engine.context import context_of, is_context
+from engine.context import AUTHOR, context_of, is_context
+from engine.context import COLUMNS as CONTEXT
 from engine.errors import DataError, PostError
 
 # Of a picture the first of its two names counts.
 COLUMNS = ("post_id", "title", "tags", "description", "image", "picture")
+KNOWN = (*COLUMNS, *CONTEXT)
 NEEDED = ("title", "image", "picture")
 INPUT_ENDINGS = (".csv", ".jsonl", ".ndjson", ".parquet")
 MALFORMED_JSON = "This line is not a JSON object; write one object a line."
@@ -110,6 +112,12 @@ def _is_read(column: str) -> bool:
     return column in COLUMNS or is_context(column)
 
 
+def _named(given: Iterable[str]) -> list[str]:
+    """The names of columns, those that are read as they are known; a number of the account is spelled as models do."""
+    names = known_names(given, KNOWN)
+    return [AUTHOR + name[len(AUTHOR) :] if name.lower().startswith(AUTHOR) else name for name in names]
+
+
 def _repeated(names: Sequence[str]) -> str:
     """A column that is read and stands there more than once; "" where there is none."""
     return next((name for name, count in Counter(names).items() if count > 1 and _is_read(name)), "")
@@ -129,9 +137,10 @@ def _read_csv(source: Path | Address) -> Iterator[Row]:
     with open_text(source) as handle:
         lines = read_lines(handle)
         try:
-            delimiter, names = read_header(next(lines, "") or "", COLUMNS)
+            delimiter, found = read_header(next(lines, "") or "", KNOWN)
         except csv.Error as error:
             raise DataError(f"{source} does not begin with a header line; write the columns' names first.") from error
+        names = _named(found)
         _require_usable(source, names)
         for number, record in enumerate(CsvRecords(lines, delimiter, len(names)), start=1):
             if isinstance(record, str):
@@ -162,7 +171,7 @@ def _read_jsonl(source: Path | Address) -> Iterator[Row]:
             if not isinstance(given, _Fields):
                 yield Row(stand_in(number), error=LONG_LINE if line is None else MALFORMED_JSON)
                 continue
-            if name := _repeated(known_names(given.names, COLUMNS)):
+            if name := _repeated(_named(given.names)):
                 yield Row(stand_in(number), error=REPEATED.format(name))
                 continue
             cells = _cells(given)
@@ -187,7 +196,7 @@ def _open_parquet(source: Path | Address) -> pq.ParquetFile:
 def _read_parquet(source: Path | Address, batch_size: int) -> Iterator[Row]:
     with _open_parquet(source) as file:
         names = file.schema_arrow.names
-        known = known_names(names, COLUMNS)
+        known = _named(names)
         _require_usable(source, known)
         columns = [name for name, is_of in zip(names, known, strict=True) if _is_read(is_of)]
         number = 0
@@ -211,7 +220,7 @@ def _parquet_row(batch: pa.RecordBatch, index: int, number: int) -> Row:
 
 def _cells(given: Mapping[str, object]) -> dict[str, object]:
     """Cells by the names that are known, whatever the case of their letters."""
-    return dict(zip(known_names(given, COLUMNS), given.values(), strict=True))
+    return dict(zip(_named(given), given.values(), strict=True))
 
 
 def _missing(value: object) -> bool:

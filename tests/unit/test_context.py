@@ -53,6 +53,20 @@ def test_parquet_and_jsonl_say_the_same(tmp_path: Path) -> None:
     )
 
 
+def test_its_columns_are_known_in_any_case(tmp_path: Path) -> None:
+    cells = {"Title": ["a"], " Category ": ["Music"], "Published_At": ["2026-01-02"], "Author.Visits": [7]}
+    pq.write_table(pa.table(cells), tmp_path / "in.parquet")
+    row = {name: value for name, [value] in cells.items()}
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    expected = [Post("a", post_id="row 1", category="Music", published_at=at, author=(("Visits", 7.0),))]
+    for source in (
+        tmp_path / "in.parquet",
+        lines(tmp_path / "in.jsonl", json.dumps(row)),
+        lines(tmp_path / "in.csv", ",".join(row), ",".join(map(str, row.values()))),
+    ):
+        assert posts(source) == expected
+
+
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
