@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -406,7 +407,8 @@ def test_guards_of_other_posts_are_refused(model: SimpleNamespace, lenient: Path
     with pytest.raises(DataError, match="name the model"):
         guard(model.work, RECIPE, shipped)
     with pytest.raises(BundleError):
-        guard(model.work, RECIPE, tmp_path / "none")
+        guard(model.work, replace(RECIPE, name="unclaimed"), tmp_path / "none")
+    assert not (model.work / "runs" / "unclaimed").exists()
     assert read_bundle(shipped / "bundle").guards != {side: found.fit for side, found in model.predictor.guards.items()}
 
 

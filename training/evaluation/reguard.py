@@ -34,8 +34,8 @@ def guard(work: Path, recipe: Recipe, target: Path, *, resamples: int = 1000, ju
     folder. Raises BundleError where `target` holds no sound bundle, DataError where its report is of another recipe, of
     other posts or of another split than the work folder's.
     """
-    run = Run(work, recipe)
     former = read_bundle(target / "bundle")
+    run = Run(work, recipe)
     facts = shipped_facts(target, run, recipe.name)
     # A side that no member reads has none.
     guards = fit_guards(run.matrix, former.guards)
