@@ -184,6 +184,11 @@ def test_a_file_too_many_is_named(bundle: Path, name: str) -> None:
 def test_no_bundle_at_all_says_so(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="There is no bundle at"):
         Predictor.load(tmp_path / "nowhere")
+    # What `ship` prints is the folder around it.
+    (tmp_path / "shipped" / "bundle").mkdir(parents=True)
+    (tmp_path / "shipped" / "bundle" / MANIFEST).touch()
+    with pytest.raises(BundleError, match=r"no bundle at .*shipped; did you mean .*shipped.bundle\?$"):
+        Predictor.load(tmp_path / "shipped")
     (tmp_path / MANIFEST).write_bytes(b"{}")
     with pytest.raises(BundleError, match="cannot be read"):
         read_bundle(tmp_path)
