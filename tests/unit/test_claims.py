@@ -140,6 +140,14 @@ def test_every_step_is_refused_on_another_split(claimed: Path, recipe: Recipe, s
     assert sorted(path for path in claimed.rglob("*") if path.is_file()) == before, "nothing is written"
 
 
+def test_a_folder_that_is_no_work_folder_is_told_of_before_an_encoder(recipe: Recipe, tmp_path: Path) -> None:
+    absent = replace(recipe, encoders={"picture": f"vit:{tmp_path / 'gone'}", "words": f"bert:{tmp_path / 'gone'}"})
+    (tmp_path / "file").touch()
+    for work in (tmp_path / "file", tmp_path / "none"):
+        with pytest.raises(DataError, match=r"dataset\.json is missing; run `python -m training prepare"):
+            Run(work, absent)
+
+
 def test_a_run_is_refused_for_another_recipe_or_feature(
     claimed: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,13 +55,15 @@ class Run:
     @cached_property
     def made_from(self) -> dict[str, Any]:
         """All that decides what the run comes to, hashed or whole."""
+        # Before the encoders, so that a folder that is no work folder is what is told of.
+        dataset = self.workspace.dataset["fingerprint"]
         further = Further.of(self.workspace) if self.recipe.pictures else None
         features = make_features([*self.feature_names, *self.recipe.encoders], self.recipe.features)
         for feature in features.values():
             if isinstance(feature, EncoderVector) and feature.encoder.saw_posts:
                 raise DataError(SAW_POSTS.format(feature.spec))
         return {
-            "dataset": self.workspace.dataset["fingerprint"],
+            "dataset": dataset,
             "split": self.workspace.split_digest,
             "target": self.workspace.target_digest,
             "recipe": experiment(self.recipe.config),
