@@ -18,9 +18,9 @@ VALIDATION_FOLD = 5
 TEST_FOLD = 2
 TRAIN_ONLY = -1
 TOO_FEW = (
-    "{:,} posts with a picture in {:,} groups are too few for {} folds: that takes {} posts in {} groups or more; "
-    "prepare more posts."
+    "{:,} posts with a picture in {:,} groups are too few for {} folds: that takes {} posts in {} groups or more; {}."
 )
+MORE_POSTS, MORE_GROUPS = "prepare more posts", "name finer groups, or leave the column `group` out"
 TOO_EQUAL = (
     "Too many posts have the same score for five levels: {:,} of {:,} have {:.4g}; leave out posts with too few views, "
     "or give counts that differ."
@@ -32,6 +32,13 @@ def _name_folds(folds: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
     names[(folds >= 0) & (folds % STRIDE == VALIDATION_FOLD)] = "validation"
     names[(folds >= 0) & (folds % STRIDE == TEST_FOLD)] = "test"
     return names
+
+
+def _too_few(posts: int, groups: int, folds: int) -> DataError:
+    needed = folds * len(LEVELS)
+    # With posts enough, it is groups that lack.
+    advice = MORE_GROUPS if posts >= needed else MORE_POSTS
+    return DataError(TOO_FEW.format(posts, groups, folds, needed, folds, advice))
 
 
 def level_cuts(score: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -52,7 +59,7 @@ def stratified_folds(
     """
     own = len(strata) if groups is None else len(np.unique(groups))
     if own < folds or np.bincount(strata, minlength=1).max() < folds:
-        raise DataError(TOO_FEW.format(len(strata), own, folds, folds * len(LEVELS), folds))
+        raise _too_few(len(strata), own, folds)
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     found = np.empty(len(strata), dtype=np.int64)
     splitter = kind(folds, shuffle=True, random_state=seed)
@@ -72,7 +79,9 @@ def split_posts(posts: pd.DataFrame, score: npt.ArrayLike, *, seed: int = 0) -> 
         raise DataError(f"{seed} is no seed; give a whole number from 0 to {MAX_SEED}.")
     groups = group_posts(posts)
     if len(posts) < len(LEVELS):
-        raise DataError(TOO_FEW.format(len(posts), len(np.unique(groups)), FOLDS, FOLDS * len(LEVELS), FOLDS))
+        raise DataError(
+            TOO_FEW.format(len(posts), len(np.unique(groups)), FOLDS, FOLDS * len(LEVELS), FOLDS, MORE_POSTS)
+        )
     strata = to_level(score, level_cuts(score))
     pictured = posts["phash"].notna().to_numpy()
     rows = np.flatnonzero(pictured)
