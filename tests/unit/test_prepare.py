@@ -133,6 +133,18 @@ def test_tables_have_the_documented_columns(tmp_path: Path, work: Path) -> None:
     assert Workspace(work).dataset["image_url"] == "https://i.ytimg.com/vi/{post_id}/mqdefault.jpg"
 
 
+def test_columns_that_are_not_read_and_groups_that_are_not_given_are_said(
+    tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare("own", write(tmp_path / "raw", [row(1, creator="me", mood=3)], [row(2, series="s")]), work)
+    said = capsys.readouterr().out
+    assert "columns of posts.parquet that are not read: creator, mood\n" in said
+    assert "columns of titles.parquet that are not read: series\n" in said
+    assert "no post says its group, so related posts can only be told by their titles and pictures\n" in said
+    prepare("own", write(tmp_path / "raw", [row(1, Channel="mine")], [row(2)]), work)
+    assert "not read" not in (said := capsys.readouterr().out) and "group" not in said
+
+
 def test_limit_is_counted_as_what_it_is(tmp_path: Path, work: Path) -> None:
     rows = [row(1, views=0), *(row(number) for number in range(2, 6))]
     info = prepare("youtube", write(tmp_path / "raw", rows), work, limit=2)

@@ -35,7 +35,7 @@ TEXT_ONLY = " (text-only post)"
 
 
 class Tally:
-    """What was read, kept and dropped, and which counts were ever there."""
+    """What was read, kept and dropped, and which counts and whether a group were ever there."""
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
@@ -44,6 +44,7 @@ class Tally:
         self.post_ids: set[str] = set()
         self.pictures: dict[str, str] = {}
         self.counts: set[str] = set()
+        self.grouped = False
 
     @property
     def full(self) -> bool:
@@ -55,6 +56,7 @@ class Tally:
 
     def keep(self, posts: pd.DataFrame) -> None:
         self.counts.update(name for name in COUNTS if posts[name].notna().any())
+        self.grouped |= bool(posts["group"].notna().any())
 
     def summary(self) -> dict[str, Any]:
         reasons = Counter(reason for _, reason, _ in self.dropped).most_common()
@@ -235,3 +237,7 @@ def _report(dataset: Dataset, source: Path, work: Path, posts: Tally, texts: Tal
         print(f"  further pictures: read {found['read']:,}, wrote {found['written']:,}, dropped {dropped}")
     if info["absent_counts"]:
         print(f"  counts never given: {', '.join(info['absent_counts'])}")
+    for remark in dataset.remarks(source):
+        print(f"  {remark}")
+    if not posts.grouped and not texts.grouped:
+        print("  no post says its group, so related posts can only be told by their titles and pictures")

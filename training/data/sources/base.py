@@ -30,7 +30,8 @@ class Dataset(ABC):
     The templates are public addresses of a post and of its picture, with {post_id} for its id.
 
     `columns` maps columns of posts.parquet to the names they have in the source, the preferred one first; those in
-    `required` must be there.
+    `required` must be there. `further` maps them to names that are taken too, but not beside another of that column,
+    for which of the two is meant nobody can tell.
     """
 
     name: ClassVar[str]
@@ -38,6 +39,7 @@ class Dataset(ABC):
     image: ClassVar[ImageKind]
     columns: ClassVar[Mapping[str, tuple[str, ...]]]
     required: ClassVar[tuple[str, ...]]
+    further: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     image_url_template: ClassVar[str | None] = None
     post_url_template: ClassVar[str | None] = None
     score_formula: ClassVar[str | None] = None
@@ -70,19 +72,31 @@ class Dataset(ABC):
         """Number of rows that `read` gives, where that is known without reading them."""
         return None
 
+    def remarks(self, source: Path) -> list[str]:
+        """What whoever made the tables may want to know of how their columns were read, a line each."""
+        return []
+
 
 def pick_columns(dataset: type[Dataset] | Dataset, names: Iterable[str], path: Path) -> dict[str, str]:
     """Which of the source's columns holds each column of posts.parquet, by `dataset.columns`.
 
-    Case and spaces around names are ignored. Raises DataError naming the required columns that `path` lacks.
+    Case and spaces around names are ignored. Raises DataError naming the required columns that `path` lacks, and those
+    of which more than one may be meant.
     """
     given = {name.strip().lower(): name for name in names}
     picked = {}
     for column, spellings in dataset.columns.items():
-        found = next((given[spelling] for spelling in spellings if spelling in given), None)
-        if found is not None:
-            picked[column] = found
-    missing = [" or ".join(dataset.columns[column]) for column in dataset.required if column not in picked]
+        further = dataset.further.get(column, ())
+        found = [given[spelling] for spelling in (*spellings, *further) if spelling in given]
+        if len(found) > 1 and not given.keys().isdisjoint(further):
+            raise DataError(f"{path} has {' and '.join(found)}, each of which may be the {column}; leave one of them.")
+        if found:
+            picked[column] = found[0]
+    missing = [
+        " or ".join((*dataset.columns[column], *dataset.further.get(column, ())))
+        for column in dataset.required
+        if column not in picked
+    ]
     if missing:
         raise DataError(f"{path} lacks {'; '.join(missing)}: it is not a table of {dataset.description}.")
     return picked

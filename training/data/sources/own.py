@@ -1,7 +1,8 @@
 """One's own posts: `posts.parquet` with pictures, `titles.parquet`, if there, without; columns as in `youtube`.
 
 Every count is taken as it is given: whoever writes the table knows what a zero in it means, and leaves null what is not
-known. Tags are read as those of a file to score are: a list, or text apart by | or by commas.
+known. Tags are read as those of a file to score are: a list, or text apart by | or by commas. Columns may have other
+usual names, in any case of letters; `prepare` says which ones it did not read.
 """
 
 from typing import ClassVar
@@ -31,6 +32,15 @@ class Own(YouTube):
         "favorites": ("favorites",),
     }
     required = ("post_id", "title", "image", "views", "likes")
+    further: ClassVar = {
+        "group": ("channel", "account"),
+        "published_at": ("date",),
+        "views": ("view_count",),
+        "likes": ("like_count",),
+        "comments": ("comment_count",),
+        "shares": ("share_count",),
+        "favorites": ("favourites",),
+    }
 
     @staticmethod
     def _tags(given: object) -> object:

@@ -90,6 +90,15 @@ class YouTube(Dataset):
     def count(self, source: Path) -> int | None:
         return int(_open(self.tables(source)[0]).metadata.num_rows)
 
+    def remarks(self, source: Path) -> list[str]:
+        found = []
+        for number, path in enumerate(self.tables(source)):
+            names = _open(path).schema_arrow.names
+            wanted = _wanted(names, self._picked(names, path, pictures=number == 0))
+            if unread := [name for name in names if name not in wanted]:
+                found.append(f"columns of {path.name} that are not read: {', '.join(unread)}")
+        return found
+
     def read(self, source: Path) -> Iterator[pd.DataFrame]:
         return self._read(self.tables(source)[0], pictures=True)
 
@@ -100,12 +109,10 @@ class YouTube(Dataset):
     def _read(self, path: Path, *, pictures: bool) -> Iterator[pd.DataFrame]:
         file = _open(path)
         names = file.schema_arrow.names
-        picked = pick_columns(self, names if pictures else [*names, "image"], path)
-        if not pictures:
-            del picked["image"]
-        elif not _holds_bytes(kind := file.schema_arrow.field(picked["image"]).type):
+        picked = self._picked(names, path, pictures=pictures)
+        if pictures and not _holds_bytes(kind := file.schema_arrow.field(picked["image"]).type):
             raise DataError(f"{path}: {picked['image']} holds {kind}; it must hold the pictures' bytes.")
-        wanted = sorted({*picked.values(), *({"channel_title"} & set(names))})
+        wanted = _wanted(names, picked)
         try:
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
                 columns = {name: _decoded(column) for name, column in zip(wanted, batch.columns, strict=True)}
@@ -113,6 +120,13 @@ class YouTube(Dataset):
                 yield self._posts(raw.astype(object), picked)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path} is broken or cut off; copy it again.") from error
+
+    def _picked(self, names: list[str], path: Path, *, pictures: bool) -> dict[str, str]:
+        """Which of a table's columns holds each of a post's, no picture where none is read."""
+        picked = pick_columns(self, names if pictures else [*names, "image"], path)
+        if not pictures:
+            del picked["image"]
+        return picked
 
     def _posts(self, raw: pd.DataFrame, picked: dict[str, str]) -> pd.DataFrame:
         posts = pd.DataFrame({column: raw[name] for column, name in picked.items()})
@@ -149,6 +163,11 @@ def _open(path: Path) -> pq.ParquetFile:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is no Parquet file that can be read; copy it again.") from error
+
+
+def _wanted(names: list[str], picked: dict[str, str]) -> list[str]:
+    """The columns of a table that are read: a channel's title stands in where its id is missing."""
+    return sorted({*picked.values(), *({"channel_title"} & set(names))})
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
