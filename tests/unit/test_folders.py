@@ -33,8 +33,10 @@ def test_a_row_meets_its_picture_by_name_whatever_the_order(tmp_path: Path, tabl
         assert post["author"] == [("followers", float(row.followers))]
 
 
-def test_it_is_prepared_as_any_dataset(tmp_path: Path, table: pd.DataFrame) -> None:
-    prepare("folders", write(tmp_path / "source", table), tmp_path / "work")
+def test_it_is_prepared_as_any_dataset(tmp_path: Path, table: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare("folders", write(tmp_path / "source", table, mood="calm"), tmp_path / "work")
+    said = capsys.readouterr().out
+    assert "facts of the author: followers\n" in said and "columns that are not read: mood\n" in said
     posts = pd.read_parquet(tmp_path / "work" / "posts.parquet")
     assert set(posts["category"]) <= set(CLASSES) and posts["comments"].tolist() == table["comments"].tolist()
 
@@ -50,6 +52,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "doubled names": ({"file": ["p000.png", "p000.png", *[f"p{n:03d}.png" for n in range(2, 6)]]}, "several rows for"),
     "a row without picture": ({"file": [*[f"p{n:03d}.png" for n in range(5)], "gone.png"]}, "no picture for the row"),
     "a count as input": ({"reposts": [1, 2, 3, 4, 5, 6]}, "reposts, which may count reactions.*--demonstrate-leak"),
+    "an index without a name": ({"": range(6)}, "without a name, as pandas writes its index; write it with `index=F"),
+    "an index read and written": ({"Unnamed: 0": range(6)}, "has a column without a name"),
     "a word among numbers": ({"followers": ["1", "2", "many", "4", "5", "6"]}, "“many” among the numbers of followers"),
 }
 

@@ -9,10 +9,12 @@ as a whole, never guessed.
 - Title, description, account and time of publication are taken where the table has them.
 - Any other column of numbers is known before publication, as the table's maker says by putting it there, and becomes a
   fact of the author: what the numeric branch of a recipe reads. A name that tells of reactions is refused. Views,
-  comments, shares and favorites are kept as counts, which no model reads. Columns of words are left out.
+  comments, shares and favorites are kept as counts, which no model reads. Columns of words are left out. `prepare`
+  names the facts and what was left out; a column without a name, such as the index that pandas writes, is refused.
 - The licence is that of whoever made the pictures: `prepare` refers to them by path and copies none.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +26,9 @@ import pandas as pd
 from engine.errors import DataError
 from engine.posts import fault_of_facts
 from training.data.sources.base import BATCH_ROWS, SUFFIXES, Dataset, pick_columns
+
+# What pandas calls a column whose header is empty.
+NAMELESS = re.compile(r"\s*|Unnamed: \d+(\.\d+)?")
 
 
 class Folders(Dataset):
@@ -65,6 +70,15 @@ class Folders(Dataset):
     def count(self, source: Path) -> int | None:
         return len(_read(self.tables(source)[0]))
 
+    def remarks(self, source: Path) -> list[str]:
+        path = self.tables(source)[0]
+        table = _read(path)
+        rest = table.drop(columns=list(pick_columns(self, table.columns, path).values()))
+        facts = [str(name) for name in _numbers(rest, path)]
+        words = [str(name) for name in rest if name not in facts]
+        lines = {"columns taken as facts of the author": facts, "columns that are not read": words}
+        return [f"{what}: {', '.join(names)}" for what, names in lines.items() if names]
+
     def read(self, source: Path) -> Iterator[pd.DataFrame]:
         path = self.tables(source)[0]
         table = _read(path)
@@ -96,9 +110,14 @@ def _stem(name: str) -> str:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, dtype="string", encoding="utf-8-sig")
+        table = pd.read_csv(path, dtype="string", encoding="utf-8-sig")
     except (ValueError, OSError) as error:
         raise DataError(f"{path} is no CSV table that can be read; save it again as UTF-8.") from error
+    if any(NAMELESS.fullmatch(str(name)) for name in table.columns):
+        raise DataError(
+            f"{path} has a column without a name, as pandas writes its index; write it with `index=False`, or name it."
+        )
+    return table
 
 
 def _fit(path: Path, rows: Sequence[str], pictures: Sequence[str]) -> None:
@@ -127,8 +146,17 @@ def _others(names: Sequence[str]) -> str:
 
 
 def _facts(table: pd.DataFrame, path: Path) -> list[list[tuple[str, float]] | None]:
-    """The numbers of each row that are known before publication. Raises DataError for a name that tells of reactions,
-    and for a column of numbers in which something else stands."""
+    """The numbers of each row that are known before publication. Raises DataError as `_numbers` does."""
+    known = pd.DataFrame(_numbers(table, path), index=table.index)
+    facts = [
+        [(str(name), float(value)) for name, value in row.items() if pd.notna(value)] for _, row in known.iterrows()
+    ]
+    return [row or None for row in facts]
+
+
+def _numbers(table: pd.DataFrame, path: Path) -> dict[str, pd.Series]:
+    """The columns of numbers by name. Raises DataError for a name that tells of reactions, and for a column in which
+    something else stands among the numbers."""
     columns: dict[str, pd.Series] = {}
     for name in table.columns:
         numbers = pd.to_numeric(table[name], errors="coerce")
@@ -145,11 +173,7 @@ def _facts(table: pd.DataFrame, path: Path) -> list[list[tuple[str, float]] | No
                 f"{path} has “{table[name][wrong].iloc[0]}” among the numbers of {name}; correct it or leave it empty."
             )
         columns[str(name)] = numbers
-    known = pd.DataFrame(columns, index=table.index)
-    facts = [
-        [(str(name), float(value)) for name, value in row.items() if pd.notna(value)] for _, row in known.iterrows()
-    ]
-    return [row or None for row in facts]
+    return columns
 
 
 DATASET = Folders
