@@ -22,6 +22,7 @@ from PIL import Image
 from engine.errors import DataError
 from engine.images import load_image
 from engine.posts import MAX_TITLE
+from tests import class_folders
 from tests.made_up import read_table
 from training.data.cleaning import clean
 from training.data.metadata import picture_metadata, title_metadata
@@ -371,14 +372,34 @@ def test_text_that_cannot_be_stored_costs_its_own_row() -> None:
         ("inf", "invalid views"),
         ("9" * 30, "invalid views"),
         ("1,000", "invalid views"),
+        ("12.000", "invalid views"),
+        (12.000, None),
+        ("12000.000", None),
         ("-3", "invalid views"),
         ("many", "invalid views"),
     ],
 )
-def test_counts_given_as_text(views: str, reason: str | None) -> None:
+def test_counts_given_as_text(views: str | float, reason: str | None) -> None:
     raw = pd.DataFrame([{"post_id": "a", "title": "b", "source": "c", "image": b"d", "views": views, "likes": "1"}])
     given_reason = clean(raw)["drop_reason"][0]
     assert (None if pd.isna(given_reason) else given_reason) == reason
+
+
+@pytest.mark.parametrize("dataset", ["own", "folders"])
+def test_a_count_that_may_be_thousands_or_decimals_is_said_and_never_read(
+    dataset: str, tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if dataset == "own":
+        source = write(tmp_path / "raw", [row(1, likes="70"), row(2, likes="85.803"), row(3, likes="1,234,567")])
+    else:
+        source = class_folders.write(
+            tmp_path / "raw", class_folders.table_of(6), likes=["70", "85.803"] + ["12,000"] * 4
+        )
+    prepare(dataset, source, work)
+    said = capsys.readouterr().out
+    assert "    invalid likes, the first: '85.803' may mean 85,803 or 85.803; write counts as digits alone\n" in said
+    assert f"each that was dropped, with its reason: {work / 'cleaning.parquet'}\n" in said
+    assert read_table(work / "posts.parquet")["likes"].tolist() == [70]
 
 
 def test_a_row_without_id_is_told_by_its_place() -> None:

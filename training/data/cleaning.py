@@ -4,6 +4,7 @@ Flags are two columns: `drop_reason`, null for a row that is kept, and `drop_det
 list of dropped posts may be published with a report.
 """
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,6 +19,9 @@ from training.tables import COUNTS, MAX_COUNT, NUMBERS, POST_COLUMNS, POSTS, TEX
 OBJECTS = ("tags", "image", "author")
 # How tables write "absent" in a column of numbers or dates.
 ABSENT = ("", "nan", "none", "null", "na", "n/a")
+
+# A separator of thousands, or of decimals: the one is a thousand times the other.
+SEPARATED = re.compile(r"\s*[+-]?[1-9]\d{0,2}([.,]\d{3})+\s*")
 
 Mask = npt.NDArray[np.bool_]
 
@@ -104,6 +108,12 @@ def _typed(raw: pd.DataFrame, column: str, flags: _Flags) -> pd.Series:
     elif column in NUMBERS:
         values = pd.to_numeric(given, errors="coerce").astype("float64")
     else:
+        for row, cell in given.items():
+            if isinstance(cell, str) and SEPARATED.fullmatch(cell):
+                count = cell.strip()[:40]
+                meanings = f"{count.replace('.', ',')} or {count.replace(',', '.')}"
+                detail = f"{count!r} may mean {meanings}; write counts as digits alone"
+                flags.set(raw.index == row, f"invalid {column}", detail)
         numbers = pd.to_numeric(given, errors="coerce").astype("float64")
         values = numbers.where((numbers.abs() <= MAX_COUNT) & (numbers == numbers.round())).astype("Int64")
     for row in np.flatnonzero(given.notna().to_numpy() & values.isna().to_numpy()):

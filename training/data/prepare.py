@@ -58,6 +58,14 @@ class Tally:
         self.counts.update(name for name in COUNTS if posts[name].notna().any())
         self.grouped |= bool(posts["group"].notna().any())
 
+    def first_details(self) -> dict[str, str]:
+        """The first detail of every reason that has one."""
+        found: dict[str, str] = {}
+        for _, reason, detail in self.dropped:
+            if detail is not None:
+                found.setdefault(reason, detail)
+        return found
+
     def summary(self) -> dict[str, Any]:
         reasons = Counter(reason for _, reason, _ in self.dropped).most_common()
         return {"read": self.read, "written": len(self.post_ids), "dropped": dict(reasons)}
@@ -232,6 +240,10 @@ def _report(dataset: Dataset, source: Path, work: Path, posts: Tally, texts: Tal
         if tally.read:
             line = f"  {name}: read {tally.read:,}, wrote {len(tally.post_ids):,}, dropped {len(tally.dropped):,}"
             print(f"{line} ({_reasons(tally)})" if tally.dropped else line)
+            for reason, detail in tally.first_details().items():
+                print(f"    {reason}, the first: {detail}")
+    if posts.dropped or texts.dropped:
+        print(f"  each that was dropped, with its reason: {work / 'cleaning.parquet'}")
     if found := info["pictures"]:
         dropped = ", ".join(f"{reason} {count:,}" for reason, count in found["dropped"].items()) or "none"
         print(f"  further pictures: read {found['read']:,}, wrote {found['written']:,}, dropped {dropped}")
