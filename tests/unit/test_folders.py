@@ -46,6 +46,18 @@ def test_likes_that_are_missing_cost_that_post_alone(tmp_path: Path, table: pd.D
     assert prepare("folders", source, tmp_path / "work")["posts"]["dropped"] == {"score unknown": 1}
 
 
+def test_a_folder_before_the_name_is_the_one_that_the_picture_lies_in(tmp_path: Path, table: pd.DataFrame) -> None:
+    paths = table["category"] + "/" + table["file"]
+    named = [paths[0], f"../source/{paths[1]}", f"./{table['file'][2]}", paths[3].removesuffix(".png"), *paths[4:]]
+    posts = read(write(tmp_path / "source", table, file=named))
+    assert posts["post_id"].tolist() == table["file"].str.removesuffix(".png").tolist()
+    other = next(name for name in CLASSES if name != table["category"][2])
+    for folder in (other, "../..", f"{table['category'][2]}/.."):
+        named[2] = f"{folder}/{table['file'][2]}"
+        with pytest.raises(DataError, match=r"“.*p002\.png” in row 3, but that picture lies in (beach|forest); "):
+            read(write(tmp_path / "source", table, file=named))
+
+
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "no join column": ({"file": None}, r"table\.csv lacks file or file_name"),
     "no likes": ({"likes": None}, r"table\.csv lacks likes"),

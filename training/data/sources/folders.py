@@ -1,9 +1,9 @@
 """Pictures in one folder a class, and a table of numbers joined to them by file name.
 
 A source is a folder with one folder for each class, named as the class is, and one CSV table beside them: a column
-`file` (a picture's name, with or without its ending), `likes`, and whatever else is known of the posts. Pictures and
-rows must fit one to one: a table that was shuffled or joined by place teaches nothing, so what does not fit is refused
-as a whole, never guessed.
+`file` (a picture's name, with or without its ending and its folder), `likes`, and whatever else is known of the posts.
+Pictures and rows must fit one to one: a table that was shuffled or joined by place teaches nothing, so what does not
+fit is refused as a whole, never guessed.
 
 - The class is the post's category; the score is 1 + likes, for such tables hold no views to divide by.
 - Title, description, account and time of publication are taken where the table has them.
@@ -87,6 +87,13 @@ class Folders(Dataset):
         pictures = [picture for folder in self.folders(source) for picture in sorted(_pictures(folder))]
         _fit(path, files, [picture.stem for picture in pictures])
         place = {picture.stem: picture for picture in pictures}
+        for number, (cell, name) in enumerate(zip(table[picked["post_id"]], files, strict=True), start=1):
+            lies, told = place[name].parent.name, Path(cell.strip()).parent.name
+            if told not in ("", lies):
+                raise DataError(
+                    f"{path} names “{cell}” in row {number:,}, but that picture lies in {lies}; correct the folder, or "
+                    "give the name alone."
+                )
         posts = pd.DataFrame({column: table[name] for column, name in picked.items()})
         posts["post_id"], posts["source"] = files, self.name
         posts["category"] = [place[name].parent.name for name in files]
@@ -103,9 +110,10 @@ def _pictures(folder: Path) -> Iterator[Path]:
     return (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
-def _stem(name: str) -> str:
-    """A picture's name without its ending; other dots are part of the name."""
-    return Path(name).stem if Path(name).suffix.lower() in SUFFIXES else name.strip()
+def _stem(cell: str) -> str:
+    """A picture's name without its folder and its ending; other dots are part of the name."""
+    path = Path(cell.strip())
+    return path.stem if path.suffix.lower() in SUFFIXES else path.name
 
 
 def _read(path: Path) -> pd.DataFrame:
