@@ -46,6 +46,20 @@ def test_likes_that_are_missing_cost_that_post_alone(tmp_path: Path, table: pd.D
     assert prepare("folders", source, tmp_path / "work")["posts"]["dropped"] == {"score unknown": 1}
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_table_from_a_spreadsheet_is_read_as_one_to_score(
+    delimiter: str, tmp_path: Path, table: pd.DataFrame
+) -> None:
+    source = write(tmp_path / "source", table, title="One, two")
+    expected = read(source)
+    file = source / "table.csv"
+    pd.read_csv(file).to_csv(file, sep=delimiter, index=False, encoding="utf-8-sig", lineterminator="\r\n")
+    pd.testing.assert_frame_equal(read(source), expected)
+    file.write_text(file.read_text(encoding="utf-8-sig"), encoding="utf-16")
+    with pytest.raises(DataError, match="encoded as UTF-16; save it as UTF-8"):
+        read(source)
+
+
 def test_a_folder_before_the_name_is_the_one_that_the_picture_lies_in(tmp_path: Path, table: pd.DataFrame) -> None:
     paths = table["category"] + "/" + table["file"]
     named = [paths[0], f"../source/{paths[1]}", f"./{table['file'][2]}", paths[3].removesuffix(".png"), *paths[4:]]

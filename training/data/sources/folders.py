@@ -14,6 +14,7 @@ fit is refused as a whole, never guessed.
 - The licence is that of whoever made the pictures: `prepare` refers to them by path and copies none.
 """
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
+from engine.batch.text import open_text, read_header
 from engine.errors import DataError
 from engine.posts import fault_of_facts
 from training.data.sources.base import BATCH_ROWS, SUFFIXES, Dataset, pick_columns
@@ -117,9 +119,12 @@ def _stem(cell: str) -> str:
 
 
 def _read(path: Path) -> pd.DataFrame:
+    wanted = [name for spellings in Folders.columns.values() for name in spellings]
     try:
-        table = pd.read_csv(path, dtype="string", encoding="utf-8-sig")
-    except (ValueError, OSError) as error:
+        with open_text(path) as handle:
+            delimiter, _ = read_header(handle.readline(), wanted)
+        table = pd.read_csv(path, sep=delimiter, dtype="string", encoding="utf-8-sig")
+    except (ValueError, OSError, csv.Error) as error:
         raise DataError(f"{path} is no CSV table that can be read; save it again as UTF-8.") from error
     if any(NAMELESS.fullmatch(str(name)) for name in table.columns):
         raise DataError(
