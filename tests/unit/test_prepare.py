@@ -146,6 +146,18 @@ def test_columns_that_are_not_read_and_groups_that_are_not_given_are_said(
     assert "not read" not in (said := capsys.readouterr().out) and "group" not in said
 
 
+def test_what_is_hardly_true_is_said_and_stays(tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    past, future = pd.Timestamp("2021-01-02", tz="UTC"), pd.Timestamp.now("UTC") + pd.Timedelta(days=2)
+    rows = [row(1, likes=5_000, published_at=past), row(2, published_at=future), row(3, published_at=None)]
+    prepare("own", write(tmp_path / "raw", rows, [row(4, likes=2_000)]), work)
+    said = capsys.readouterr().out
+    assert "  2 posts have more likes than views: are the columns swapped?\n" in said
+    assert "  1 post is of the future\n" in said
+    assert read_table(work / "posts.parquet")["post_id"].tolist() == ["p1", "p2", "p3"]
+    prepare("own", write(tmp_path / "raw", [row(1, published_at=past)], [row(2)]), work)
+    assert "swapped" not in (said := capsys.readouterr().out) and "future" not in said
+
+
 def test_limit_is_counted_as_what_it_is(tmp_path: Path, work: Path) -> None:
     rows = [row(1, views=0), *(row(number) for number in range(2, 6))]
     info = prepare("youtube", write(tmp_path / "raw", rows), work, limit=2)

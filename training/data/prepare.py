@@ -35,7 +35,7 @@ TEXT_ONLY = " (text-only post)"
 
 
 class Tally:
-    """What was read, kept and dropped, and which counts and whether a group were ever there."""
+    """What was read, kept and dropped, which counts and whether a group were ever there, and what is hardly true."""
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
@@ -45,6 +45,8 @@ class Tally:
         self.pictures: dict[str, str] = {}
         self.counts: set[str] = set()
         self.grouped = False
+        self.more_likes_than_views = 0
+        self.future = 0
 
     @property
     def full(self) -> bool:
@@ -57,6 +59,8 @@ class Tally:
     def keep(self, posts: pd.DataFrame) -> None:
         self.counts.update(name for name in COUNTS if posts[name].notna().any())
         self.grouped |= bool(posts["group"].notna().any())
+        self.more_likes_than_views += int((posts["likes"] > posts["views"]).sum())
+        self.future += int((posts["published_at"] > pd.Timestamp.now("UTC")).sum())
 
     def first_details(self) -> dict[str, str]:
         """The first detail of every reason that has one."""
@@ -253,3 +257,8 @@ def _report(dataset: Dataset, source: Path, work: Path, posts: Tally, texts: Tal
         print(f"  {remark}")
     if not posts.grouped and not texts.grouped:
         print("  no post says its group, so related posts can only be told by their titles and pictures")
+    if swapped := posts.more_likes_than_views + texts.more_likes_than_views:
+        verb = "s have" if swapped > 1 else " has"
+        print(f"  {swapped:,} post{verb} more likes than views: are the columns swapped?")
+    if future := posts.future + texts.future:
+        print(f"  {future:,} post{'s are' if future > 1 else ' is'} of the future")
