@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.batch.rows import read_tags
+from engine.context import context_of
 from engine.errors import DataError
 from engine.posts import MAX_TAG, MAX_TAGS
 from training.data.cleaning import clean
@@ -123,6 +124,15 @@ def test_own_columns_have_their_usual_names_in_any_case_but_one_each(tmp_path: P
         table.assign(**{name: 1}).to_parquet(tmp_path / "posts.parquet")
         with pytest.raises(DataError, match=words):
             read(load_dataset("own"), tmp_path)
+
+
+@pytest.mark.parametrize("given", [20, "1", "Cats"])
+def test_own_categories_are_read_as_those_of_a_file_to_score(tmp_path: Path, given: int | str) -> None:
+    source = write_youtube(tmp_path, [youtube_row("a", category_id=given), youtube_row("b", category_id=None)])
+    table = pd.read_parquet(source / "posts.parquet").astype({"category_id": "Int64"} if given == 20 else {})
+    table.to_parquet(source / "posts.parquet")
+    found = read(load_dataset("own"), source)["category"]
+    assert found["a"] == context_of({"category": given})["category"] and pd.isna(found["b"])
 
 
 @pytest.mark.parametrize("given", [["one", "two"], "one|two", "one, two", '["one", "two"]'])

@@ -43,6 +43,11 @@ class Own(YouTube):
     }
 
     @staticmethod
+    def _category(given: float | str | None) -> str | None:
+        """A category as it stands, a number too: so it is read when posts are scored."""
+        return None if pd.isna(given) else str(given)
+
+    @staticmethod
     def _tags(given: object) -> object:
         """A cell of tags as a list, None where there are none; one that holds no tags as it is, which costs its row."""
         cell = given.tolist() if isinstance(given, np.ndarray) else given

@@ -131,13 +131,24 @@ class YouTube(Dataset):
     def _posts(self, raw: pd.DataFrame, picked: dict[str, str]) -> pd.DataFrame:
         posts = pd.DataFrame({column: raw[name] for column, name in picked.items()})
         if "category" in posts:
-            posts["category"] = posts["category"].map(_category).astype("string")
+            posts["category"] = posts["category"].map(self._category).astype("string")
         if "tags" in posts:
             posts["tags"] = posts["tags"].map(self._tags).astype(object)
         if "channel_title" in raw and "group" in posts:
             posts["group"] = posts["group"].fillna(raw["channel_title"])
         posts["source"] = posts["source"].fillna(self.name) if "source" in posts else self.name
         return self._hidden(posts)
+
+    @staticmethod
+    def _category(given: float | str | None) -> str | None:
+        """Name of a category from its number; a name stays as it is."""
+        if given is None or pd.isna(given):
+            return None
+        try:
+            number = int(float(given))
+        except (ValueError, OverflowError):
+            return str(given)
+        return CATEGORIES.get(number, f"category {number}")
 
     @staticmethod
     def _tags(given: object) -> object:
@@ -186,17 +197,6 @@ def _decoded(column: pa.Array) -> pa.Array:
         texts = column.cast(pa.large_binary()).to_pylist()
         return pa.array([None if text is None else text.decode(errors="replace") for text in texts], pa.string())
     return column
-
-
-def _category(given: float | str | None) -> str | None:
-    """Name of a category from its number; a name stays as it is."""
-    if given is None or pd.isna(given):
-        return None
-    try:
-        number = int(float(given))
-    except (ValueError, OverflowError):
-        return str(given)
-    return CATEGORIES.get(number, f"category {number}")
 
 
 DATASET = YouTube
