@@ -30,8 +30,7 @@ class Dataset(ABC):
     The templates are public addresses of a post and of its picture, with {post_id} for its id.
 
     `columns` maps columns of posts.parquet to the names they have in the source, the preferred one first; those in
-    `required` must be there. `further` maps them to names that are taken too, but not beside another of that column,
-    for which of the two is meant nobody can tell.
+    `required` must be there.
     """
 
     name: ClassVar[str]
@@ -39,7 +38,6 @@ class Dataset(ABC):
     image: ClassVar[ImageKind]
     columns: ClassVar[Mapping[str, tuple[str, ...]]]
     required: ClassVar[tuple[str, ...]]
-    further: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     image_url_template: ClassVar[str | None] = None
     post_url_template: ClassVar[str | None] = None
     score_formula: ClassVar[str | None] = None
@@ -80,23 +78,15 @@ class Dataset(ABC):
 def pick_columns(dataset: type[Dataset] | Dataset, names: Iterable[str], path: Path) -> dict[str, str]:
     """Which of the source's columns holds each column of posts.parquet, by `dataset.columns`.
 
-    Case and spaces around names are ignored. Raises DataError naming the required columns that `path` lacks, and those
-    of which more than one may be meant.
+    Case and spaces around names are ignored. Raises DataError naming the required columns that `path` lacks.
     """
     given = {name.strip().lower(): name for name in names}
     picked = {}
     for column, spellings in dataset.columns.items():
-        further = dataset.further.get(column, ())
-        found = [given[spelling] for spelling in (*spellings, *further) if spelling in given]
-        if len(found) > 1 and not given.keys().isdisjoint(further):
-            raise DataError(f"{path} has {' and '.join(found)}, each of which may be the {column}; leave one of them.")
-        if found:
-            picked[column] = found[0]
-    missing = [
-        " or ".join((*dataset.columns[column], *dataset.further.get(column, ())))
-        for column in dataset.required
-        if column not in picked
-    ]
+        found = next((given[spelling] for spelling in spellings if spelling in given), None)
+        if found is not None:
+            picked[column] = found
+    missing = [" or ".join(dataset.columns[column]) for column in dataset.required if column not in picked]
     if missing:
         raise DataError(f"{path} lacks {'; '.join(missing)}: it is not a table of {dataset.description}.")
     return picked

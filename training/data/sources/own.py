@@ -27,20 +27,15 @@ class Own(YouTube):
     columns: ClassVar = {
         **YouTube.columns,
         "category": ("category", "category_id"),
-        "group": ("group", "channel_id", "channel_title"),
-        "shares": ("shares",),
-        "favorites": ("favorites",),
+        "group": ("group", "channel_id", "channel_title", "channel", "account"),
+        "published_at": ("published_at", "date"),
+        "views": ("views", "view_count"),
+        "likes": ("likes", "like_count"),
+        "comments": ("comments", "comment_count"),
+        "shares": ("shares", "share_count"),
+        "favorites": ("favorites", "favourites"),
     }
     required = ("post_id", "title", "image", "views", "likes")
-    further: ClassVar = {
-        "group": ("channel", "account"),
-        "published_at": ("date",),
-        "views": ("view_count",),
-        "likes": ("like_count",),
-        "comments": ("comment_count",),
-        "shares": ("share_count",),
-        "favorites": ("favourites",),
-    }
 
     @staticmethod
     def _category(given: float | str | None) -> str | None:
