@@ -79,9 +79,7 @@ def split_posts(posts: pd.DataFrame, score: npt.ArrayLike, *, seed: int = 0) -> 
         raise DataError(f"{seed} is no seed; give a whole number from 0 to {MAX_SEED}.")
     groups = group_posts(posts)
     if len(posts) < len(LEVELS):
-        raise DataError(
-            TOO_FEW.format(len(posts), len(np.unique(groups)), FOLDS, FOLDS * len(LEVELS), FOLDS, MORE_POSTS)
-        )
+        raise _too_few(len(posts), len(np.unique(groups)), FOLDS)
     strata = to_level(score, level_cuts(score))
     pictured = posts["phash"].notna().to_numpy()
     rows = np.flatnonzero(pictured)

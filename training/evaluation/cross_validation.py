@@ -45,8 +45,7 @@ def assignments(workspace: Workspace, folds: int, protocol: Protocol, seed: int 
     """For every outer fold, post_id → train | validation | test, where test is the fold; see `Workspace.assignment`.
 
     Both protocols part the same posts, those outside the grouped test part of the (grouped) `workspace`: in `grouped`
-    no group is in two parts, in `random` it may be. Raises DataError as `stratified_folds` and `level_cuts`
-    do.
+    no group is in two parts, in `random` it may be. Raises DataError where posts are too few or too equal.
     """
     pool = workspace.posts[workspace.posts["split"] != "test"]
     strata = to_level(pool["score"], level_cuts(pool["score"]))
