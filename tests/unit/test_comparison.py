@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,9 @@ def shipped(work: Path, tmp_path: Path) -> Path:
 
 def test_a_shipped_model_stands_in_for_its_run(work: Path, shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is trained later stands beside it, and what it says of recipes that are no longer there stays."""
-    noted = []
+    noted, seconds = [], count()
+    # Of two reads in one second, one would stand for both.
+    monkeypatch.setattr("training.modeling.run.now", lambda: f"9999-01-01T00:00:{next(seconds):02d}Z")
     monkeypatch.setattr("training.evaluation.shipped.amend_bundle", lambda bundle, notes: noted.append((bundle, notes)))
     write_run(work, "later", 0.5, folds=True)
     write_run(work, "one", 0.9, notes=["Read once."], test_reads=[])
