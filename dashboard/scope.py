@@ -37,10 +37,10 @@ class Scope:
                    q."group", q.place, q.score AS true_score, coalesce(CAST(q."group" AS BIGINT), -1 - q.place) AS unit
             FROM predictions p JOIN posts q USING (post_id) WHERE p.model = ? AND p."view" = ? """
         if self.split == "all":
-            return Prepared("answers", sql, (self.model, self.view))
+            return Prepared("answers", ("posts", "predictions"), sql, (self.model, self.view))
         # Of both tables, so that neither is read whole.
         sql += "AND p.split = ? AND q.split = ?"
-        return Prepared("answers", sql, (*self.parameters, self.split))
+        return Prepared("answers", ("posts", "predictions"), sql, (*self.parameters, self.split))
 
     @property
     def words(self) -> str:

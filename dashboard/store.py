@@ -5,8 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
-from uuid import uuid4
-from weakref import finalize
 
 import duckdb
 import pandas as pd
@@ -21,9 +19,13 @@ AMONG = """post_id IN (SELECT unnest(from_json(?, '["VARCHAR"]')))"""
 
 @dataclass(frozen=True)
 class Prepared:
-    """Rows that many statements of a page read, as the table `name`: joined and filtered once, and kept in memory."""
+    """Rows that many statements of a page read, as the table `name`: joined and filtered once, and kept in memory.
+
+    Made of the tables `sources`; statements that read them see these too, and no others.
+    """
 
     name: str
+    sources: tuple[str, ...]
     sql: str
     parameters: tuple[object, ...] = ()
 
@@ -56,34 +58,12 @@ def _connection(folder: str, stamp: str, tables: tuple[str, ...]) -> duckdb.Duck
     return connect(Path(folder), tables)
 
 
-class _Schema:
-    """Prepared rows in a schema of their own beside a report's tables, which is gone when nobody holds it any more."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection, prepared: Prepared) -> None:
-        self._connection, self._name = connection, f"prepared_{uuid4().hex}"
-        with connection.cursor() as cursor:
-            cursor.execute(f"CREATE SCHEMA {self._name}")
-            # Before rows that may be damaged are read, so that nothing is left of those either.
-            finalize(self, _dropped, connection, self._name).atexit = False
-            made = f'CREATE TABLE {self._name}."{prepared.name}" AS {prepared.sql}'
-            cursor.execute(made, list(prepared.parameters))
-
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A cursor that sees these rows, and the report's tables."""
-        cursor = self._connection.cursor()
-        cursor.execute(f"USE {self._name}")
-        return cursor
-
-
-def _dropped(connection: duckdb.DuckDBPyConnection, schema: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"DROP SCHEMA {schema} CASCADE")
-
-
 # Of a report of a million posts the answers to one split take some tens of MB.
 @st.cache_resource(max_entries=6, show_spinner=False, hash_funcs={Prepared: hash})
-def _prepared(folder: str, stamp: str, tables: tuple[str, ...], prepared: Prepared) -> _Schema:
-    return _Schema(_connection(folder, stamp, tables), prepared)
+def _prepared(folder: str, stamp: str, prepared: Prepared) -> duckdb.DuckDBPyConnection:
+    connection = connect(Path(folder), prepared.sources)
+    connection.execute(f'CREATE TABLE "{prepared.name}" AS {prepared.sql}', list(prepared.parameters))
+    return connection
 
 
 @st.cache_data(max_entries=1000, show_spinner=False, hash_funcs={Prepared: hash})
@@ -95,9 +75,9 @@ def _cached(
     sql: str,
     parameters: tuple[object, ...],
 ) -> pd.DataFrame:
-    seen = _prepared(folder, stamp, tables, prepared) if prepared else _connection(folder, stamp, tables)
+    connection = _prepared(folder, stamp, prepared) if prepared else _connection(folder, stamp, tables)
     # A cursor of its own: sessions share the connection, and DuckDB connections are not for several threads.
-    with seen.cursor() as cursor:
+    with connection.cursor() as cursor:
         return cursor.execute(sql, list(parameters)).df()
 
 

@@ -1,6 +1,5 @@
 """Opening a report: what is older, damaged or impossible becomes one sentence, and nothing else opens in its place."""
 
-import gc
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -273,26 +272,6 @@ def test_the_database_reads_only_the_report(tiny_report: Path, tmp_path: Path) -
     with pytest.raises(duckdb.Error):
         connection.execute(f"SELECT * FROM read_csv('{secret}')")
     assert connection.execute("SELECT count(*) > 100 FROM posts").fetchone() == (True,)
-
-
-def test_prepared_rows_are_seen_by_their_own_statements_until_nobody_holds_them(
-    tiny_report: Path, tmp_path: Path
-) -> None:
-    report = open_report(altered(tiny_report, tmp_path / "report"))
-    one, two = (store.Prepared("answers", "SELECT ? AS split, count(*) AS n FROM posts", (name,)) for name in "ab")
-    beside = "SELECT a.split, n = (SELECT count(*) FROM posts) AS all_posts FROM answers a"
-    for prepared, name in ((one, "a"), (two, "b"), (one, "a")):
-        assert store.query(report, beside, (), prepared).to_numpy().tolist() == [[name, True]]
-    with pytest.raises(DataError, match="answers"):
-        store.query(report, beside)
-    # A statement that fails leaves nothing behind.
-    with pytest.raises(DataError, match="nothing"):
-        store.query(report, beside, (), store.Prepared("answers", "SELECT nothing FROM posts"))
-    schemas = "SELECT count(*) FROM information_schema.schemata WHERE schema_name LIKE 'prepared%' AND ? > 0"
-    assert store.scalar(report, schemas, (1,)) == 2
-    store._prepared.clear()
-    gc.collect()
-    assert store.scalar(report, schemas, (2,)) == 0
 
 
 def test_a_folder_may_have_any_name(tiny_report: Path, tmp_path: Path) -> None:
