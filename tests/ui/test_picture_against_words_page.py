@@ -64,11 +64,11 @@ def test_verdicts_come_first_with_their_figures_and_caveats(tiny_report: Path) -
     assert not app.exception and not app.error
     said = texts(app)
     trends = pd.read_parquet(tiny_report / "trends.parquet").set_index(["signal", "against", "cleaning", "control"])
-    row = trends.loc[("similarity", "score", "uncleaned", "raw")]
-    assert (
-        f"As it is: **{row['value']:+.3f}** (95%: {row['low']:+.3f} to {row['high']:+.3f}), n = {int(row['n']):,}"
-        in said
-    )
+    # Odd wording by both its measures, of which the verdict is on one.
+    for name in ("similarity", "log_perplexity", "bits_per_character"):
+        row = trends.loc[(name, "score", "uncleaned", "raw")]
+        figures = f"**{row['value']:+.3f}** (95%: {row['low']:+.3f} to {row['high']:+.3f}), n = {int(row['n']):,}"
+        assert f"the signal itself, {signal(name).label.lower()}:]  \n:small[As it is: {figures}" in said
     assert "grows, and survives" in said and "no clear trend" in said
     for caveat in ("not causes", "removes some levels more", "length and language", "learned from photos"):
         assert caveat in said

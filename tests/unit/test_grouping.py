@@ -213,5 +213,5 @@ def test_a_seed_that_numpy_does_not_take_is_refused_by_its_value(seed: int) -> N
 
 def test_too_many_equal_scores_for_five_levels_are_a_sentence() -> None:
     score = np.append(np.zeros(120), np.arange(1.0, 81.0))
-    with pytest.raises(DataError, match="same score for five levels: 120 of 200 have 0; leave out posts with too few"):
+    with pytest.raises(DataError, match="too equal for five levels: 120 of 200 have 0; leave out posts with too few"):
         split_posts(unrelated(200), score)

@@ -86,6 +86,15 @@ def _cells(column: pd.Series) -> pd.Series:
     return pd.Series([_storable(cell) for cell in column.astype(object)], index=column.index, dtype=object)
 
 
+def _unread(cell: str) -> str:
+    """What is wrong with a cell that is not taken for a value."""
+    if SEPARATED.fullmatch(cell):
+        count = cell.strip()
+        meanings = f"{count.replace('.', ',')} or {count.replace(',', '.')}"
+        return f"{count!r} may mean {meanings}; write counts as digits alone"
+    return f"{cell!r} cannot be read"
+
+
 def _typed(raw: pd.DataFrame, column: str, flags: _Flags) -> pd.Series:
     """One column in its type of `POSTS`; what cannot be read as one becomes null, and its row is flagged."""
     if column in TEXTS:
@@ -108,16 +117,11 @@ def _typed(raw: pd.DataFrame, column: str, flags: _Flags) -> pd.Series:
     elif column in NUMBERS:
         values = pd.to_numeric(given, errors="coerce").astype("float64")
     else:
-        for row, cell in given.items():
-            if isinstance(cell, str) and SEPARATED.fullmatch(cell):
-                count = cell.strip()[:40]
-                meanings = f"{count.replace('.', ',')} or {count.replace(',', '.')}"
-                detail = f"{count!r} may mean {meanings}; write counts as digits alone"
-                flags.set(raw.index == row, f"invalid {column}", detail)
-        numbers = pd.to_numeric(given, errors="coerce").astype("float64")
+        unclear = given.map(lambda cell: isinstance(cell, str) and SEPARATED.fullmatch(cell) is not None).astype(bool)
+        numbers = pd.to_numeric(given.mask(unclear, None), errors="coerce").astype("float64")
         values = numbers.where((numbers.abs() <= MAX_COUNT) & (numbers == numbers.round())).astype("Int64")
     for row in np.flatnonzero(given.notna().to_numpy() & values.isna().to_numpy()):
-        flags.set(raw.index == row, f"invalid {column}", f"{str(given[row])[:40]!r} cannot be read")
+        flags.set(raw.index == row, f"invalid {column}", _unread(str(given[row])[:40]))
     return values
 
 

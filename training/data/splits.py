@@ -22,8 +22,8 @@ TOO_FEW = (
 )
 MORE_POSTS, MORE_GROUPS = "prepare more posts", "name finer groups, or leave the column `group` out"
 TOO_EQUAL = (
-    "Too many posts have the same score for five levels: {:,} of {:,} have {:.4g}; leave out posts with too few views, "
-    "or give counts that differ."
+    "The posts' scores are too few or too equal for five levels: {:,} of {:,} have {:.4g}; leave out posts with too "
+    "few views, or give counts that differ."
 )
 
 
@@ -42,7 +42,7 @@ def _too_few(posts: int, groups: int, folds: int) -> DataError:
 
 
 def level_cuts(score: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """`fit_cuts` of the scores of posts, (n,). Raises DataError where they are too equal for five levels."""
+    """`fit_cuts` of the scores of posts, (n,). Raises DataError where they are too few or too equal."""
     try:
         return fit_cuts(score)
     except ValueError as error:
