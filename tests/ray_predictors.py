@@ -1,15 +1,14 @@
-"""What takes the place of a model, and whose workers die or fail, for the tests of Ray; these import it from here."""
+"""What takes the place of a model, and whose workers die or fail, for the tests of Ray.
+
+Workers import it from here, each that takes another's place anew, so that nothing large is imported with it.
+"""
 
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
-import numpy as np
-
-from engine.features.base import Feature, Values, pictures_of
 from engine.posts import Post
 from engine.prediction import Prediction
 from tests.fake_predictor import FakePredictor
@@ -27,24 +26,6 @@ class FragilePredictor(FakePredictor):
     def predict(self, posts: Sequence[Post]) -> list[Prediction]:
         fall(self.folder, posts)
         return super().predict(posts)
-
-
-class FragileFeature(Feature):
-    """The red of a picture and the first number above; in another process than its own it falls as the other does."""
-
-    kind: ClassVar[str] = "fragile"
-    columns = ("red", "above")
-    modalities = ("image",)
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.folder, self.home = folder, os.getpid()
-
-    def compute(self, posts: Sequence[Post], upstream: Mapping[str, Values]) -> Values:
-        if os.getpid() != self.home:
-            fall(self.folder, posts)
-        reds = [np.asarray(picture)[0, 0, 0] for picture in pictures_of(posts)]
-        return np.column_stack([reds, upstream["above"][:, 0]]).astype(np.float32)
 
 
 def fall(folder: Path, posts: Sequence[Post]) -> None:

@@ -25,6 +25,7 @@ from engine.predictor import Predictor
 from engine.scoring import SCORE_FORMULA, fit_popularity_weights
 from tests import made_up, tiny
 from training.data.workspace import Workspace
+from training.modeling import guard
 from training.modeling.fitting import fit_member
 from training.modeling.run import Run
 from training.modeling.train import train
@@ -254,12 +255,14 @@ def test_frozen_encoders_train_on_kept_tokens(work: Path, checkpoints: Callable)
 TOGETHER = """
 import sys
 from pathlib import Path
+from training.modeling import guard
 from training.modeling.train import train
 from training.recipes.base import Network, Ngrams, Recipe
+guard.ITERATIONS, guard.FOLDS = {few}
 work, picture, words = sys.argv[1:]
-settings = {"tuning": "finetuned", "epochs": 1, "batch_size": 16, "patience": 0}
-network = Network(settings=settings, shape={"width": 16, "heads": 2})
-encoders = {"picture": picture, "words": words}
+settings = dict(tuning="finetuned", epochs=1, batch_size=16, patience=0)
+network = Network(settings=settings, shape=dict(width=16, heads=2))
+encoders = dict(picture=picture, words=words)
 members = (Ngrams(), network)
 train(Path(work), Recipe(name="together", summary="By two.", encoders=encoders, members=members, folds=2))
 """
@@ -267,7 +270,7 @@ train(Path(work), Recipe(name="together", summary="By two.", encoders=encoders, 
 
 @pytest.mark.slow
 def test_two_processes_train_one_bundle(work: Path, checkpoints: Callable, tmp_path: Path) -> None:
-    (tmp_path / "together.py").write_text(TOGETHER)
+    (tmp_path / "together.py").write_text(TOGETHER.format(few=(guard.ITERATIONS, guard.FOLDS)))
     encoders = [f"vit:{checkpoints(tiny.build_vit)}", f"bert:{checkpoints(tiny.build_bert)}"]
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
@@ -282,9 +285,9 @@ def test_two_processes_train_one_bundle(work: Path, checkpoints: Callable, tmp_p
     }
 
 
-# On these the SigLIP regression is the CLIP regression.
+# Trees on pooled vectors, and a network on grid cells and word pieces: what else recipes do is the same on tiny ones.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted({*TINY} - {"siglip_deberta_regression"}))
+@pytest.mark.parametrize("name", ["catboost_clip", "vit_bert_cross_attention"])
 def test_whole_chain_on_embedded_encoders(name: str, work: Path) -> None:
     embedded = {"picture": "lite0:64x64", "words": "minilm:16"}
     recipe = small(with_encoders(load_recipe(name), embedded))
