@@ -17,6 +17,9 @@ playwright = pytest.importorskip("playwright.sync_api")
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")]
 
+# By its name Streamlit knows a phone, whose menu goes away when a page was chosen.
+PHONE = "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36"
+
 
 @pytest.fixture(scope="module")
 def address(tiny_report: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -57,7 +60,7 @@ def page(opened) -> Iterator[object]:
 
 @pytest.fixture
 def phone(opened) -> Iterator[object]:
-    tab = opened("phone", viewport={"width": 390, "height": 860}, has_touch=True, is_mobile=True)
+    tab = opened("phone", viewport={"width": 390, "height": 860}, has_touch=True, is_mobile=True, user_agent=PHONE)
     yield tab
     tab.close()
 
@@ -90,16 +93,19 @@ def test_every_page_of_the_menu_draws(page, address: str) -> None:
         assert page.url.split("?")[0] == f"{address}/{path}"
 
 
-@pytest.mark.parametrize(("path", "title", "chart"), PLACES)
-def test_a_phone_shows_whole_charts_and_scrolls_one_way(phone, address: str, path: str, title: str, chart: str) -> None:
-    phone.goto(f"{address}/{path}")
-    _draws(phone, title, chart)
-    assert phone.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth <= innerWidth")
-    for label in phone.locator(f".st-key-{chart} .xtitle").all():
-        box = label.bounding_box()
-        assert box["x"] >= 0 and box["x"] + box["width"] <= 390
-    plot = phone.locator(f".st-key-{chart} .nsewdrag").first.bounding_box()
-    assert plot["width"] > 240
+def test_a_phone_shows_whole_charts_and_scrolls_one_way(phone, address: str) -> None:
+    phone.goto(address)
+    for path, title, chart in PLACES:
+        if path:
+            phone.get_by_test_id("stExpandSidebarButton").click()
+            phone.get_by_role("link", name=title, exact=True).click()
+        _draws(phone, title, chart)
+        assert phone.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth <= innerWidth"), title
+        for label in phone.locator(f".st-key-{chart} .xtitle").all():
+            box = label.bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= 390, title
+        plot = phone.locator(f".st-key-{chart} .nsewdrag").first.bounding_box()
+        assert plot["width"] > 240, title
 
 
 def test_a_cell_selects_its_posts_and_a_reload_keeps_them(page, address: str) -> None:
@@ -248,7 +254,7 @@ DRAWN = """() => {
 }"""
 
 
-@pytest.mark.parametrize("corner", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("corner", [0.1, 0.9])
 def test_the_first_tap_selects_the_cell_under_it(phone, address: str, corner: float) -> None:
     phone.goto(f"{address}/errors")
     points = phone.locator(".st-key-matrix-0 .scatterlayer .points path")
