@@ -105,9 +105,9 @@ def main() -> None:
     from ui.examples import EXAMPLES
     from ui.theme import launch_settings
 
-    chromium = shutil.which("chromium")
+    chromium = shutil.which("chromium-headless-shell") or shutil.which("chromium")
     if chromium is None:
-        raise SystemExit("Chromium is needed for screenshots (on Debian: apt-get install chromium).")
+        raise SystemExit("Chromium is needed for screenshots (on Debian: apt-get install chromium-headless-shell).")
     demo = app.build()
     address = demo.launch(**{**launch_settings(), "quiet": True, "prevent_thread_lock": True})[1]
     with sync_playwright() as playwright:

@@ -13,7 +13,9 @@ from tests.app_page import CHROMIUM, opened, served
 
 def pytest_collection_modifyitems() -> None:
     if os.environ.get("CI") and CHROMIUM is None:
-        raise pytest.UsageError("chromium is missing, so the tests in a browser cannot run: apt-get install chromium")
+        raise pytest.UsageError(
+            "chromium is missing, so the tests in a browser cannot run: apt-get install chromium-headless-shell"
+        )
 
 
 @pytest.fixture(scope="module")

@@ -332,7 +332,7 @@ def test_paired_bootstrap_sees_a_difference_that_single_intervals_hide() -> None
     better, truth = tables(count=400, seed=11, noise=0.60)
     generator = np.random.default_rng(0)
     worse = better.assign(score=better["score"] * np.exp(generator.normal(0, 0.15, len(better))))
-    delta, low, high = paired_bootstrap("src", better, worse, truth, resamples=500)
+    delta, low, high = paired_bootstrap(["accuracy", "src"], better, worse, truth, resamples=500)["src"]
     expected = evaluate_metrics(better, truth)["src"] - evaluate_metrics(worse, truth)["src"]
     assert delta == pytest.approx(expected)
     assert low <= delta <= high and low > 0
@@ -342,7 +342,7 @@ def test_paired_bootstrap_sees_a_difference_that_single_intervals_hide() -> None
 
 def test_a_model_does_not_differ_from_itself() -> None:
     predictions, truth = tables(seed=12)
-    assert paired_bootstrap("macro_f1", predictions, predictions, truth, resamples=50) == (0.0, 0.0, 0.0)
+    assert paired_bootstrap(["macro_f1"], predictions, predictions, truth, resamples=50) == {"macro_f1": (0, 0, 0)}
 
 
 def test_seeds_are_resampled_too() -> None:
@@ -355,7 +355,9 @@ def test_seeds_are_resampled_too() -> None:
 
     alike = [noisy(0.5) for _ in range(5)]
     unlike = [noisy(strength) for strength in (0.05, 0.2, 0.5, 1.0, 2.0)]
-    narrow, wide = (paired_bootstrap("src", reference_table, seeds, truth, resamples=400) for seeds in (alike, unlike))
+    narrow, wide = (
+        paired_bootstrap(["src"], reference_table, seeds, truth, resamples=400)["src"] for seeds in (alike, unlike)
+    )
     assert wide[2] - wide[1] > 2 * (narrow[2] - narrow[1])
     values = [evaluate_metrics(table, truth)["src"] for table in unlike]
     assert wide[0] == pytest.approx(evaluate_metrics(reference_table, truth)["src"] - np.mean(values))
@@ -367,20 +369,20 @@ def test_paired_interval_covers_zero_for_equally_good_models(grouped: bool) -> N
     truth = truth if grouped else truth.drop(columns="group")
     generator = np.random.default_rng(2)
     one, other = (base.assign(score=base["score"] * np.exp(generator.normal(0, 0.5, len(base)))) for _ in range(2))
-    _, low, high = paired_bootstrap("src", one, other, truth, resamples=300)
+    _, low, high = paired_bootstrap(["src"], one, other, truth, resamples=300)["src"]
     assert low < 0 < high
 
 
 def test_wrong_comparisons_are_refused() -> None:
     predictions, truth = tables(count=40)
     with pytest.raises(ValueError, match="unknown metric"):
-        paired_bootstrap("charm", predictions, predictions, truth)
+        paired_bootstrap(["charm"], predictions, predictions, truth)
     with pytest.raises(ValueError, match="do not pair"):
-        paired_bootstrap("src", [predictions] * 2, [predictions] * 3, truth)
+        paired_bootstrap(["src"], [predictions] * 2, [predictions] * 3, truth)
     with pytest.raises(DataError, match="same posts"):
-        paired_bootstrap("src", predictions, predictions.head(30), truth)
+        paired_bootstrap(["src"], predictions, predictions.head(30), truth)
     with pytest.raises(DataError, match="needs"):
-        paired_bootstrap("r2", predictions.drop(columns="score"), predictions, truth)
+        paired_bootstrap(["r2"], predictions.drop(columns="score"), predictions, truth)
 
 
 @pytest.mark.parametrize(

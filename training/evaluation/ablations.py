@@ -175,10 +175,11 @@ def tables_of(
                 head = (variant.family, variant.name, variant.reference, seed, split)
                 rows += [(*head, metric, own[metric], other[metric]) for metric in METRICS]
         for rival in (variant.reference, *_rivals(variant, variants)):
-            for metric in TESTED:
-                sides = part(variant.name, "test"), part(rival, "test")
-                found = paired_bootstrap(metric, *sides, truth["test"], resamples=resamples)
-                deltas.append((variant.name, rival, metric, *found, seeds, len(truth["test"])))
+            sides = part(variant.name, "test"), part(rival, "test")
+            gains = paired_bootstrap(TESTED, *sides, truth["test"], resamples=resamples)
+            deltas += [
+                (variant.name, rival, metric, *gain, seeds, len(truth["test"])) for metric, gain in gains.items()
+            ]
     columns = ["family", "ablation", "reference", "seed", "split", "metric", "value", "reference_value"]
     names = ["ablation", "reference", "metric", "delta", "low", "high", "seeds", "n"]
     return {"ablations": pd.DataFrame(rows, columns=columns), "comparisons": pd.DataFrame(deltas, columns=names)}

@@ -43,9 +43,8 @@ def contributions(run: Run, resamples: int = RESAMPLES) -> pd.DataFrame:
         whole = blended(answers)
         for name, others in _less(by_view, view):
             without = blended(others)
-            for metric in METRICS:
-                gain = paired_bootstrap(metric, whole, without, truth, resamples=resamples)
-                found.append((view, name, metric, *gain, len(rows)))
+            gains = paired_bootstrap(METRICS, whole, without, truth, resamples=resamples)
+            found += [(view, name, metric, *gain, len(rows)) for metric, gain in gains.items()]
     return pd.DataFrame(found, columns=COLUMNS)
 
 

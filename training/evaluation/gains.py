@@ -44,9 +44,8 @@ def differences_of(
         if (model, view) not in answers or (reference, other) not in answers:
             continue
         one, two = answers[model, view], answers[reference, other]
-        for metric in METRICS:
-            found = paired_bootstrap(metric, one, two, truth, resamples=resamples)
-            rows.append((model, view, reference, other, metric, *found, len(one)))
+        found = paired_bootstrap(METRICS, one, two, truth, resamples=resamples)
+        rows += [(model, view, reference, other, metric, *gain, len(one)) for metric, gain in found.items()]
     columns = ["model", "view", "reference", "reference_view", "metric", "delta", "low", "high", "n"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -55,14 +55,11 @@ def learn(work: Path, recipe: Recipe, *, halvings: int = HALVINGS, resamples: in
                 table = pd.DataFrame(output.probabilities, columns=PROBABILITIES)
                 table = table.assign(post_id=truth["post_id"].to_numpy(), score=np.exp(output.score))
                 metrics = with_intervals(table, truth, resamples).query("metric in @METRICS")
-                gains = [
-                    paired_bootstrap(metric, table, smaller[view, member], truth, resamples)
-                    if (view, member) in smaller
-                    else (np.nan,) * 3
-                    for metric in metrics["metric"]
-                ]
+                gains = dict.fromkeys(metrics["metric"], (np.nan,) * 3)
+                if (view, member) in smaller:
+                    gains = paired_bootstrap([*gains], table, smaller[view, member], truth, resamples)
                 smaller[view, member] = table
-                metrics[["gain", "gain_low", "gain_high"]] = gains
+                metrics[["gain", "gain_low", "gain_high"]] = [*gains.values()]
                 found.append(metrics.assign(view=view, member=member, posts=posts))
     write_table(report / "learning_curve.parquet", pd.concat(found, ignore_index=True)[COLUMNS])
     return report

@@ -93,8 +93,8 @@ def compare(work: Path, recipe: Recipe, model: Path | None = None) -> Path:
         own = own.assign(**named, **dict.fromkeys(GAIN, np.nan))
         answers = answers_on_test(folder, report["recipe"])
         if folder != target and report["config"]["target"] == recipe.target and len(answers) == len(own_answers) > 0:
-            found = paired_bootstrap("src", answers, own_answers, truth)
-            own.loc[own["metric"].eq("src") & own["view"].eq("both"), GAIN] = found
+            found = paired_bootstrap(["src"], answers, own_answers, truth)
+            own.loc[own["metric"].eq("src") & own["view"].eq("both"), GAIN] = found["src"]
         figures.append(own[[*named, *FIGURES, *GAIN]])
         for name in SHARED:
             if (folder / name).exists():

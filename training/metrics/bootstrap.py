@@ -96,21 +96,21 @@ def calibration_by_chance(
 
 
 def paired_bootstrap(
-    metric: str,
+    metrics: Sequence[str],
     a: pd.DataFrame | Sequence[pd.DataFrame],
     b: pd.DataFrame | Sequence[pd.DataFrame],
     truth: pd.DataFrame,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> tuple[float, float, float]:
-    """Mean of metric(a) − metric(b) and its 95 % percentile interval, over groups and, where there are several, seeds.
+) -> dict[str, tuple[float, float, float]]:
+    """By metric: mean of metric(a) − metric(b) and its 95 % percentile interval, over groups and, if several, seeds.
 
     `a` and `b` are predictions of the same posts: one table each, or one a seed in the same order of seeds (a single
     table is paired with every seed of the other). Each resample draws groups and seeds, the same for both. Raises
     DataError when the posts differ, ValueError for an unknown metric or seeds that do not pair.
     """
-    if metric not in METRICS:
-        raise ValueError(f"unknown metric {metric}")
+    if unknown := set(metrics) - set(METRICS):
+        raise ValueError(f"unknown metric {', '.join(sorted(unknown))}")
     firsts, seconds = ([side] if isinstance(side, pd.DataFrame) else list(side) for side in (a, b))
     seeds = max(len(firsts), len(seconds))
     if not all(len(side) in (1, seeds) and side for side in (firsts, seconds)):
@@ -119,18 +119,21 @@ def paired_bootstrap(
     if any(set(table["post_id"]) != ids for table in (*firsts, *seconds)):
         raise DataError("The compared predictions are not of the same posts.")
     sides = [[evaluated(table, truth) for table in side] for side in (firsts, seconds)]
-    if any(metric not in available(posts) for side in sides for posts in side):
-        raise DataError(f"The tables lack a column that {metric} needs.")
+    if lacking := set(metrics) - {*METRICS}.intersection(*(available(posts) for side in sides for posts in side)):
+        raise DataError(f"The tables lack a column that {', '.join(sorted(lacking))} needs.")
 
-    def gaps(weights: Array) -> Array:
+    def gaps(metric: str, weights: Array) -> Array:
         one, other = (np.stack([METRICS[metric](posts, weights) for posts in side]) for side in sides)
         return np.broadcast_to(one - other, (seeds, len(weights)))
 
     # A stream of its own for the seeds, so that more seeds do not change which groups are drawn.
     chooser = np.random.default_rng([seed, 1])
-    means = []
+    means: dict[str, list[Array]] = {metric: [] for metric in metrics}
     for weights in cluster_weights(sides[0][0].cluster, resamples, seed):
         shares = chooser.multinomial(seeds, np.full(seeds, 1.0 / seeds), size=len(weights)) / seeds
-        means.append((gaps(weights) * shares.T).sum(axis=0))
-    delta = float(gaps(np.ones((1, len(ids)))).mean())
-    return (delta, *bounds(np.concatenate(means)))
+        for metric, found in means.items():
+            found.append((gaps(metric, weights) * shares.T).sum(axis=0))
+    whole = np.ones((1, len(ids)))
+    return {
+        metric: (float(gaps(metric, whole).mean()), *bounds(np.concatenate(found))) for metric, found in means.items()
+    }
