@@ -117,7 +117,6 @@ def test_a_cell_selects_its_posts_and_a_reload_keeps_them(page, address: str) ->
     # Of the middle row, so that no edge of the chart is near; a cell says its posts and, behind them, their share.
     place = next(place for place in range(10, 15) if texts[place] and not texts[place].startswith("0"))
     true, predicted = divmod(place, 5)
-    _centred(page, points.nth(place))
     _click(page, points.nth(place), off=8)
     chosen = page.get_by_role("button", name=f"Predicted: {LEVELS[predicted]}")
     chosen.wait_for()
@@ -140,9 +139,7 @@ def test_a_slice_selects_and_other_pages_keep_the_selection(page, address: str) 
     marks = page.locator(".st-key-slices-0 .scatterlayer .points path")
     marks.first.wait_for(state="attached")
     # Every slice has a tick, which does nothing, and a dot; the dots are drawn later.
-    dot = marks.nth(marks.count() // 2)
-    dot.scroll_into_view_if_needed()
-    _click(page, dot)
+    _click(page, marks.nth(marks.count() // 2))
     added = re.compile(r"off%3A1%2C\w+%3A")
     playwright.expect(page).to_have_url(added)
     page.get_by_role("link", name="Results").click()
@@ -326,6 +323,7 @@ def _click(page, mark, off: int = 0) -> None:
 
     A chart that is being drawn again hears nothing; one that says what lies under the pointer does.
     """
+    _centred(page, mark)
     x, y = (place + off for place in _middle(mark))
     page.mouse.move(x, y, steps=3)
     page.locator(".hoverlayer .hovertext").first.wait_for()
