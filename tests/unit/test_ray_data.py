@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,11 @@ import pytest
 import training.__main__
 from engine.__main__ import main
 from engine.batch import ray_data
-from engine.batch.features import write_features
 from engine.batch.score import Engine, Summary, score_file
 from engine.errors import BundleError, DataError
 from engine.features import FeatureSettings
 from engine.posts import Post
+from engine.predictor import Predictor
 from tests.batch_files import lines, read
 from tests.fake_predictor import REFUSED, FakePredictor
 from tests.made_up import make_work, picture
@@ -128,10 +129,15 @@ def test_an_error_of_the_input_or_of_the_model_ends_the_work(engine: Callable[..
         list(engine(Unloadable(), lambda: range(3), failed))
 
 
-def test_the_features_of_a_file_are_those_of_one_machine(engine: Engine, tmp_path: Path) -> None:
+def test_the_features_of_a_file_are_those_of_one_machine(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Predictor, "load", lambda _: WordsPredictor())
+    monkeypatch.setattr(ray_data, "cluster", lambda _: nullcontext(engine))
     source = lines(tmp_path / "in.csv", "title", "My cat", "Only 3 words!", '""')
-    for name, where in (("here", {}), ("there", {"engine": engine})):
-        write_features(WordsPredictor(), source, tmp_path / f"{name}.csv", batch_size=1, **where)  # type: ignore[arg-type]
+    for name, where in (("here", "local"), ("there", "ray")):
+        arguments = ["features", str(source), "--batch-size", "1", "--engine", where, "-o"]
+        assert main([*arguments, str(tmp_path / f"{name}.csv")]) == 0
     rows = read(tmp_path / "there.csv")
     assert rows == read(tmp_path / "here.csv") and [row["error"] == "" for row in rows] == [True, True, False]
 
@@ -142,7 +148,7 @@ def test_features_are_those_computed_here_whatever_becomes_of_a_worker(
     monkeypatch.setattr(module, "BATCH", 4)
     generator = np.random.default_rng(0)
     titles = [f"title {row}" for row in range(60)]
-    titles[10], titles[31] = KILLS_ONCE, FAILS
+    titles[10], titles[31], titles[44] = KILLS_ONCE, FAILS, KILLS
     images: list[bytes | None] = [picture(row / 60, generator) for row in range(60)]
     images[3], images[58] = b"no picture", None
     posts = [Post(title, post_id=f"p{row}") for row, title in enumerate(titles)]
@@ -159,10 +165,10 @@ def test_features_are_those_computed_here_whatever_becomes_of_a_worker(
     found = run(engine=engine)
     assert (tmp_path / "killed").exists() and len(list(tmp_path.glob("worker-*"))) > 2
     reasons = dict(found.unreadable)
-    assert list(reasons) == [f"p{row}" for row in (3, *range(28, 32), 58)]
+    assert list(reasons) == [f"p{row}" for row in (3, *range(28, 32), *range(44, 48), 58)]
     assert "no picture" in reasons["p3"] and "missing" in reasons["p58"]
-    assert "KeyError: 'model on fire'" in reasons["p30"]
-    assert found.computed == 54 and run().computed == 4
+    assert "KeyError: 'model on fire'" in reasons["p30"] and ray_data.DIED in reasons["p45"]
+    assert found.computed == 50 and run().computed == 8
     hashes, readable = post_hashes(feature, posts, files), [row for row in range(60) if row not in (3, 58)]
     values = FeatureTable(tmp_path / "features", feature).get([hashes[row] for row in readable])
     np.testing.assert_array_equal(values[:, 1], readable)

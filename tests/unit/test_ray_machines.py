@@ -22,11 +22,11 @@ from training.features import extract
 
 pytest.importorskip("ray", reason="an extra")
 pytestmark = pytest.mark.slow
-# Of one feature: for each a cluster's workers begin anew.
-PICTURES = """
+# Of a feature of either side: for each a cluster's workers begin anew.
+BOTH_SIDES = """
 from training.recipes.base import CatBoost, Recipe
-encoders, trees = {"picture": "lite0:64x64"}, CatBoost(name="trees", features=("picture",))
-RECIPE = Recipe(name="pictures", summary="Pictures alone.", encoders=encoders, members=(trees,))
+encoders, trees = {"picture": "lite0:64x64"}, CatBoost(name="trees", features=("picture", "text_statistics"))
+RECIPE = Recipe(name="both_sides", summary="Little of both.", encoders=encoders, members=(trees,))
 """
 
 
@@ -68,15 +68,15 @@ def stored(work: Path) -> dict[str, bytes]:
 def test_features_are_extracted_as_here(machines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # On a busy machine parts would be cut where either was when so long had passed.
     monkeypatch.setattr(extract, "FLUSH_SECONDS", np.inf)
-    (tmp_path / "pictures.py").write_text(PICTURES)
+    (tmp_path / "both_sides.py").write_text(BOTH_SIDES)
     monkeypatch.setattr(training.recipes, "__path__", [*training.recipes.__path__, str(tmp_path)])
     here = make_work(tmp_path, 100)
     there = shutil.copytree(here, tmp_path / "there")
-    command = ["extract", "--recipe", "pictures", "--work"]
+    command = ["extract", "--recipe", "both_sides", "--work"]
     ray = ["--engine", "ray", "--ray-address", machines.address]
     assert training.__main__.main([*command, str(there), *ray]) == 0
     assert training.__main__.main([*command, str(here)]) == 0
-    assert stored(there) == stored(here) and len(stored(here)) == 2
+    assert stored(there) == stored(here) and len(stored(here)) == 2 * 2
 
 
 def test_where_machines_have_gpus_each_worker_has_one(machines: Any) -> None:
