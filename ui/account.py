@@ -32,6 +32,15 @@ HELP = (
 EMPTY = f"Give views and likes of at least one of your posts, as in {EXAMPLE.splitlines()[0]}."
 NO_USUAL = "At least half of these posts have no engagement at all: there is nothing usual to be a multiple of."
 UNANSWERED = "The model does not answer this draft as a whole: there is nothing to set beside your posts."
+# What is said of other lines than stand there is set back, until the answer to these is there.
+ON_LOAD = """
+element.setAttribute('aria-live', 'polite');
+document.addEventListener('input', ({target}) => {
+  if (target.closest('#own-posts')) document.querySelector('#own').classList.add('fi-former');
+});
+"""
+ASKED = "(draft, posts, model) => { window.fiOwn = posts; return [draft, posts, model]; }"
+ANSWERED = "(posts) => { document.querySelector('#own').classList.toggle('fi-former', posts !== window.fiOwn); }"
 NO_RATE = "This model estimates no engagement per view, so your own posts cannot be set beside it; choose another."
 
 
@@ -51,15 +60,16 @@ class OwnAccount:
                 max_length=MOST_CHARACTERS,
             )
             self._compare = gr.Button("Compare with my posts", elem_id="own-compare")
-            self._shown = gr.HTML("", js_on_load="element.setAttribute('aria-live', 'polite');", elem_id="own")
+            self._shown = gr.HTML("", js_on_load=ON_LOAD, elem_id="own")
 
     def wire(self, draft: gr.State, model: gr.Dropdown, answers: Sequence[Any], settings: Mapping[str, Any]) -> None:
         """The events: on the button, and after each of the answers."""
         asked: dict[str, Any] = {"inputs": [draft, self._posts, model], "outputs": self._shown, **settings}
-        asked |= {"show_progress": "hidden", "api_visibility": "private"}
-        self._compare.click(self.compare, **asked | {"show_progress": "full"})
-        for answered in answers:
-            answered.then(self.show, **asked)
+        asked |= {"show_progress": "hidden", "api_visibility": "private", "js": ASKED}
+        shown = [self._compare.click(self.compare, **asked | {"show_progress": "full"})]
+        shown += [answered.then(self.show, **asked) for answered in answers]
+        for one in shown:
+            one.then(None, self._posts, None, js=ANSWERED)
 
     def compare(self, post: Post | None, text: str | None, model: str = "") -> str:
         """What `show` says, and that there is nothing to compare with where it says nothing."""

@@ -41,6 +41,13 @@ NO_TABLE = "There is no table yet: choose a CSV with a column title, image, or b
 UNNAMED = "No row of the table names a picture of the zip; name the column of their names image, or leave the zip out."
 TOO_MANY = f"The table has more than {MAX_ROWS:,} rows; split it."
 WAITING = '<section class="fi-card fi-quiet" aria-busy="true"><p>Waiting for a turn …</p></section>'
+# What is heard of it: that it has ended, and how; not every row on the way. An error is heard by itself.
+TOLD = '<p class="fi-heard" role="status" id="scored"></p>'
+ENDED = """() => {
+  const end = document.querySelector('#results :is(.fi-batch, .fi-quiet)');
+  document.querySelector('#scored').textContent = [...end?.querySelectorAll(':scope > :is(h2, h3, p)') ?? []]
+    .map((part) => part.textContent).join('. ');
+}"""
 STOPPED = '<section class="fi-card fi-quiet"><p>Stopped; nothing of it is kept. Choose the files again.</p></section>'
 
 
@@ -215,8 +222,9 @@ def batch_panel(models: Models, model: gr.Dropdown, hidden: Mapping[str, Any]) -
             score = gr.Button("Score the list", variant="primary", scale=3, elem_id="score")
             stop = gr.Button("Stop", variant="secondary", scale=1, min_width=110)
         results = gr.HTML("", elem_id="results")
+        gr.HTML(TOLD)
     begun = score.click(batch.begin, None, results, queue=False, **hidden)
-    begun.then(
+    ended = begun.then(
         batch.run,
         [table, pictures, model],
         [results, table, pictures],
@@ -225,6 +233,7 @@ def batch_panel(models: Models, model: gr.Dropdown, hidden: Mapping[str, Any]) -
         concurrency_id="batch",
         **hidden,
     )
+    ended.then(None, js=ENDED)
     # Gradio's own way to cancel would show an error where the results belong.
     stop.click(batch.stop, None, None, queue=False, **hidden)
 

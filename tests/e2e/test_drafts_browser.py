@@ -158,6 +158,7 @@ def test_real_posts_another_model_and_a_whole_list(browser: Browser, address: st
     results = page.locator(".fi-batch")
     expect(results).to_contain_text("1 scored, 1 with errors")
     expect(results).to_contain_text("My cat <b>never</b>!")
+    expect(page.locator("#scored")).to_have_text(re.compile(r"^How these posts would do\. 1 scored, 1 with errors"))
     expect(results.locator("td img")).to_have_count(1)
     # On a phone the columns stand below one another, and nothing of them lies beyond the edge.
     page.set_viewport_size({"width": 390, "height": 860})
@@ -280,6 +281,11 @@ def test_a_draft_is_set_beside_ones_own_posts_and_a_withheld_one_keeps_its_tabs(
     expect(own.get_by_role("alert")).to_contain_text("Line 3 was left out: “<img src=x")
     clean(page)
     before = own.inner_text()
+    # What is said of other lines than stand there is set back until it is asked for anew.
+    page.get_by_label("Your recent posts").press("Backspace")
+    expect(own).to_have_class(re.compile("fi-former"))
+    page.get_by_role("button", name="Compare with my posts").click()
+    expect(own).not_to_have_class(re.compile("fi-former"))
     page.get_by_role("tab", name="Compare").click()
     page.get_by_role("button", name="Add this draft").click()
     expect(page.locator("#comparison li")).to_have_count(1)
