@@ -169,6 +169,8 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
 
         inputs = [picture, title, tags, description, context]
         outcome = [answer, votes, record, reasons, seen, draft, answered_draft, tried]
+        # What comes after a verdict, and is not to stand beside the next one meanwhile.
+        outcome += [similar, preview, account.shown]
         # Declared before the page's own events, which would take these names.
         publish(page, drafts.comparing, ONE_A_CORE, ONE_AT_A_TIME, ONE_READS)
         batch_panel(page.models, model, PRIVATE)
@@ -209,12 +211,12 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
             answered.then(None, js=SHOW)
             answered.then(None, tried, None, js=history.REMEMBER)
             drafts.reset(answered)
-            # The verdict does not wait for it.
-            told: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
+            # The verdict does not wait for it. What a former draft's has begun holds back none of the last one's.
+            told: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **PRIVATE}
             answered.then(feed.show, [draft, picture, title], preview, **told, **ONE_A_CORE)
             read = answered.then(page.signals, [draft, model, newest], seen, **told, **ONE_READS)
             # They have read the lettering by then.
-            reading += [read, read.then(feed.read, draft, preview, **told, **ONE_READS)]
+            reading += [read, read.then(feed.read, [draft, newest], preview, **told, **ONE_READS)]
             reading.append(answered.then(evidence.show, [draft, model], similar, **told, **ONE_SEARCHES))
         account.wire(draft, model, asking, ONE_A_CORE)
         keeping.wire(answered_draft, record, [title, tags, description], model, ONE_A_CORE)
@@ -222,8 +224,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         # In the browser: fields that a server emptied would lose what is typed meanwhile.
         clear.click(None, None, inputs, js=NO_DRAFT, **PRIVATE)
         # Not past the queue: what comes out of that comes in order, after an answer that was nearly there.
-        emptied = [*outcome, similar, preview]
-        clear.click(page.start_over, [newest, moment], emptied, js=NOW, concurrency_limit=None, **PRIVATE)
+        clear.click(page.start_over, [newest, moment], outcome, js=NOW, concurrency_limit=None, **PRIVATE)
         drafts.clear(clear.click)
         # What another method said is not left standing below the name of this one.
         method.input(lambda: HINT, None, reasons, cancels=explaining, show_progress="hidden", queue=False, **PRIVATE)
@@ -259,7 +260,7 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
         # Its workers are forked from this process for each call, so the weights must be here by then.
         with contextlib.suppress(Exception):
             page.model.get()
-    return demo.queue(max_size=64)
+    return demo.queue(max_size=64, api_open=False)
 
 
 if __name__ == "__main__":

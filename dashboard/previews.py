@@ -123,7 +123,7 @@ def layers(row: Mapping[str, Any], content: Content, online: bool) -> str:
     """A style attribute with a post's picture over its ThumbHash; "" where there is neither."""
     address = safe_url(row["image_url"]) if online and not content.picture else ""
     urls = [f"url('{url}')" for url in (content.picture, address, thumbhash_url(_text(row["thumbhash"]))) if url]
-    return f' style="background-image:{",".join(urls)}"' if urls else ""
+    return f' style="background-image:{escape(",".join(urls))}"' if urls else ""
 
 
 def _card(row: dict[str, Any], contents: Mapping[str, Content], online: bool) -> str:

@@ -2,15 +2,14 @@
 
 # What is heavy to import is imported where it is used, so that --help and a wrong argument answer at once.
 import argparse
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 from engine.addresses import located
 from engine.errors import FirstImpressionsError
+from engine.stopping import Stopped, stopped_by_signals
 
 INPUT = """
 The input is .csv, .jsonl, .ndjson or .parquet with any of the columns post_id, title, tags, description and image, at
@@ -29,10 +28,6 @@ to a side that a post lacks is empty.
 """
 
 
-class Stopped(BaseException):
-    """A signal asked for the end. No Exception, so that nothing on the way takes it for a fault of a row."""
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 2 not possible (one sentence on stderr), 130 stopped."""
     parser = argparse.ArgumentParser(prog="python -m engine", description="First Impressions without a browser.")
@@ -44,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        with _stopped_by_signals():
+        with stopped_by_signals():
             options.run(options)
     except FirstImpressionsError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -128,26 +123,6 @@ def _batch_size(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1024:
         raise argparse.ArgumentTypeError("give a whole number from 1 to 1024")
     return int(text)
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Within the block, signals that ask for the end raise Stopped, so that what was begun is cleaned away."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped
-
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
-    # nohup, or a shell's background, has had some of them ignored: that stays.
-    listened = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
-    for number in listened:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in listened.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ UNREACHED = "{} cannot be reached ({}); check the address and your credentials."
 ENDED = "{} ends half-way, after {:,} of {:,} bytes; try again."
 ABSENT = "{} does not exist; check its name."
 FULL = "{} cannot be written ({}); make room there and run the command again."
+# By which of these a store tells one version of a file from another of the same size.
+VERSIONS = ("ETag", "etag", "blob_id", "generation", "md5Hash", "mtime", "LastModified", "last_modified", "created")
 OUTSIDE = "{} leads out of its folder; leave it out."
 
 
@@ -127,7 +129,7 @@ class Address:
             root = system._strip_protocol(path).rstrip("/") + "/"
         if not found:
             raise DataError(ABSENT.format(self))
-        versions = [[name, info["size"], str(info.get("ETag") or info.get("etag"))] for name, info in found.items()]
+        versions = [[name, info["size"], *(str(info.get(key)) for key in VERSIONS)] for name, info in found.items()]
         own = folder / hashlib.sha256(repr([self.url, sorted(versions)]).encode()).hexdigest()[:16]
         for name, info in found.items():
             relative = name.removeprefix(root)

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
 
 from engine.addresses import Address, located
-from engine.errors import BundleError
+from engine.errors import BundleError, DataError
 from engine.files import file_digest, replacing_folder, write_bytes
 from engine.prediction import View
 from engine.settings import Settings
@@ -211,11 +211,17 @@ def fetch_bundle(address: Address, cache: Path) -> Path:
         names = list(json.loads(manifest)["files"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{MANIFEST} of the bundle {address} cannot be read; publish the bundle again.") from error
-    with replacing_folder(folder) as staging:
-        (staging / MANIFEST).write_bytes(manifest)
-        for name in map(str, names):
-            (address / name).copy(staging / name)
-        read_bundle(staging)
+    try:
+        with replacing_folder(folder) as staging:
+            (staging / MANIFEST).write_bytes(manifest)
+            for name in map(str, names):
+                (address / name).copy(staging / name)
+            read_bundle(staging)
+    except OSError as error:
+        raise DataError(
+            f"The bundle {address} cannot be kept in {cache} ({error.strerror or error}); set FIRST_IMPRESSIONS_CACHE "
+            "to a folder that can be written to."
+        ) from error
     return folder
 
 

@@ -5,17 +5,21 @@ or is killed, at any moment finds the former content or the new one, never a par
 """
 
 import ctypes
+import glob
 import hashlib
 import json
 import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+# Seconds after which something temporary was left by a process that was killed; younger, it may be another's at work.
+ABANDONED = 24 * 3600
 # Arguments of renameat2(2) and of renamex_np(2) on macOS.
 _AT_FDCWD, _RENAME_EXCHANGE, _RENAME_SWAP = -100, 2, 2
 
@@ -35,6 +39,7 @@ def replacing(path: Path, scratch: Path | None = None) -> Iterator[Path]:
     """
     folder = scratch or path.parent
     folder.mkdir(parents=True, exist_ok=True)
+    _clear_up(folder, path.name)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".tmp", dir=folder)
     os.close(handle)
     temporary = Path(name)
@@ -71,6 +76,7 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     A folder that was there is exchanged with the new one in one step, where the system can (Linux, macOS).
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    _clear_up(target.parent, target.name)
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=".tmp", dir=target.parent))
     try:
         yield staging
@@ -84,6 +90,14 @@ def replacing_folder(target: Path) -> Iterator[Path]:
         _to_disk(target.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _clear_up(folder: Path, name: str) -> None:
+    """Remove what processes that were killed on their way to a file or folder of this name have left."""
+    for rest in folder.glob(f".{glob.escape(name)}-*.tmp"):
+        with suppress(OSError):
+            if time.time() - rest.stat().st_mtime > ABANDONED:
+                shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
 
 
 def _exchange(new: Path, old: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 
 from engine.errors import FirstImpressionsError
+from engine.stopping import Stopped, stopped_by_signals
 from training.steps import models, posts, studies
 
 STEPS = {
@@ -42,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = [f"{SWITCHES.get(name, name)}{equals}{value}" for name, equals, value in words]
     began = time.monotonic()
     try:
-        auto_cli(STEPS, args=given, as_positional=False)  # type: ignore[arg-type]
+        with stopped_by_signals():
+            auto_cli(STEPS, args=given, as_positional=False)  # type: ignore[arg-type]
     except FirstImpressionsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -51,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         advice = "mend that and run the same command again"
         print(f"error: A file cannot be read or written ({reason}); {advice}.", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except Stopped:
         print("stopped; run the same command again to go on", file=sys.stderr)
         return 130
     print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)

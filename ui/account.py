@@ -32,6 +32,8 @@ HELP = (
 EMPTY = f"Give views and likes of at least one of your posts, as in {EXAMPLE.splitlines()[0]}."
 NO_USUAL = "At least half of these posts have no engagement at all: there is nothing usual to be a multiple of."
 UNANSWERED = "The model does not answer this draft as a whole: there is nothing to set beside your posts."
+NO_DRAFT = "There is no draft with an answer here, or no longer: press Predict to set one beside your posts."
+NO_COMMENTS = "{} of these posts came without comments, which count too: your usual may be more, the multiples less."
 # What is said of other lines than stand there is set back, until the answer to these is there.
 ON_LOAD = """
 element.setAttribute('aria-live', 'polite');
@@ -60,14 +62,14 @@ class OwnAccount:
                 max_length=MOST_CHARACTERS,
             )
             self._compare = gr.Button("Compare with my posts", elem_id="own-compare")
-            self._shown = gr.HTML("", js_on_load=ON_LOAD, elem_id="own")
+            self.shown = gr.HTML("", js_on_load=ON_LOAD, elem_id="own")
 
     def wire(self, draft: gr.State, model: gr.Dropdown, answers: Sequence[Any], settings: Mapping[str, Any]) -> None:
         """The events: on the button, and after each of the answers."""
-        asked: dict[str, Any] = {"inputs": [draft, self._posts, model], "outputs": self._shown, **settings}
+        asked: dict[str, Any] = {"inputs": [draft, self._posts, model], "outputs": self.shown, **settings}
         asked |= {"show_progress": "hidden", "api_visibility": "private", "js": ASKED}
         shown = [self._compare.click(self.compare, **asked | {"show_progress": "full"})]
-        shown += [answered.then(self.show, **asked) for answered in answers]
+        shown += [answered.then(self.show, **asked, trigger_mode="always_last") for answered in answers]
         for one in shown:
             one.then(None, self._posts, None, js=ANSWERED)
 
@@ -84,7 +86,7 @@ class OwnAccount:
             if not counts:
                 return panel(told)
             if post is None:
-                return panel([UNANSWERED, *told])
+                return panel([NO_DRAFT, *told])
             prediction, bundle = self._page.answer(post, model)
             scale = scale_of(bundle)
             if prediction.strange is not None:
@@ -95,7 +97,8 @@ class OwnAccount:
             if np.median(scores) <= log_score(0.0):
                 return panel([NO_USUAL, *told])
             found = against(prediction, scores, bundle.score_quantiles)
-            return panel(told, found, scale)
+            lacking = sum(comments is None for *_, comments in counts)
+            return panel(told, found, scale, NO_COMMENTS.format(lacking) if lacking else "")
         except Exception as error:
             return panel([sentence(error)])
 
@@ -120,11 +123,12 @@ def times(ratio: float) -> str:
     return f"{ratio:.0f}" if ratio >= 9.95 else f"{ratio:.1f}" if ratio >= 0.095 else f"{ratio:.2f}"
 
 
-def panel(told: Sequence[str], found: Against | None = None, scale: Scale | None = None) -> str:
-    """HTML of the answer, where there is one, and of what was left out."""
+def panel(told: Sequence[str], found: Against | None = None, scale: Scale | None = None, note: str = "") -> str:
+    """HTML of the answer, where there is one, with a note on it, and of what was left out."""
     body = ""
     if found and scale:
         body = f"<h3>{escape(headline(found))}</h3>{_line(found)}<p>{escape(usual(found, scale))}</p>"
+        body += f'<p class="fi-small">{note}</p>' if note else ""
     left = len(told) - NAMED
     more = [f"And {left} more line{'s' * (left > 1)}."] if left > 0 else []
     errors = "".join(f"<li>{escape(line)}</li>" for line in [*told[:NAMED], *more])

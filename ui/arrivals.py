@@ -33,7 +33,11 @@ SECONDS_KEPT = 3600
 SECONDS_UNCLAIMED = 600
 
 
-CALL = re.compile(rf"{API_PREFIX}/call/(?:v2/)?([^/]+)$")
+CALL_TOO_LARGE = "The call is larger than is read, or does not say how large it is; give fewer or smaller pictures."
+# By the name of an endpoint, past the queue or through it.
+CALL = re.compile(rf"{API_PREFIX}/(?:call|call/v2|run|api)/([^/]+)$")
+# Of the largest pictures, in base64, a call may hold so many: lists of drafts have several.
+LISTS = 4
 NO_ENDPOINT = "There is no such endpoint; “Use via API” at the foot of the page names those that there are."
 
 
@@ -58,8 +62,8 @@ class Arrivals:
         answer: Any = self._app
         if path.endswith(f"{API_PREFIX}/upload") and scope["method"] == "POST":
             answer = await arrive(Request(scope, receive))
-        elif f"{API_PREFIX}/mcp" in path and scope["method"] == "POST" and not fits(Request(scope)):
-            answer = PlainTextResponse(TOO_LARGE, 413)
+        elif f"{API_PREFIX}/" in path and scope["method"] == "POST" and not fits(Request(scope)):
+            answer = PlainTextResponse(CALL_TOO_LARGE, 413)
         elif path.endswith(f"{API_PREFIX}/upload_progress"):
             # Its bytes are not counted here; to a page that asks for them Gradio would answer with an error.
             answer = PlainTextResponse("", media_type="text/event-stream")
@@ -99,9 +103,10 @@ def endpoints(scope: Scope) -> set[str]:
 
 
 def fits(request: Request) -> bool:
-    """Whether a call that may carry a picture in base64 says how long it is, and that is no longer than the largest."""
-    length = request.headers.get("content-length", "")
-    return length.isdecimal() and int(length) <= 4 * MAX_BYTES // 3 + FORM_BYTES
+    """Whether a call says how long it is, and that is no longer than pictures in base64 within it may be."""
+    length = request.headers.get("content-length", "0")
+    whole = "transfer-encoding" not in request.headers and length.isdecimal()
+    return whole and int(length) <= LISTS * (4 * MAX_BYTES // 3) + FORM_BYTES
 
 
 def admit(data: bytes, ending: str = "") -> tuple[str, Future[None]]:

@@ -49,6 +49,7 @@ class Editing:
     def attempt(self, post: Post | None, model: str = "") -> Iterator[str]:
         """What small edits would make of the draft that was predicted last."""
         if post is None:
+            yield verdict.error_panel(verdict.GONE, "No edits")
             return
         yield WORKING
         try:

@@ -13,6 +13,7 @@ from engine.memory import released
 from engine.posts import Post
 from engine.previews import data_url
 from ui.bars import percent
+from ui.newest import Newest
 from ui.uploads import read_draft
 
 # Twice the widest cover, for screens with two dots a pixel.
@@ -37,14 +38,14 @@ def show(post: Post | None, path: str | None = None, title: str = "") -> str:
     return panel(post, None) if post.has_image or post.has_text else ""
 
 
-def read(post: Post | None) -> Any:
-    """The same with what becomes of its lettering, where there is any."""
+def read(post: Post | None, newest: Newest | None = None) -> Any:
+    """The same with what becomes of its lettering, where there is any, unless `newest` shows another draft by now."""
     if post is None or post.image is None:
         return gr.skip()
     with released():
         # A lone character is a cup as often as a letter.
         lines = [line for line in READER.read(post.image).found or () if len(line.text.strip()) > 1]
-    return panel(post, lines) if lines else gr.skip()
+    return panel(post, lines) if lines and not (newest and newest.left(post)) else gr.skip()
 
 
 def panel(post: Post, lines: Sequence[Line] | None) -> str:

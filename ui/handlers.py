@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 # Gradio shows what a stream gave last once more when that ends.
 LEFT = gr.skip()
+# Outputs of an answer: of these the last are of what comes after it, and are empty until then.
+OUTCOME, LATER = 11, 3
+# The place of what the browser is to remember, which it would be told of again.
+TRIED = OUTCOME - LATER - 1
 # Share of the work done, the explanation, and base value and value of the whole model where it is of a part of it.
 Explained = tuple[float, Explanation, tuple[float, float] | None]
 
@@ -51,7 +55,8 @@ class Page:
         self.examples = available()
         # What is shipped is of the model that is shipped.
         self.prepared = load_prepared() if loader is load_shipped else Prepared()
-        self._predict = on_gpu(released()(self._predict_here))
+        # The predictions of some posts by the model of a name.
+        self.predictions = on_gpu(released()(self._predict_here))
         self._explain = on_gpu(released()(self._explain_here))
 
     def describe(self, model: str = "") -> tuple[Any, ...]:
@@ -68,22 +73,25 @@ class Page:
         return *(gr.update(visible=is_shown) for is_shown in shown), facts, gr.skip(), gr.update(shown=fields(reads))
 
     def ask(self, *asked: Any) -> Any:
-        """What `predict` makes of the draft; nothing where the page has asked again since, or was emptied.
+        """What `predict` makes of the draft, and empty panels for what comes after it; nothing where the page has asked
+        again since, or was emptied.
 
         The last two of `asked` are the session's `Newest` and the moment of asking.
         """
         *given, newest, moment = asked
         found = () if newest.overtakes(moment) else self.predict(*given)
         if newest.overtakes(moment):
-            return gr.skip()
+            return tuple(None if place == TRIED else gr.skip() for place in range(OUTCOME))
         *_, draft, _, _ = found
         newest.show(draft)
-        return found
+        return *found, *[""] * LATER
 
     def ask_another(self, *asked: Any) -> Any:
-        """What `ask` gives once another model is chosen; nothing where there is no draft, as when a link names it."""
-        path, title, *_ = asked
-        return self.ask(*asked) if path or title else gr.skip()
+        """What `ask` gives once another model is chosen; without a draft what `start_over` does, if there was one."""
+        path, title, tags, description, *_, newest, moment = asked
+        if path or title or tags or description:
+            return self.ask(*asked)
+        return self.start_over(newest, moment) if newest.asked else (gr.skip(),) * OUTCOME
 
     def predict(
         self, path: str | None, title: str, tags: str, description: str, given: Any = None, model: str = ""
@@ -133,7 +141,10 @@ class Page:
 
     def explain(self, post: Post | None, method: str, model: str = "", newest: Newest | None = None) -> Iterator[Any]:
         """The explanation of the draft that was predicted last, ever sharper; no more once `newest` shows another."""
-        if post is None or (newest and newest.left(post)):
+        if post is None:
+            yield verdict.error_panel(verdict.GONE, "No explanation")
+            return
+        if newest and newest.left(post):
             return
         yield explanation.WORKING
         try:
@@ -147,10 +158,10 @@ class Page:
             yield verdict.error_panel(sentence(error), "No explanation")
 
     def start_over(self, newest: Newest, moment: float) -> tuple[Any, ...]:
-        """Empty panels: those of `predict`, similar posts and the preview. No answer asked for before comes after."""
+        """Empty panels, those of `ask`. No answer asked for before comes after."""
         newest.overtakes(moment)
         newest.show(None)
-        return verdict.EMPTY, "", None, "", "", None, None, None, "", ""
+        return verdict.EMPTY, "", None, "", "", None, None, None, *[""] * LATER
 
     def api_predict(
         self,
@@ -237,7 +248,7 @@ class Page:
             return known.prediction, known.bundle
         # Loaded here, where it stays, and not in a lent worker.
         bundle = self.models.get(model).bundle
-        return self._predict(post, model), bundle
+        return self.predictions([post], model)[0], bundle
 
     def _explanations(self, post: Post, method: str, model: str) -> Iterable[Explained]:
         """The explanation, ever sharper; at once where it is known."""
@@ -248,8 +259,8 @@ class Page:
         # A lent worker hands its answer over when it is done.
         return [self._explain(post, method, model)] if zero_gpu() else self._stream(post, method, model)
 
-    def _predict_here(self, post: Post, model: str) -> Prediction:
-        return self.models.get(model).predict([post])[0]
+    def _predict_here(self, posts: Sequence[Post], model: str) -> list[Prediction]:
+        return self.models.get(model).predict(posts)
 
     def _explain_here(self, post: Post, method: str, model: str) -> Explained:
         *_, last = self._stream(post, method, model)

@@ -62,7 +62,7 @@ const button = (text, label, pressed) => {
 const same = (one, other) => ['title', 'tags', 'description', 'context', 'picture'].every(
   (name) => one[name] === other[name]);
 // What comes back is the same draft, although its picture was saved anew on the way.
-const back = (draft) => brought && draft.title === brought.title && !draft.picture === !brought.picture;
+const back = (former, draft) => former && draft.title === former.title && !draft.picture === !former.picture;
 let brought = null;
 const bring = (draft) => (event) => {
   event.stopPropagation();
@@ -102,9 +102,11 @@ const show = () => {
 };
 document.addEventListener('fi-tried', ({detail: given}) => {
   let detail = given;
-  if (!isDraft(detail)) return;
-  if (back(detail)) detail = {...detail, small: brought.small, picture: brought.picture};
+  // One that is brought back is answered next, or not at all.
+  const former = brought;
   brought = null;
+  if (!isDraft(detail)) return;
+  if (back(former, detail)) detail = {...detail, small: former.small, picture: former.picture};
   drafts = [detail, ...drafts.filter((draft) => !same(draft, detail))].slice(0, MOST);
   write(drafts);
   show();

@@ -26,6 +26,11 @@ class Newest:
         self._moment = max(self._moment, moment)
         return moment < self._moment
 
+    @property
+    def asked(self) -> bool:
+        """Whether the page has asked for anything yet."""
+        return self._moment > 0
+
     def show(self, draft: Post | None) -> None:
         """From now on the page shows the verdict of this draft, or none."""
         self._shown = weakref.ref(draft) if draft else None

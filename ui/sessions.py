@@ -8,7 +8,7 @@ import sys
 from types import SimpleNamespace
 
 from gradio.blocks import Blocks
-from gradio.state_holder import SessionState
+from gradio.state_holder import SessionState, StateHolder
 
 # Each may hold one picture of up to four megabytes.
 SESSIONS = 64
@@ -27,6 +27,20 @@ def keep_nothing(self: SessionState, *_: object) -> None:
     """Nor with what each was given: of both, links to a draft would be made, which `Arrivals` closes."""
 
 
+def make_room(self: StateHolder, session_id: str) -> None:
+    """Of more sessions than there is room for the oldest goes that holds nothing, as programs' do; then the oldest."""
+    with self.lock:
+        if session_id in self.session_data:
+            self.session_data.move_to_end(session_id)
+        if len(self.session_data) > self.capacity:
+            oldest = next(iter(self.session_data))
+            others = (name for name, held in self.session_data.items() if not held.state_data and name != session_id)
+            gone = next(others, oldest)
+            del self.session_data[gone]
+            self.time_last_used.pop(gone, None)
+
+
+StateHolder.update = make_room  # type: ignore[method-assign]
 SessionState.__init__ = begin  # type: ignore[method-assign]
 SessionState._update_config = keep_nothing  # type: ignore[assignment, method-assign]
 SessionState._update_value_in_config = keep_nothing  # type: ignore[assignment, method-assign]

@@ -12,12 +12,10 @@ import gradio as gr
 from engine.context import cells_of
 from engine.errors import ImageError, PostError
 from engine.images import load_image
-from engine.memory import released
 from engine.posts import TEXT_FIELDS, Post
-from engine.prediction import Prediction
 from engine.previews import file_of
 from ui import details
-from ui.model import on_gpu, sentence
+from ui.model import sentence
 from ui.scale import scale_of
 from ui.tools import NO_PICTURE
 from ui.uploads import read_draft, uploaded_path
@@ -38,7 +36,6 @@ class Several:
 
     def __init__(self, page: "Page") -> None:
         self._page = page
-        self._predict = on_gpu(released()(self._predict_here))
 
     def api_score_batch(self, drafts: Any = None, model: str = "", context: Any = None) -> dict[str, Any]:
         """Predict the engagement level of many unpublished posts in one call.
@@ -80,7 +77,7 @@ class Several:
             except Exception as error:
                 posts.append(sentence(error))
         read = [post for post in posts if isinstance(post, Post)]
-        found = iter(self._predict(read, model) if read else [])
+        found = iter(self._page.predictions(read, model) if read else [])
         scale = scale_of(predictor.bundle)
         for one in posts:
             if isinstance(one, str):
@@ -105,9 +102,6 @@ class Several:
         except ValueError as error:
             raise ImageError(NO_PICTURE) from error
         return replace(post, image=load_image(data))
-
-    def _predict_here(self, posts: list[Post], model: str) -> list[Prediction]:
-        return self._page.models.get(model).predict(posts)
 
 
 def _path(given: Any) -> str | None:

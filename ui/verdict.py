@@ -21,6 +21,7 @@ STRANGE = {
 NAMES = {"text": "title", "image": "picture"}
 ANOTHER = " Another model can be chosen under Details."
 # Where tabs would have their say on a draft.
+GONE = "This draft is no longer kept here; press Predict again."
 NOTHING = (
     '<section class="fi-card fi-quiet"><p>The model does not answer this draft as a whole: '
     "there is nothing to {}.</p></section>"

@@ -212,8 +212,8 @@ def _read_parquet(source: Path | Address, batch_size: int) -> Iterator[Row]:
 def _parquet_row(batch: pa.RecordBatch, index: int, number: int) -> Row:
     try:
         cells = {name: batch.column(name)[index].as_py() for name in batch.schema.names}
-    except (ValueError, KeyError, pa.ArrowException):
-        # A text column may hold bytes that are not UTF-8; Arrow notices only when the cell is taken out.
+    except (ValueError, KeyError, OverflowError, pa.ArrowException):
+        # Bytes that are not UTF-8, or a date beyond all calendars: Arrow notices only when the cell is taken out.
         return Row(stand_in(number), error="This row holds a value that cannot be read; write it again as UTF-8 text.")
     return make_row(_cells(cells), number)
 

@@ -3,8 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PIL import Image
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -16,10 +20,14 @@ class Caption:
 
 
 class Captioner(ABC):
-    """Says what pictures show. `identity` names weights and settings: equal identities give equal captions."""
+    """Says what pictures show.
+
+    `identity` names weights and settings: equal identities give equal captions up to `dtype`, the precision.
+    """
 
     name: str
     identity: str
+    dtype: "torch.dtype"
 
     @abstractmethod
     def captions(self, images: Sequence[Image.Image]) -> list[Caption]:

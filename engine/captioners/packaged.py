@@ -47,6 +47,7 @@ class GridCaptioner(Captioner):
             ) from error
         if facts["tower_identity"] != self.tower.identity:
             raise EncoderError(f"The captioner in {folder} was trained on another picture tower; train it again.")
+        self.dtype = self.tower.dtype
         files = [folder / name for name in (CONFIG, TOKENIZER, WEIGHTS)]
         self.identity = short_hash({"beams": BEAMS, "penalty": PENALTY, "tower": self.tower.identity}, files)
 
@@ -58,6 +59,6 @@ class GridCaptioner(Captioner):
         ]
 
     def _of(self, grid: torch.Tensor) -> list[Caption]:
-        with autocast(grid.device, self.tower.dtype):
+        with autocast(grid.device, self.dtype):
             found = beam_search(self.decoder, grid, beams=BEAMS, penalty=PENALTY)
         return [Caption(self.tokenizer.decode(pieces), score) for pieces, score in found]

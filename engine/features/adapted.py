@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from engine.encoders.base import Modality
 from engine.errors import DataError
-from engine.features.base import Feature, FeatureSettings, FittedFeature, Values
+from engine.features.base import Feature, FeatureSettings, FittedFeature, Values, sides_of
 from engine.posts import Post
 
 REDUCTION = 4
@@ -73,11 +73,7 @@ class Adapted(FittedFeature):
 
     @classmethod
     def make(cls, name: str, settings: FeatureSettings, need: Callable[[str], Feature]) -> Self:
-        vectors = [need(role) for role in settings.encoders]
-        sides = [next((feature for feature in vectors if side in feature.modalities), None) for side in cls.modalities]
-        if sides[0] is None or sides[1] is None:
-            raise DataError("Adapted vectors need an encoder for pictures and one for texts; name both in the recipe.")
-        return cls(name, sides[0], sides[1], **settings.options.get(name, {}))
+        return cls(name, *sides_of("Adapted vectors need", settings, need), **settings.options.get(name, {}))
 
     @property
     def columns(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from engine.encoders.base import Modality
-from engine.errors import PostError
+from engine.errors import DataError, PostError
 from engine.posts import Post
 
 Values = npt.NDArray[np.float32]
@@ -228,3 +228,12 @@ def nothing_seen(post: Post) -> str:
     pixels = np.asarray(post.image.convert("RGB").resize((64, 64)))
     spread = int((pixels.max(axis=(0, 1)) - pixels.min(axis=(0, 1))).max())
     return "The picture shows a single colour." if spread <= PLAIN_SPREAD else ""
+
+
+def sides_of(what: str, settings: FeatureSettings, need: Callable[[str], Feature]) -> tuple[Feature, Feature]:
+    """The features of a recipe's first encoders of pictures and of texts. Raises DataError: `what` needs both."""
+    vectors = [need(role) for role in settings.encoders]
+    image, text = (next((one for one in vectors if side in one.modalities), None) for side in ("image", "text"))
+    if image is None or text is None:
+        raise DataError(f"{what} an encoder for pictures and one for texts; name both in the recipe.")
+    return image, text

@@ -87,6 +87,10 @@ class CaptionConsistency(Feature):
     def weights(self) -> str:
         return f"{self.captioner.identity} {self.encoder.identity}"
 
+    @property
+    def precision(self) -> str:
+        return f"{self.captioner.dtype} {self.encoder.dtype}"
+
     @classmethod
     def load(
         cls, folder: Path, name: str, config: Mapping[str, Any], upstream: tuple[Feature, ...], device: str

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.encoders.base import Modality
-from engine.errors import DataError
-from engine.features.base import Feature, FeatureSettings, FittedFeature, Values
+from engine.features.base import Feature, FeatureSettings, FittedFeature, Values, sides_of
 from engine.features.encoder_vector import EncoderVector
 from engine.posts import Post
 
@@ -78,11 +77,7 @@ class Similarity(FittedFeature):
 
     @classmethod
     def make(cls, name: str, settings: FeatureSettings, need: Callable[[str], Feature]) -> Self:
-        vectors = [need(role) for role in settings.encoders]
-        sides = [next((feature for feature in vectors if side in feature.modalities), None) for side in cls.modalities]
-        if sides[0] is None or sides[1] is None:
-            raise DataError("Similarity needs an encoder for pictures and one for texts; name both in the recipe.")
-        return cls(name, sides[0], sides[1])
+        return cls(name, *sides_of("Similarity needs", settings, need))
 
     @property
     def aligned(self) -> bool:

@@ -5,8 +5,6 @@ cache folder (`FIRST_IMPRESSIONS_CACHE`), under the hash of the wheel's file and
 """
 
 import json
-import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -25,8 +23,6 @@ from engine.settings import Settings
 # Raised whenever the conversion comes to write other files.
 VERSION = 1
 MANIFEST = "files.json"
-# Seconds after which an unfinished conversion was given up.
-ABANDONED = 3600
 _ONE_PARSES = Lock()
 
 
@@ -78,10 +74,6 @@ def _kept(gguf: Path) -> Path:
 
     folder = Settings().cache / f"smollm2-{known_digest(gguf)[:16]}-{__version__}-{VERSION}"
     if not _is_whole(folder):
-        for rest in folder.parent.glob(".smollm2-*.tmp"):
-            # Left by a process that was killed; a younger one may be another's at work.
-            if time.time() - rest.stat().st_mtime > ABANDONED:
-                shutil.rmtree(rest, ignore_errors=True)
         with replacing_folder(folder) as staging:
             _convert(gguf, staging)
     return folder

@@ -140,11 +140,20 @@ def test_an_answer_that_is_long_on_its_way_does_not_land_beside_what_came_after_
     page.wait_for_timeout(4000)
     expect(page.locator("#verdict h2")).to_have_text("Your first impression appears here")
     # Pressed again before the first answer is there, the page answers what is in its fields.
-    for title in ("My cat", "My other cat"):
+    for title in (f"My cat, {SLOW}", "My other cat"):
         page.get_by_label("Title").fill(title)
         press_predict(page)
     expect(page.locator("#visit li").first).to_contain_text("My other cat")
     expect(page.get_by_text("draft changed: predict again")).to_be_hidden()
+    # What is still read of the first draft holds back nothing of the second.
+    expect(page.locator("#signals li").first).to_be_visible()
+    expect(page.locator("#signals [aria-busy=true]")).to_have_count(0)
+    # Another model answers no draft that is there no more, and the first one's answer does not stand under its name.
+    page.get_by_label("Title").fill("")
+    page.get_by_role("tab", name="Details").click()
+    page.get_by_label("Answered by").click()
+    page.get_by_role("option", name="second model").click()
+    expect(page.locator("#verdict h2")).to_have_text("Your first impression appears here")
     page.close()
 
 

@@ -161,6 +161,9 @@ def test_what_each_member_earns_is_shown_with_its_verdict(folder: Path, tmp_path
     app.selectbox(key="member-metric").set_value("log_loss").run()
     table = next(found.value for found in app.dataframe if "member" in found.value)
     assert table["member"].tolist() == ["ngrams", "cover"] and table["verdict"].tolist()[0] == "better"
+    # A blend of one member of one side has nothing to be left out.
+    empty = page("ablations", altered(copy, tmp_path / "empty", contributions=lambda rows: rows.iloc[:0])).run()
+    assert not empty.exception and "What does each member earn" not in texts(empty)
 
 
 def test_ablations_of_an_earlier_run_say_of_when_they_are(folder: Path, tmp_path: Path) -> None:

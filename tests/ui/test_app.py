@@ -226,6 +226,13 @@ def test_what_is_no_endpoint_is_not_run(address: str, name: str, capfd: pytest.C
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["run/predict", "api/predict", "run/describe", "run/bring_back", "run/nope"])
+def test_nothing_is_run_past_the_queue_by_its_name(address: str, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    call = httpx.post(f"{address}gradio_api/{name}", json={"data": [None, "My cat"]})
+    assert call.status_code == 404 and call.json()["detail"]
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("endpoint", ["/predict", "/explain", "/signals", "/compare", "/score_batch"])
 @pytest.mark.parametrize("language", ["python", "bash"])
 def test_what_use_via_api_shows_runs_as_shown(address: str, endpoint: str, language: str) -> None:

@@ -42,6 +42,14 @@ def test_a_figure_has_the_interval_of_the_results_page(folder: Path, tmp_path: P
     assert not app.exception and "no calibration figures" in texts(app)
 
 
+@pytest.mark.parametrize(("abstains", "said"), [(True, "abstains from all of"), (False, "abstains from none of")])
+def test_a_model_that_abstains_always_or_never_is_said_to(
+    folder: Path, tmp_path: Path, abstains: bool, said: str
+) -> None:
+    copy = altered(folder, tmp_path / "report", predictions=lambda rows: rows.assign(abstain=abstains))
+    assert said in texts(page("calibration", copy).run())
+
+
 def test_calibration_errors_stand_beside_what_chance_leaves(folder: Path) -> None:
     told = texts(page("calibration", folder).run())
     rows = pd.read_parquet(folder / "metrics.parquet").query("model == 'tiny' and view == 'both' and split == 'test'")

@@ -1,7 +1,9 @@
 """Foreign text and pictures in the dashboard are harmless: CSV cells, preview cards, addresses, mounted datasets."""
 
+import html
 import io
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -72,6 +74,13 @@ def test_cards_escape_everything(tiny_report: Path) -> None:
 @pytest.mark.parametrize("address", ["javascript:alert(1)", "data:text/html,x", "//host/x", "http://[", "", None, 3.5])
 def test_only_web_addresses_are_pictures(address: object) -> None:
     assert previews.safe_url(address) == ""
+
+
+def test_an_address_declares_nothing_else_in_a_style() -> None:
+    address = "https://x.y/a&#39;&#41;;position:fixed;inset:0"
+    style = previews.layers({"image_url": address, "thumbhash": None}, previews.Content(), online=True)
+    declared = re.search('style="(.*)"', style)
+    assert declared and html.unescape(declared[1]) == f"background-image:url('{address}')"
 
 
 @pytest.mark.parametrize("encoded", ["", None, "!!!", "AAAA", "A" * 300])

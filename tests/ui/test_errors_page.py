@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dashboard import text
 from dashboard.app_pages.errors import queries
 from dashboard.app_pages.errors.queries import SHARE_SELECTED
 from dashboard.app_pages.errors.slices import ABOVE, BELOW, FEW, FEWEST_GROUPS, SAME, _effective, slices
@@ -281,6 +282,13 @@ def test_filters_are_added_and_taken_away_and_pages_turned(tiny_report: Path) ->
     assert not app.exception
     app.number_input(key="least").set_value(5000).run()
     assert "Lower the number" in texts(app)
+
+
+def test_a_value_that_a_link_names_is_no_markdown(tiny_report: Path) -> None:
+    app = page("errors", tiny_report)
+    app.query_params["selection"] = "source:![x](https://evil/p.png)"
+    shown = [option.content for option in app.run().pills(key="filter-source").proto.options]
+    assert text.markdown("![x](https://evil/p.png)") in shown
 
 
 def test_selection_ends_with_the_back_button_and_outlives_other_pages(tiny_report: Path) -> None:

@@ -133,6 +133,9 @@ def test_what_more_posts_brought_is_said_of_the_last_doubling(folder: Path, tmp_
     assert {line["name"] for line in json.loads(app.get("plotly_chart")[0].proto.spec)["data"]} == {"ngrams", "blend"}
     app.segmented_control(key="size-view").set_value("image").run()
     assert not app.exception and "another run of the recipe" not in said
+    single = altered(copy, tmp_path / "single", learning_curve=lambda rows: rows[rows["posts"] == rows["posts"].max()])
+    app = page("recipes", single).run()
+    assert not app.exception and "What would more posts bring?" in texts(app) and "of the blend moved" not in texts(app)
     former = altered(copy, tmp_path / "former", {"apart": {"the learning curve": "2026-01-02T03:04:05+00:00"}})
     assert f"another run of the recipe ({markdown('2026-01-02')}), whose members may differ" in texts(
         page("recipes", former).run()

@@ -100,6 +100,9 @@ def folder(tiny_report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_appears_where_its_tables_are(folder: Path, tiny_report: Path, tmp_path: Path) -> None:
     assert offered(system3, open_report(folder))
     assert not offered(system3, open_report(tiny_report))
+    unknown = altered(folder, tmp_path / "unknown", classification=lambda rows: rows.iloc[:0])
+    app = page("system3", unknown).run()
+    assert not app.exception and "Which categories are told apart?" not in texts(app)
     twice = altered(folder, tmp_path / "report", confusion=lambda rows: pd.concat([rows, rows]))
     found = open_report(twice)
     assert not offered(system3, found) and any("a cell twice" in problem for problem in found.problems)

@@ -189,12 +189,13 @@ def test_the_answer_is_one_sentence_beside_what_is_usual() -> None:
     assert found.low < found.middle < found.high and found.count == 2
     assert "Likely between 0." in html and "times your usual engagement" in html
     assert "Your usual is 4.1 points per 100 views, the median of your 2 posts. So few posts say little" in html
+    assert account.NO_COMMENTS.format(1) in html and "came without" not in own("12000, 480, 35\n8500, 310, 2")
     assert "So few" not in own("\n".join([POSTS] * 4))
     assert account.times(0.04) == "0.04" and account.times(0.64) == "0.6" and account.times(12.3) == "12"
 
 
 def test_what_cannot_be_said_is_said_in_a_sentence() -> None:
-    assert own(" \n") == "" and account.UNANSWERED in own(POSTS, None)
+    assert own(" \n") == "" and account.NO_DRAFT in own(POSTS, None)
     # A lone line is no header.
     assert "it has no number" in own("hello") and "And 1 more line." in own("a\n" * 4 + "b")
     hostile = own(f"{POSTS}\n" + "<img src=x>, 5\n" * 5)

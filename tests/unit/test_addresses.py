@@ -184,6 +184,15 @@ def test_a_bundle_elsewhere_is_fetched_once_and_verified(
         with pytest.raises(DataError, match=said):
             fetch_bundle(bad, tmp_path)
     assert list((tmp_path / "bundles").iterdir()) == [] and not (tmp_path / "outside").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="FIRST_IMPRESSIONS_CACHE to a folder that can be written"):
+        fetch_bundle(published("memory://owner/again"), tmp_path / "file")
+
+
+def test_a_changed_file_of_the_same_size_is_fetched_again(tmp_path: Path, memory: MemoryFileSystem) -> None:
+    for content in (b"one", b"two"):
+        put("memory://owner/report/report.json", content)
+        assert (Address("memory://owner/report").download(tmp_path) / "report.json").read_bytes() == content
 
 
 def test_a_folder_that_cannot_be_put_there_is_one_sentence(tmp_path: Path, memory: MemoryFileSystem) -> None:

@@ -202,6 +202,13 @@ def test_parquet_text_that_is_not_utf8(tmp_path: Path) -> None:
     assert table[0]["error"] is None and "UTF-8" in str(table[1]["error"])
 
 
+def test_a_parquet_date_beyond_all_calendars_is_its_own_rows_error(tmp_path: Path) -> None:
+    dates = pa.array([20_000, 2**31 - 1], pa.int32()).cast(pa.date32())
+    pq.write_table(pa.table({"title": ["a", "b"], "published_at": dates}), tmp_path / "in.parquet")
+    table = score(tmp_path / "in.parquet")
+    assert table[0]["error"] is None and "cannot be read" in str(table[1]["error"])
+
+
 def test_a_lone_surrogate_is_its_own_rows_error(tmp_path: Path) -> None:
     pq.write_table(pa.table({"post_id": ["a", "b"], "title": ["fine", "xyé"]}), tmp_path / "in.parquet")
     data = (tmp_path / "in.parquet").read_bytes()

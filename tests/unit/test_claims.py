@@ -33,11 +33,12 @@ from training.evaluation.report import evaluate
 from training.evaluation.runs import compare
 from training.evaluation.ship import ship
 from training.features.matrix import FeatureMatrix
+from training.features.store import FeatureTable
 from training.modeling import trainer
 from training.modeling.network import NetworkConfig
 from training.modeling.run import Run
 from training.modeling.train import train
-from training.recipes.base import CatBoost, Network, Ngrams, Recipe
+from training.recipes.base import CatBoost, Network, Ngrams, Recipe, Teacher
 
 POSTS = 160
 CONFIG = replace(SLOW, epochs=1)
@@ -180,6 +181,29 @@ def test_a_run_is_refused_for_other_weights_of_the_same_name_and_width(
         weights.write_bytes(own)
         engine.encoders._load_shared.cache_clear()
     Run(claimed, recipe)
+
+
+def test_a_teacher_s_encoder_is_part_of_the_claim_and_has_seen_no_posts(
+    work: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taught(encoder: str) -> Recipe:
+        network = replace(recipe.members[-1], teachers=(Teacher("elder", "text", encoder),))
+        return replace(recipe, name="taught", members=(*recipe.members[:-1], network))
+
+    Run(work, taught("minilm:16"))
+    monkeypatch.setattr("training.modeling.run.load_encoder", lambda spec: SimpleNamespace(identity="", saw_posts=""))
+    with pytest.raises(DataError, match="made from another teachers"):
+        Run(work, taught("minilm:16"))
+    monkeypatch.undo()
+    with pytest.raises(DataError, match="aligned-text has learned from posts' own pairs"):
+        Run(work, taught("aligned-text"))
+
+
+def test_what_is_stored_whole_is_read_while_another_process_writes(work: Path, recipe: Recipe) -> None:
+    matrix = Run(work, recipe).matrix
+    matrix.extract(["words"])
+    with FeatureTable(work / "features", matrix.feature("words")).writing():
+        assert Run(work, recipe).matrix["words"].shape == matrix["words"].shape
 
 
 def test_a_run_is_refused_for_other_posts(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.files import replacing
 from tests.batch_files import lines, read
 
 ROOT = Path(__file__).parents[2]
@@ -118,11 +119,11 @@ def test_a_killed_run_leaves_nothing(tmp_path: Path, number: int, suffix: str) -
 
 
 def test_ignored_signals_stay_ignored() -> None:
-    from engine.__main__ import _stopped_by_signals
+    from engine.stopping import stopped_by_signals
 
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with _stopped_by_signals():
+        with stopped_by_signals():
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -163,3 +164,19 @@ def test_a_training_step_that_may_not_write_says_so_in_one_sentence(
     assert command.main(["split", "--work", "theirs"]) == 2
     said = capsys.readouterr().err
     assert said == f"error: A file cannot be read or written ({reason}); mend that and run the same command again.\n"
+
+
+def test_a_training_step_that_is_stopped_cleans_up_and_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from training import __main__ as command
+
+    def split(work: Path, *, seed: int) -> None:
+        with replacing(tmp_path / "whole"):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+
+    monkeypatch.setattr("training.data.workspace.split", split)
+    assert command.main(["split", "--work", "mine"]) == 130
+    assert capsys.readouterr().err == "stopped; run the same command again to go on\n"
+    assert os.listdir(tmp_path) == []

@@ -16,6 +16,7 @@ from engine.blending import Calibration
 from engine.bundle import MANIFEST, amend_bundle, fetch_bundle, identity, read_bundle
 from engine.errors import DataError
 from engine.explain import gradients
+from engine.files import write_json
 from engine.images import load_image
 from engine.posts import Post
 from engine.predictor import Predictor
@@ -178,6 +179,12 @@ def test_evaluated_and_refitted_it_ships(work: Path, recipe: Recipe, bundle: Pat
     assert set(earned.loc[earned["view"] == "both", "member"]) == {"ngrams", "trees", "title", "cover", INTERACTION}
     assert INTERACTION not in set(earned.loc[earned["view"] != "both", "member"])
     assert (earned["n"] == len(_outside(bundle))).all() and (earned["low"] <= earned["high"]).all()
+    facts = json.loads((report / "report.json").read_text())
+    read = {**facts["test_reads"][-1], "bundle": "another"}
+    write_json(report / "report.json", {**facts, "test_reads": [read]})
+    with pytest.raises(DataError, match="is of a former bundle; run `python -m training evaluate`"):
+        ship(work, recipe, tmp_path / "model")
+    write_json(report / "report.json", facts)
     shipped = ship(work, recipe, tmp_path / "model")
     assert read_bundle(shipped / "bundle").data["training_posts"] == len(_outside(bundle))
     refit(work, recipe)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -190,12 +191,21 @@ def test_folds_go_into_the_report_of_a_shipped_model(
     write_json(report / "report.json", facts)
     others = [table.assign(recipe="another"), table.assign(protocol="random"), table.assign(value=0.0)]
     pd.concat(others).to_parquet(report / "crossvalidation.parquet")
+    gathered = step._gathered
+
+    def meanwhile(*asked: Any) -> pd.DataFrame:
+        # Folds take hours, and another step may have written of its own.
+        facts["notes"].insert(0, "Written meanwhile.")
+        write_json(report / "report.json", facts)
+        return gathered(*asked)
+
+    monkeypatch.setattr(step, "_gathered", meanwhile)
     crossvalidate(work, RECIPE, folds=3, model=tmp_path / "model")
     found = pd.read_parquet(report / "crossvalidation.parquet")
     expected = pd.concat([others[0], table, others[1]], ignore_index=True)
     pd.testing.assert_frame_equal(found, expected)
     notes = json.loads((report / "report.json").read_text())["notes"]
-    assert notes[:2] == facts["notes"] and notes[2].endswith("): nested folds.") and noted == [tuple(notes)]
+    assert notes[:3] == facts["notes"] and notes[3].endswith("): nested folds.") and noted == [tuple(notes)]
     write_json(report / "report.json", {**facts, "split": "another"})
     with pytest.raises(DataError, match="no report on the posts and the split"):
         crossvalidate(work, RECIPE, folds=3, model=tmp_path / "model")

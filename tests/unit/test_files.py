@@ -37,6 +37,22 @@ def test_a_scratch_folder_keeps_the_own_folder_free_of_other_files(tmp_path: Pat
     assert os.listdir(folder) == ["a"] and os.listdir(tmp_path) == ["sealed"]
 
 
+def test_what_killed_processes_left_long_ago_is_cleared_up(tmp_path: Path) -> None:
+    left = [tmp_path / name for name in (".[a].npy-1.tmp", ".[a].npy-2.tmp", ".[a].npy-3.tmp", ".b.npy-4.tmp")]
+    for path in left[:2]:
+        path.write_text("half")
+    for path in left[2:]:
+        path.mkdir()
+        (path / "half").touch()
+    for path in (left[0], *left[2:]):
+        os.utime(path, (0, 0))
+    files.write_text(tmp_path / "[a].npy", "whole")
+    # A younger one may be another process's at work, and others' names are theirs.
+    assert {path.name for path in tmp_path.iterdir()} == {"[a].npy", left[1].name, left[3].name}
+    with files.replacing_folder(tmp_path / "b.npy"):
+        assert not left[3].exists()
+
+
 @pytest.mark.parametrize("exchange", ["system", "renames"])
 def test_a_folder_is_exchanged_with_the_new_one(tmp_path: Path, exchange: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if exchange == "renames":

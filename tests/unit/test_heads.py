@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from engine.heads import HeadsConfig, HeadsMember, HeadsNetwork, ScoreScale
 from engine.images import load_image
 from engine.posts import Post
 from engine.predictor import Predictor
+from engine.scoring import log_score
 from tests import made_up
 from tests.class_folders import CLASSES, table_of, write
 from tests.made_up import without_baselines
@@ -26,7 +28,7 @@ from training.data.prepare import prepare
 from training.data.workspace import split
 from training.evaluation import report
 from training.modeling import heads_trainer
-from training.modeling.heads import fit_heads
+from training.modeling.heads import _scale, fit_heads
 from training.modeling.heads_network import HeadsData, HeadsModel, HeadsTraining, evaluate_heads
 from training.modeling.heads_trainer import train_heads
 from training.modeling.run import Run
@@ -205,6 +207,21 @@ def test_the_best_weights_are_restored_and_the_published_keep_the_last(tmp_path:
     assert {"loss", "category_loss", "score_loss", "category_accuracy"} <= set(result.curves["metric"])
     published = train_heads(model(), replace(wild, published=True), data(), held, tmp_path / "published")
     assert published.kept_epoch == published.epochs - 1
+
+
+def test_a_network_that_diverges_is_an_error(tmp_path: Path) -> None:
+    wild = replace(FROZEN, heads_rate=1e30)
+    for published in (False, True):
+        with pytest.raises(DataError, match="diverged in epoch 0; lower its rates"):
+            train_heads(model(), replace(wild, published=published), data(), data(40), tmp_path / str(published))
+
+
+def test_levels_may_begin_at_no_reaction_at_all() -> None:
+    posts = pd.DataFrame({"log_score": log_score(np.repeat([0.0, 0.1, 0.2, 0.3, 0.4], 20))})
+    cuts = np.array([0.0, 0.15, 0.25, 0.35])
+    found: Any = SimpleNamespace(workspace=SimpleNamespace(posts=posts, cuts=cuts))
+    scale = _scale(found, np.arange(100), raw=False)
+    assert np.isfinite(scale.cuts).all() and list(scale.cuts) == sorted(scale.cuts)
 
 
 def test_unweighed_raw_counts_drown_the_category(tmp_path: Path) -> None:

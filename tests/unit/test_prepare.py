@@ -243,9 +243,13 @@ def test_a_split_goes_with_the_posts_that_it_was_of(tmp_path: Path, work: Path) 
         Workspace(work).posts  # noqa: B018
     again = split(work)
     assert again["group"].nunique() == 25
-    prepare("youtube", source, work, limit=90)
-    with pytest.raises(DataError, match="training split"):
-        Workspace(work).posts  # noqa: B018
+    # As another dataset, which groups them otherwise; and fewer of them.
+    for limit in (None, 90):
+        prepare("own", source, work, limit=limit)
+        with pytest.raises(DataError, match="training split"):
+            Workspace(work).posts  # noqa: B018
+        if limit is None:
+            split(work)
 
 
 def test_torn_files_and_too_few_posts_are_one_sentence(tmp_path: Path, work: Path) -> None:

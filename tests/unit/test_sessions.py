@@ -1,6 +1,7 @@
 """What Gradio leaves out for every session and call."""
 
 import gradio as gr
+from gradio.state_holder import SessionState, StateHolder
 from gradio_client import Client
 
 from ui import sessions  # noqa: F401
@@ -24,3 +25,20 @@ def test_a_call_copies_no_settings_and_sums_up_no_earlier_ones() -> None:
     finally:
         client.close()
         demo.close(verbose=False)
+
+
+def test_programs_do_not_crowd_out_who_is_reading() -> None:
+    with gr.Blocks() as demo:
+        kept = gr.State(0)
+    holder = StateHolder()
+    holder.set_blocks(demo)
+    holder.capacity = 3
+    for name in ("reader", "another"):
+        assert isinstance(holder[name], SessionState) and holder[name][kept._id] == 0
+    for call in range(5):
+        holder[f"call {call}"]
+    assert list(holder.session_data) == ["reader", "another", "call 4"] == list(holder.time_last_used)
+    # Where all hold something, the one that was used longest ago goes.
+    for name in ("reader", "third", "fourth"):
+        holder[name][kept._id]
+    assert list(holder.session_data) == ["reader", "third", "fourth"]

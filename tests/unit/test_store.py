@@ -259,6 +259,26 @@ def test_what_is_computed_survives_an_error(tmp_path: Path, monkeypatch: pytest.
     assert len(table_of(tmp_path, feature)) == 10
 
 
+def test_what_weights_that_do_not_load_leave_empty_is_not_kept(tmp_path: Path) -> None:
+    class Broken(Numbers):
+        weights, unavailable = "of files that are there", ""
+
+        def compute(self, posts: Sequence[Post], upstream: Mapping[str, Values]) -> Values:
+            self.unavailable = "Its packages do not load; reinstall them."
+            return np.full((len(posts), 3), np.nan, dtype=np.float32)
+
+    write_posts(tmp_path, [None] * 3)
+    # On a cluster a worker meets one batch after the other.
+    feature = Broken()
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"do not load; reinstall them\.$"):
+            run(tmp_path, feature)
+    assert len(table_of(tmp_path, feature)) == 0
+    # Where there are no weights at all, the key says so.
+    feature.weights = ""
+    assert run(tmp_path, feature).computed == 3
+
+
 def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
     one, other = table_of(tmp_path, Numbers()), table_of(tmp_path, Numbers())
     with one.writing(), pytest.raises(DataError, match="Another process"), other.writing():

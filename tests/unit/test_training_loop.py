@@ -286,6 +286,13 @@ def test_a_constant_network_raises_the_alarm(tmp_path: Path) -> None:
     assert again.collapsed
 
 
+def test_a_network_that_diverges_is_an_error_each_time(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"diverged in epoch 0; lower its rates"):
+            run(tmp_path, replace(CONFIG, heads_rate=1e30))
+    assert not (tmp_path / "curves.parquet").exists()
+
+
 def test_the_average_follows_the_weights_step_by_step(tmp_path: Path) -> None:
     train, _ = data_of()
     model = JointNetwork(CONFIG)

@@ -160,6 +160,10 @@ def test_a_popularity_bundle_speaks_of_no_rate() -> None:
     assert (record["score_name"], record["score_formula"]) == ("popularity", POPULARITY_FORMULA)
 
 
+# What the browser remembers would be remembered again.
+SKIPPED = tuple(None if place == handlers.TRIED else gr.skip() for place in range(handlers.OUTCOME))
+
+
 @pytest.mark.parametrize("later", ["nothing", "asked again", "emptied before", "emptied meanwhile"])
 def test_an_answer_lands_unless_the_page_moved_on(later: str, monkeypatch: pytest.MonkeyPatch) -> None:
     page, newest = handlers.Page(PagePredictor), Newest()  # type: ignore[arg-type]
@@ -169,16 +173,21 @@ def test_an_answer_lands_unless_the_page_moved_on(later: str, monkeypatch: pytes
     if later == "emptied meanwhile":
         monkeypatch.setattr(page, "answer", lambda *asked: (page.start_over(newest, 2.0), answer(*asked))[1])
     found = page.ask(None, "My cat", "", "", {}, "", newest, 1.0)
-    assert (found == gr.skip()) == later.startswith("emptied")
+    assert len(found) == handlers.OUTCOME == len(page.start_over(Newest(), 0.0))
+    assert (found == SKIPPED) == later.startswith("emptied")
     if later == "asked again":
         assert "fi-verdict" in page.ask(None, "My other cat", "", "", {}, "", newest, 2.0)[0]
-        assert page.ask(None, "My cat", "", "", {}, "", newest, 1.0) == gr.skip()
+        assert page.ask(None, "My cat", "", "", {}, "", newest, 1.0) == SKIPPED
 
 
 def test_another_model_is_asked_where_there_is_a_draft() -> None:
     page, newest = handlers.Page(PagePredictor), Newest()  # type: ignore[arg-type]
-    assert page.ask_another(None, "", "", "", {}, "", newest, 1.0) == gr.skip()
+    # As when a link names the model: what is shown stays, such as why the model cannot be had.
+    assert page.ask_another(None, "", "", "", {}, "", newest, 1.0) == (gr.skip(),) * handlers.OUTCOME
     assert "fi-verdict" in page.ask_another(None, "My cat", "", "", {}, "", newest, 2.0)[0]
+    assert "fi-error" in page.ask_another(None, "", "", "Words alone", {}, "", newest, 3.0)[0]
+    # The former model's verdict does not stand under the other's name once its draft is emptied by hand.
+    assert page.ask_another(None, "", "", "", {}, "", newest, 4.0) == page.start_over(newest, 4.0)
 
 
 def test_an_explanation_ends_when_another_verdict_is_shown() -> None:

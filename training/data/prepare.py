@@ -132,7 +132,7 @@ def prepare(
             "pictures": pictures,
             "seconds": round(time.perf_counter() - started, 1),
         }
-        if _made_from(work) != (info["fingerprint"], limit):
+        if _made_from(work) != (dataset.name, info["fingerprint"], limit):
             # A split of other posts, or by other groups.
             (work / "splits.parquet").unlink(missing_ok=True)
         info_file.write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -225,11 +225,11 @@ def fingerprint(tables: Iterable[Path], folders: Iterable[Path], pictures: Itera
     return digest.hexdigest()
 
 
-def _made_from(work: Path) -> tuple[str, int | None] | None:
-    """Fingerprint and limit of what was prepared here last; None for nothing, or nothing whole."""
+def _made_from(work: Path) -> tuple[str, str, int | None] | None:
+    """Dataset, fingerprint and limit of what was prepared here last; None for nothing, or nothing whole."""
     try:
         info = json.loads((work / INFO).read_text(encoding="utf-8"))
-        return info["fingerprint"], info["limit"]
+        return info["name"], info["fingerprint"], info["limit"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -124,7 +124,7 @@ def metrics_by_model(
 def networks_of(run: Run) -> pd.DataFrame:
     """networks.parquet of the report: of each network with heads its size, its largest layer, and its training."""
     tables = [
-        pd.read_parquet(run.folder / spec.name / NETWORKS) for spec in run.recipe.members if isinstance(spec, Heads)
+        pd.read_parquet(run.members / spec.name / NETWORKS) for spec in run.recipe.members if isinstance(spec, Heads)
     ]
     return pd.concat(tables, ignore_index=True)
 

@@ -100,7 +100,7 @@ def crossvalidate(
         raise DataError(f"{folds} folds cannot be set against one another; give at least 2.")
     run = Run(work, recipe)
     if model is not None:
-        facts = shipped_facts(model, run)
+        shipped_facts(model, run)
     recipe = _shallow(recipe, deepest)
     parts = list(assignments(run.workspace, folds, protocol, seed))
     made_from = {"grid": [asdict(spec) for spec in recipe.grid], "parts": [_digest(part) for part in parts]}
@@ -119,7 +119,8 @@ def crossvalidate(
         found = _gathered(run.folder, protocol)
         if model is not None:
             replace_rows(model / "report" / TABLE, found)
-            write_facts(model, with_apart(facts, {FOLDS: now()}))
+            # As it stands by now: folds take hours.
+            write_facts(model, with_apart(shipped_facts(model, run), {FOLDS: now()}))
     # Whichever ends first would take the others with it.
     own_process().wait_for_everyone()
     return found

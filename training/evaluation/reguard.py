@@ -19,7 +19,7 @@ from engine.guard import Guard
 from engine.predictor import Predictor
 from training.evaluation.guard import NOTES, guard_notes, guard_table
 from training.evaluation.runs import PREDICTIONS
-from training.evaluation.shipped import shipped_facts, with_reads, write_facts
+from training.evaluation.shipped import facts_of, shipped_facts, with_reads, write_facts
 from training.modeling.guard import fit_guards
 from training.modeling.run import Run
 from training.modeling.train import entry_of
@@ -36,12 +36,13 @@ def guard(work: Path, recipe: Recipe, target: Path, *, resamples: int = 1000, ju
     """
     former = read_bundle(target / "bundle")
     run = Run(work, recipe)
-    facts = shipped_facts(target, run, recipe.name)
+    shipped_facts(target, run, recipe.name)
     # A side that no member reads has none.
     guards = fit_guards(run.matrix, former.guards)
     with replacing_folder(target) as staging:
         shutil.copytree(target, staging, dirs_exist_ok=True)
         bundle, report = staging / "bundle", staging / "report"
+        facts = facts_of(report)
         save_bundle(bundle, lambda place: _write(place, target / "bundle", former, run, guards))
         run.read_test("guard", bundle)
         own = pd.read_parquet(report / PREDICTIONS).query("model == @recipe.name")

@@ -123,6 +123,8 @@ def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000, junk: int = 2
     for name in ("curves", "grid"):
         if (run.folder / f"{name}.parquet").exists():
             tables[name] = pd.read_parquet(run.folder / f"{name}.parquet")
+    # Beside other tables the former one would be believed.
+    (report / "report.json").unlink(missing_ok=True)
     for name, table in tables.items():
         write_table(report / f"{name}.parquet", table)
     notes = notes_of(workspace, differences, metrics[metrics["model"] == recipe.name], run.test_reads())

@@ -75,6 +75,8 @@ def _replace(target: Path, called: Path | Address, work: Path, recipe: Recipe, s
     report = run.need_report()
     former = target / "report"
     new, before = (facts_of(folder) for folder in (report, former))
+    if ("evaluate", identity(evaluated)) not in [(read["step"], read["bundle"]) for read in new["test_reads"]]:
+        raise DataError(f"{report} is of a former bundle; run `python -m training evaluate` for {run.bundle} first.")
     # Not the fingerprint: the same dataset, prepared anew, may take its own place.
     if before and before["data"]["name"] != new["data"]["name"]:
         raise DataError(f"{called} holds a model of other posts; give another --name, or remove it.")

@@ -27,6 +27,12 @@ AHEAD = 2
 class Computing(Protocol):
     """What is asked of a feature."""
 
+    @property
+    def unavailable(self) -> str: ...
+
+    @property
+    def weights(self) -> str: ...
+
     def compute(self, posts: Sequence[Post], upstream: Mapping[str, Values]) -> Values: ...
 
 
@@ -113,7 +119,10 @@ def read_batches(
 
 
 def compute(feature: Computing, batch: Batch) -> Computed:
-    """The feature of the posts of a batch whose pictures can be read."""
+    """The feature of the posts of a batch whose pictures can be read.
+
+    Raises DataError where its weights are there and do not load: what it then says would be kept as what they say.
+    """
     places, posts, failed = [], [], []
     for place, post in enumerate(batch.read()):
         if isinstance(post, str):
@@ -123,6 +132,8 @@ def compute(feature: Computing, batch: Batch) -> Computed:
             posts.append(post)
     upstream = {name: values[places] for name, values in batch.upstream.items()}
     values = feature.compute(posts, upstream) if posts else None
+    if feature.unavailable and feature.weights:
+        raise DataError(feature.unavailable)
     return Computed([batch.rows[place] for place in places], values, failed)
 
 
@@ -161,6 +172,14 @@ class Sent:
 
     def compute(self, posts: Sequence[Post], upstream: Mapping[str, Values]) -> Values:
         return self.feature.compute(posts, upstream)
+
+    @property
+    def unavailable(self) -> str:
+        return self.feature.unavailable
+
+    @property
+    def weights(self) -> str:
+        return self.feature.weights
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _made, (self.feature.name, self.settings, self.feature.cache_key)

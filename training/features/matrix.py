@@ -1,6 +1,7 @@
 """Features of every pictured post of a work folder by name, through the very `compute` that answers visitors."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from engine import readers
+from engine.errors import DataError
 from engine.features import make_features
 from engine.features.base import Feature, Features, FeatureSettings, FittedFeature, Values
 from engine.features.extractor import Extractor
@@ -159,10 +161,17 @@ class FeatureMatrix:
         if isinstance(feature, FittedFeature):
             feature, values = self._fitted(feature, upstream)
         else:
-            self._extract(feature)
-            table = FeatureTable(self.workspace.folder / "features", feature)
-            values = table.get(post_hashes(feature, self.posts, self.files))
+            values = self._stored(feature)
         self._features[feature.name], self._values[feature.name] = feature, values
+
+    def _stored(self, feature: Feature) -> Values:
+        """What is stored of a feature, which only what is missing or damaged waits for: processes may read together."""
+        folder, hashes = self.workspace.folder / "features", post_hashes(feature, self.posts, self.files)
+        table = FeatureTable(folder, feature)
+        with suppress(DataError):
+            return table.get(hashes)
+        self._extract(feature)
+        return FeatureTable(folder, feature).get(hashes)
 
     def _fitted(self, feature: FittedFeature, upstream: Features) -> tuple[FittedFeature, Values]:
         train = self.workspace.rows("train")

@@ -28,8 +28,8 @@ from engine.encoders.aligned import CONFIG, IMAGE, PROJECTION, TEXT
 from engine.files import replacing, replacing_folder, write_json
 from training.data.pairs import Pairs
 from training.metrics.retrieval import area, mismatched_rows, ranks
+from training.modeling.network import copy_into
 from training.modeling.towers import KINDS, AlignmentConfig, Material, Towers, material_of
-from training.modeling.trainer import copy_into
 from training.tables import claim, write_table
 
 log = structlog.get_logger()

@@ -23,6 +23,7 @@ from engine.features.base import Feature, digest
 from engine.features.encoder_vector import EncoderVector
 from engine.files import replacing
 from engine.heads import HeadsConfig, HeadsMember, HeadsNetwork, ScoreScale
+from engine.scoring import log_score
 from training.features.matrix import FeatureMatrix
 from training.modeling.batches import augment
 from training.modeling.choosing import learning_and_choosing
@@ -122,7 +123,7 @@ def _scale(matrix: FeatureMatrix, learning: Rows, *, raw: bool) -> ScoreScale:
     """Mean and deviation of the log scores that are learned from, and the cuts on that scale."""
     logs = matrix.workspace.posts["log_score"].to_numpy()[learning]
     mean, deviation = float(logs.mean()), float(logs.std()) or 1.0
-    first, second, third, fourth = ((np.log(matrix.workspace.cuts) - mean) / deviation).tolist()
+    first, second, third, fourth = ((log_score(matrix.workspace.cuts) - mean) / deviation).tolist()
     return ScoreScale(mean, deviation, (first, second, third, fourth), raw=raw)
 
 

@@ -32,7 +32,7 @@ from training.modeling.heads_network import (
     inputs_of,
     losses_of,
 )
-from training.modeling.network import freeze_normalisation, schedule
+from training.modeling.network import check_finite, freeze_normalisation, schedule
 from training.tables import claim, write_table
 
 log = structlog.get_logger()
@@ -87,7 +87,7 @@ def _fit(
     state: dict[str, Any] = {"curves": [], "best": math.inf, "kept": 0, "epoch": 0, "seconds": 0.0}
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
-        stored = torch.load(checkpoint, weights_only=True)
+        stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
         model.load_state_dict(stored["model"])
         optimiser.load_state_dict(stored["optimiser"])
         state = json.loads(stored["state"])
@@ -105,6 +105,7 @@ def _fit(
             found.append(
                 _learn(model, config, optimiser, learning, rows, config.seed * 1_000_003 + epoch * steps + number)
             )
+        check_finite(model.state_dict(), folder, epoch)
         means = {name: float(np.nanmean([one[name] for one in found])) for name in found[0]}
         reached = evaluate_heads(model, choosing, config)
         for split, figures in (("train", means), ("validation", reached)):

@@ -10,7 +10,7 @@ import structlog
 import torch
 from torch import nn
 
-from training.modeling.trainer import copy_into
+from training.modeling.network import copy_into
 
 log = structlog.get_logger()
 Weights = dict[str, torch.Tensor]

@@ -8,6 +8,7 @@ adapters, its last blocks are fine-tuned.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch.nn import functional
 
 from engine.encoders.base import Tokens
 from engine.encoders.runtime import autocast, fast_bfloat16
+from engine.errors import DataError
 from engine.fusion import FusionConfig, FusionNetwork, HeadOutput, level_loss
 from engine.prediction import View
 from engine.scoring import LEVELS
@@ -253,3 +255,17 @@ def freeze_normalisation(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
+
+
+def check_finite(weights: Mapping[str, torch.Tensor], folder: Path, epoch: int) -> None:
+    """Raises DataError where training has led to weights that are no numbers: they are never better, nor worse."""
+    if not all(bool(value.isfinite().all()) for value in weights.values()):
+        raise DataError(f"The network in {folder} diverged in epoch {epoch}; lower its rates.")
+
+
+def copy_into(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
+    """Overwrite the named parameters of a model."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in values:
+                parameter.copy_(values[name])

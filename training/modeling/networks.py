@@ -25,9 +25,9 @@ from training.modeling.choosing import Rows, learning_and_choosing
 from training.modeling.further import Further
 from training.modeling.members import Fitted, Outputs
 from training.modeling.model_soup import greedy_soup, mean_weights
-from training.modeling.network import JointNetwork, NetworkConfig, levels_from_score, predict_rows
+from training.modeling.network import JointNetwork, NetworkConfig, copy_into, levels_from_score, predict_rows
 from training.modeling.processes import own_process
-from training.modeling.trainer import TrainingResult, copy_into, train_network, validation_src
+from training.modeling.trainer import TrainingResult, train_network, validation_src
 from training.modeling.training_set import SoftTargets, TrainingSet
 from training.recipes.base import Network
 

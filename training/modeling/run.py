@@ -6,6 +6,7 @@
 A step resumes where it was stopped, takes over what is finished, and is refused where the claim differs.
 """
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from engine.bundle import MANIFEST, identity, read_bundle
+from engine.encoders import load_encoder
 from engine.errors import DataError
 from engine.features import default_names, make_features
 from engine.features.encoder_tokens import TOKENS
@@ -47,6 +49,8 @@ class Run:
         self.bundle, self.report = self.folder / "bundle", self.folder / "report"
         # The same, refitted on all posts: what ships.
         self.refitted = self.folder / "refitted" / "bundle"
+        # Where the members of the bundle are fitted, beside those of folds.
+        self.members = self.folder / "whole" if recipe.folds else self.folder
         learned = OUTSIDE_OF_TEST if recipe.folds else OUTSIDE_OF_TEST[:1]
         self.workspace = Workspace(work, target=recipe.target, learned=learned)
         self.matrix = FeatureMatrix(self.workspace, replace(recipe.features, device=device), recipe.junk)
@@ -59,9 +63,12 @@ class Run:
         dataset = self.workspace.dataset["fingerprint"]
         further = Further.of(self.workspace) if self.recipe.pictures else None
         features = make_features([*self.feature_names, *self.recipe.encoders], self.recipe.features)
-        for feature in features.values():
-            if isinstance(feature, EncoderVector) and feature.encoder.saw_posts:
-                raise DataError(SAW_POSTS.format(feature.spec))
+        encoders = {found.spec: found.encoder for found in features.values() if isinstance(found, EncoderVector)}
+        taught = [teacher.encoder for spec in self.recipe.members for teacher in getattr(spec, "teachers", ())]
+        teachers = {spec: load_encoder(spec) for spec in dict.fromkeys(taught)}
+        for spec, encoder in (encoders | teachers).items():
+            if encoder.saw_posts:
+                raise DataError(SAW_POSTS.format(spec))
         return {
             "dataset": dataset,
             "split": self.workspace.split_digest,
@@ -69,6 +76,7 @@ class Run:
             "recipe": experiment(self.recipe.config),
             # What is fitted here has no fingerprint yet: it follows from all of this.
             "features": {name: feature.fingerprint for name, feature in features.items()},
+            **({"teachers": {spec: encoder.identity for spec, encoder in teachers.items()}} if teachers else {}),
             **({"pictures": further.fingerprint if further else ""} if self.recipe.pictures else {}),
         }
 
@@ -120,11 +128,13 @@ class Run:
             "bundle": identity(read_bundle(folder)) if (folder / MANIFEST).exists() else "",
             "split": self.workspace.split_digest,
         }
-        line = json.dumps(entry, sort_keys=True, ensure_ascii=True) + "\n"
+        # A former line may have been cut off.
+        line = f"\n{json.dumps(entry, sort_keys=True, ensure_ascii=True)}\n".encode("ascii")
         handle = os.open(self.work / LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
             # One write of one line: appends of several processes do not mix.
-            os.write(handle, line.encode("ascii"))
+            if os.write(handle, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), LEDGER)
             os.fsync(handle)
         finally:
             os.close(handle)

@@ -58,8 +58,8 @@ def train(work: Path, recipe: Recipe, fold: int | None = None) -> Path:
         return fit_fold(run, fold)
     answers = out_of_fold(run) if recipe.folds else None
     matrix = run.elsewhere(parts_without(run, None)) if recipe.folds else run.matrix
-    folder, splits = (run.folder / "whole", ()) if recipe.folds else (run.folder, ("validation",))
-    fitted, grid = fit_members(recipe, matrix, folder, splits)
+    splits = () if recipe.folds else ("validation",)
+    fitted, grid = fit_members(recipe, matrix, run.members, splits)
     if not own_process().is_main_process:
         return run.bundle
     if answers is None:
@@ -108,16 +108,17 @@ def _save(run: Run, target: Path, fitted: Mapping[str, Fitted], views: dict[View
 
 
 def features_of(fitted: Mapping[str, Fitted]) -> dict[str, Feature]:
-    """The features that the members read, each behind those it is computed from.
+    """The features that the members read, each behind those it is computed from. Raises as `merged`."""
+    return merged(found.features for found in fitted.values())
 
-    Raises DataError when two members mean different things by one name.
-    """
+
+def merged(parts: Iterable[Mapping[str, Feature]]) -> dict[str, Feature]:
+    """The features that several parts of a model read. Raises DataError when two mean different things by one name."""
     features: dict[str, Feature] = {}
-    for found in fitted.values():
-        for name, feature in found.features.items():
-            if name in features and features[name].fingerprint != feature.fingerprint:
-                raise DataError(f"Two members of the recipe read another {name} each; give their encoders other roles.")
-            features.setdefault(name, feature)
+    for part in parts:
+        for name, feature in part.items():
+            if features.setdefault(name, feature).fingerprint != feature.fingerprint:
+                raise DataError(f"Two parts of the recipe read another {name} each; give their encoders other roles.")
     return features
 
 
@@ -132,7 +133,7 @@ def _write(
     """Fill the folder of a bundle and return its manifest; `learned` is how many posts its members saw."""
     for name in (FEATURES, MEMBERS, GUARDS):
         (place / name).mkdir()
-    features = {**features_of(fitted), **run.matrix.behind(guard.fit.feature for guard in guards.values())}
+    features = merged([features_of(fitted), run.matrix.behind(guard.fit.feature for guard in guards.values())])
     for feature in features.values():
         feature.save(place / FEATURES)
     members = [

@@ -23,7 +23,6 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from safetensors.torch import load_file, save_file
 from scipy.stats import spearmanr
-from torch import nn
 from tqdm import tqdm
 
 from engine.errors import DataError
@@ -33,6 +32,8 @@ from training.modeling.batches import by_length
 from training.modeling.network import (
     JointNetwork,
     NetworkConfig,
+    check_finite,
+    copy_into,
     freeze_normalisation,
     losses,
     parameter_groups,
@@ -163,8 +164,9 @@ class _Training:
     def validate(self, validation: TrainingSet | None, epoch: int, loss: float) -> None:
         """Validate the averaged weights, keep them if they are the best so far, raise the alarm on a collapse.
 
-        Without patience, or posts to validate on, the last are the best.
+        Without patience, or posts to validate on, the last are the best. Raises DataError where they are no numbers.
         """
+        check_finite(self.average, self.folder, epoch)
         live = {name: self.parameters[name].detach().clone() for name in self.average}
         copy_into(self.model, self.average)
         outputs = {} if validation is None else predict_rows(self.model, validation)
@@ -289,11 +291,3 @@ def lead_view(model: JointNetwork) -> View:
 def _constant(output: Mapping[str, npt.NDArray[np.float32]]) -> bool:
     """Whether a head says the same of every post."""
     return float(np.std(output["score"])) < COLLAPSED
-
-
-def copy_into(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
-    """Overwrite the named parameters of a model."""
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in values:
-                parameter.copy_(values[name])

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from dashboard import text
@@ -21,9 +22,9 @@ COLUMNS: dict[str, Any] = {
 
 def members(report: Report) -> None:
     """The section, where the report has such a table."""
-    if not report.has("contributions"):
+    table = query(report, "SELECT * FROM contributions") if report.has("contributions") else pd.DataFrame()
+    if table.empty:
         return
-    table = query(report, "SELECT * FROM contributions")
     st.subheader("What does each member earn in the shipped model?", anchor=False)
     with st.container(horizontal=True):
         names = ordered(table["metric"].unique().tolist())

@@ -115,7 +115,9 @@ def _risk(report: Report, scope: Scope) -> None:
     st.plotly_chart(chart, config=charts.CONFIG, key="risks", alt="Risk–coverage curve")
     row = queries.abstained(report, scope).iloc[0]
     said = "It abstains from none of these posts."
-    if row["share"] > 0 and row["kept_accuracy"] == row["kept_accuracy"]:
+    if row["share"] == 1:
+        said = f"It abstains from all of these posts; accuracy is {row['accuracy']:.1%} over them."
+    elif row["share"] > 0:
         said = (
             f"It abstains from {row['share']:.1%} of the posts; accuracy is {row['accuracy']:.1%} over all and "
             f"{row['kept_accuracy']:.1%} over the rest."

@@ -100,7 +100,10 @@ def _levels(report: Report) -> None:
         if len(train) == len(LEVELS) and off <= max(0.01, 1 / counted.sum()):
             st.success(f"{sentence} About 20% each, as the cuts promise.", icon=":material/check:")
         else:
-            st.warning(f"{sentence} It should be about 20% each: cuts and labels disagree.", icon=":material/warning:")
+            st.warning(
+                f"{sentence} It should be about 20% each: cuts and labels disagree, or many scores are equal.",
+                icon=":material/warning:",
+            )
     if not test.empty:
         st.caption(
             f"Test: {test.min():.1%} to {test.max():.1%}. A split whose groups differ may drift from 20%; a model "

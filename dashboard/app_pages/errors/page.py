@@ -52,7 +52,7 @@ def _add_filter(report: Report, scope: Scope, selection: Selection) -> None:
         "Values",
         values,
         selection_mode="multi",
-        format_func=lambda value: describe(field, value).removeprefix(f"{LABELS[field]}: "),
+        format_func=lambda value: text.markdown(describe(field, value).removeprefix(f"{LABELS[field]}: ")),
         key=key,
         on_change=lambda: choose(selection.put(field, st.session_state[key])),
         label_visibility="collapsed",

@@ -43,7 +43,7 @@ def more_posts(report: Report) -> None:
     st.plotly_chart(chart, config=charts.CONFIG, key="more-posts", alt="Figures by posts learned from")
     last = next(iter(records(blend[blend["posts"] == blend["posts"].max()])), None)
     gain = ""
-    if last:
+    if last and len(sizes) > 1:
         gain = (
             f"From {sizes[-2]:,} to {last['posts']:,} posts {what.label} of the blend moved by "
             f"{last['gain']:+.3f} [{between(last['gain_low'], last['gain_high'], '+.3f')}]: "

@@ -48,11 +48,10 @@ def _compared(report: Report, model: str) -> None:
     # One distance is enough: in the unit that the dataset publishes, where it does.
     names = [name for name in names if name != "mae_log10" or "mae_log2" not in names]
     wide = wide[names].fillna("").reset_index()
-    sizes = queries.networks(report).set_index("recipe")
+    sizes = queries.networks(report).drop_duplicates("recipe").set_index("recipe")
     for column in ("parameters", "largest_share", "epochs"):
-        wide[column] = wide["name"].map(sizes[column].groupby(level=0).first())
-    kept = sizes["kept_epoch"].groupby(level=0).first() + 1
-    wide["kept"] = wide["name"].map(kept)
+        wide[column] = wide["name"].map(sizes[column])
+    wide["kept"] = wide["name"].map(sizes["kept_epoch"] + 1)
     order = {"recipe": 1, "baseline": 2, "leak": 3}
     place = [0 if row["name"] == model else order.get(str(row["kind"]), 9) for row in records(wide)]
     wide = wide.assign(place=place).sort_values(["place", "name"], kind="stable")
@@ -115,8 +114,10 @@ def _curves(report: Report, model: str) -> None:
 
 
 def _classes(report: Report, model: str) -> None:
-    st.subheader("Which categories are told apart?", anchor=False)
     table = queries.classification(report, model)
+    if table.empty:
+        return
+    st.subheader("Which categories are told apart?", anchor=False)
     names = list(dict.fromkeys(table["category"]))
     left, right = st.columns(2, gap="medium")
     with left:
