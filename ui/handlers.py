@@ -11,7 +11,7 @@ from engine.context import cells_of
 from engine.errors import PostError
 from engine.explain.base import Explanation
 from engine.explain.render import heat_layer
-from engine.memory import released
+from engine.memory import release, released
 from engine.posts import Post
 from engine.prediction import Prediction
 from ui import details, explanation, history, languages, signals, verdict
@@ -272,6 +272,8 @@ class Page:
         from engine.explain.game import ends
 
         predictor = self.models.get(model)
+        # Not on top of what the last one has left, which goes back in a moment.
+        release()
         if method == explanation.GRADIENTS:
             yield 1.0, gradients.explain(predictor, post), ends(predictor, post)
             return

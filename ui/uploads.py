@@ -15,7 +15,7 @@ from gradio.utils import get_upload_folder, is_static_file
 from engine.context import read_context
 from engine.errors import ImageError, PostError
 from engine.images import load_image
-from engine.memory import released
+from engine.memory import release, released
 from engine.posts import Post
 
 # Gradio sends other types as files to be saved; no script runs in this one.
@@ -23,6 +23,8 @@ XSS_SAFE_MIMETYPES.add("image/bmp")
 
 Field = TypeVar("Field")
 
+# Bytes of a picture whose pixels take a hundred megabytes or so until they are made fewer.
+LARGE = 1_000_000
 # The ending of what is kept of a picture.
 PICTURE = ".bmp"
 GONE = "The picture is not among the uploads on this server, which are kept for an hour at most; choose it again."
@@ -180,6 +182,9 @@ class Uploads:
         return path, ready
 
     def _write(self, path: str, data: bytes) -> None:
+        if len(data) > LARGE:
+            # Not on top of what the last answer has left, which goes back in a moment.
+            release()
         # BMP: all browsers show it, it loses nothing, and it costs a hundredth of PNG's time.
         with released():
             load_image(data).save(path)

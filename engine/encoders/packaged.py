@@ -53,7 +53,7 @@ class EfficientNetLite(Encoder):
 
     modality: Modality = "image"
     bfloat16_on_cpu = True
-    cpu_batch = 4
+    cpu_batch = 2
 
     def __init__(
         self,
