@@ -62,7 +62,9 @@ class Arrivals:
         answer: Any = self._app
         if path.endswith(f"{API_PREFIX}/upload") and scope["method"] == "POST":
             answer = await arrive(Request(scope, receive))
-        elif f"{API_PREFIX}/" in path and scope["method"] == "POST" and not fits(Request(scope)):
+        elif f"{API_PREFIX}/mcp" in path and scope["method"] == "POST" and not fits(Request(scope)):
+            answer = PlainTextResponse(TOO_LARGE, 413)
+        elif f"{API_PREFIX}/" in path and scope["method"] == "POST" and not fits(Request(scope), LISTS):
             answer = PlainTextResponse(CALL_TOO_LARGE, 413)
         elif path.endswith(f"{API_PREFIX}/upload_progress"):
             # Its bytes are not counted here; to a page that asks for them Gradio would answer with an error.
@@ -102,11 +104,12 @@ def endpoints(scope: Scope) -> set[str]:
     return {event.api_name for event in events if event.api_visibility == "public"}
 
 
-def fits(request: Request) -> bool:
-    """Whether a call says how long it is, and that is no longer than pictures in base64 within it may be."""
-    length = request.headers.get("content-length", "0")
-    whole = "transfer-encoding" not in request.headers and length.isdecimal()
-    return whole and int(length) <= LISTS * (4 * MAX_BYTES // 3) + FORM_BYTES
+def fits(request: Request, pictures: int = 1) -> bool:
+    """Whether a call says how long it is, and that is no longer than so many of the largest pictures in base64."""
+    length = request.headers.get("content-length", "")
+    # A body in chunks is as long as it likes, whatever length is said beside.
+    whole = length.isdecimal() and "transfer-encoding" not in request.headers
+    return whole and int(length) <= pictures * (4 * MAX_BYTES // 3) + FORM_BYTES
 
 
 def admit(data: bytes, ending: str = "") -> tuple[str, Future[None]]:

@@ -165,7 +165,7 @@ class FeatureMatrix:
         self._features[feature.name], self._values[feature.name] = feature, values
 
     def _stored(self, feature: Feature) -> Values:
-        """What is stored of a feature, which only what is missing or damaged waits for: processes may read together."""
+        """The stored values of a feature. Only what is missing or damaged is computed: processes may read together."""
         folder, hashes = self.workspace.folder / "features", post_hashes(feature, self.posts, self.files)
         table = FeatureTable(folder, feature)
         with suppress(DataError):
