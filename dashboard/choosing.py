@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import charts, text
+from dashboard.controls import one_of
 from dashboard.selection import Selection, describe
 
 PARAMETER = "selection"
@@ -62,18 +63,8 @@ def selectable(chart: go.Figure, name: str, act: Act, alt: str) -> None:
 
 def tool() -> str:
     """How posts are picked in the charts below: the reader's choice among `TOOLS`."""
-    return str(
-        st.segmented_control(
-            "Pick posts with",
-            list(TOOLS),
-            default="lasso",
-            required=True,
-            format_func=lambda name: TOOLS[name],
-            key="tool",
-            bind="query-params",
-            help="A lasso and a box are drawn with a mouse; a finger clicks.",
-        )
-    )
+    reason = "A lasso and a box are drawn with a mouse; a finger clicks."
+    return one_of("Pick posts with", TOOLS, "tool", reason=reason)
 
 
 def pickable(chart: go.Figure, name: str, selection: Selection, alt: str, tool: str) -> None:

@@ -1,6 +1,6 @@
 """What each figure of a report means: its name on screen, one line of definition, and which way is better."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,7 +166,7 @@ def metric(name: str) -> Metric:
     return CATALOGUE.get(name, Metric(name, plain, "A figure this dashboard has no definition of.", None))
 
 
-def ordered(names: list[str]) -> list[str]:
+def ordered(names: Sequence[str]) -> list[str]:
     """Metric names in the catalogue's order, unknown ones last."""
     known = [name for name in CATALOGUE if name in names]
     return known + sorted(set(names) - set(known))

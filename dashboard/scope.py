@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import charts, text
+from dashboard.controls import one_of
 from dashboard.reports import Report
 from dashboard.store import Prepared, query, quoted, records
 
@@ -96,23 +97,8 @@ def scope_controls(report: Report) -> Scope | None:
         rows = found[found["model"] == model]
         views = [view for view in charts.VIEW_NAMES if view in set(rows["view"])] or rows["view"].unique().tolist()
         # One key a model: a view that another model lacks must not linger in the URL.
-        view = st.segmented_control(
-            "View",
-            views,
-            default=views[0],
-            required=True,
-            format_func=view_name,
-            key=f"view-{models.index(model)}",
-            bind="query-params",
-        )
+        view = one_of("View", {view: view_name(view) for view in views}, f"view-{models.index(model)}")
         splits = rows.loc[rows["view"] == view, "split"].tolist()
-        split = st.segmented_control(
-            "Split of the predictions",
-            splits,
-            default="test" if "test" in splits else splits[0],
-            required=True,
-            format_func=str.capitalize,
-            key="on",
-            bind="query-params",
-        )
+        named = {split: split.capitalize() for split in splits}
+        split = one_of("Split of the predictions", named, "on", "test" if "test" in splits else None)
     return Scope(str(model), str(view), str(split))

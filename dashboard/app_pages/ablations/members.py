@@ -7,9 +7,9 @@ import streamlit as st
 
 from dashboard import text
 from dashboard.charts import VIEW_NAMES
-from dashboard.metrics import between, metric, ordered, verdict
+from dashboard.controls import one_metric, one_of
+from dashboard.metrics import between, verdict
 from dashboard.reports import Report
-from dashboard.scope import view_name
 from dashboard.store import query, records
 
 COLUMNS: dict[str, Any] = {
@@ -27,15 +27,9 @@ def members(report: Report) -> None:
         return
     st.subheader("What does each member earn in the shipped model?", anchor=False)
     with st.container(horizontal=True):
-        names = ordered(table["metric"].unique().tolist())
-        name = st.selectbox(
-            "Metric of the blend", names, format_func=lambda name: metric(name).label, key="member-metric", width=320
-        )
-        views = [view for view in VIEW_NAMES if view in set(table["view"])]
-        view = st.segmented_control(
-            "It sees", views, default=views[0], required=True, format_func=view_name, key="member-view"
-        )
-    what = metric(str(name))
+        what = one_metric("Metric of the blend", table["metric"].unique().tolist(), "member-metric", in_url=False)
+        views = {view: name for view, name in VIEW_NAMES.items() if view in set(table["view"])}
+        view = one_of("It sees", views, "member-view", in_url=False)
     own = table[(table["metric"] == what.name) & (table["view"] == view)].sort_values(
         "delta", ascending=what.better == "lower"
     )

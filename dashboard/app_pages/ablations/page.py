@@ -9,6 +9,7 @@ from dashboard import charts, text
 from dashboard.app_pages.ablations import queries
 from dashboard.app_pages.ablations.charts import forest, small_reach
 from dashboard.app_pages.ablations.members import members
+from dashboard.controls import one_metric, one_of
 from dashboard.differences import MISSING, differences
 from dashboard.metrics import EDGY, HEADLINE, Metric, between, bracketed, metric, ordered, ranked, verdict
 from dashboard.reports import Report
@@ -43,7 +44,7 @@ REFERENCES = {
 def render(report: Report) -> None:
     _picture(report)
     members(report)
-    names = ordered(queries.metrics(report))
+    names = queries.metrics(report)
     if not names:
         st.info("The report's ablations.parquet has no rows.")
         return
@@ -51,10 +52,7 @@ def render(report: Report) -> None:
     st.subheader("What do parts earn in a simpler model?", anchor=False)
     if not report.has("comparisons"):
         st.warning("The report has no comparisons.parquet, so none of these differences was tested.")
-    choice = st.selectbox(
-        "Metric", names, format_func=lambda name: metric(name).label, key="metric", bind="query-params", width=320
-    )
-    what = metric(str(choice))
+    what = one_metric("Metric", names, "metric")
     st.caption(what.definition)
     table = queries.differences(report, what.name, split)
     families = [name for name in FAMILIES if name in set(table["family"])]
@@ -212,10 +210,8 @@ def _head_to_head(report: Report, families: list[str], split: str) -> None:
     st.subheader("Any two against each other", anchor=False)
     # Fusions and heads are true alternatives, so they come first.
     offered = sorted(pairs, key=lambda family: family not in ("fusion", "head"))
-    family = st.segmented_control(
-        "Family", offered, default=offered[0], required=True, format_func=_family, key="family", bind="query-params"
-    )
-    names = pairs[str(family)]
+    family = one_of("Family", {family: _family(family) for family in offered}, "family")
+    names = pairs[family]
     # A key of each family's own, so that its two names mean the same in every URL.
     with st.container(horizontal=True):
         first = st.selectbox("This", names, index=0, key=f"{family}-first", bind="query-params", width=220)
@@ -225,7 +221,7 @@ def _head_to_head(report: Report, families: list[str], split: str) -> None:
     if first == second:
         st.info("Choose two different ones.")
         return
-    table = queries.head_to_head(report, str(family), str(first), str(second), split)
+    table = queries.head_to_head(report, family, str(first), str(second), split)
     if table.empty:
         st.info("The report has no seed in which both were run.")
         return

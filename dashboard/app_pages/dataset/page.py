@@ -6,6 +6,7 @@ import streamlit as st
 from dashboard import charts, text
 from dashboard.app_pages.dataset import charts as figures
 from dashboard.app_pages.dataset import queries
+from dashboard.controls import one_of
 from dashboard.reports import Report
 from dashboard.store import records
 from engine.scoring import LEVELS
@@ -56,15 +57,7 @@ def _scores(report: Report) -> None:
     if formula:
         st.markdown(f"Score {text.markdown(formula)}")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        split = st.segmented_control(
-            "Split",
-            [ALL, *queries.SPLITS],
-            default=ALL,
-            required=True,
-            format_func=lambda name: charts.SPLIT_NAMES[name],
-            key="histogram",
-            bind="query-params",
-        )
+        split = one_of("Split", {name: charts.SPLIT_NAMES[name] for name in (ALL, *queries.SPLITS)}, "histogram")
         log = st.toggle("Log axis", value=True, key="log", bind="query-params")
     table = queries.histogram(report, "score", None if split == ALL else split, log=log)
     st.plotly_chart(

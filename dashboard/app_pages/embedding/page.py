@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard import charts, choosing, selected
 from dashboard.app_pages.embedding import charts as figures
 from dashboard.app_pages.embedding import queries
+from dashboard.controls import one_of
 from dashboard.metrics import between, metric, verdict
 from dashboard.reports import Report
 from dashboard.scope import Scope, own_model
@@ -70,30 +71,14 @@ def _maps(report: Report) -> None:
         st.info("The report's embedding.parquet has no rows.")
         return
     with st.container(horizontal=True):
-        dimensions = st.segmented_control(
-            "Map",
-            list(DIMENSIONS),
-            default=2,
-            required=True,
-            format_func=lambda number: DIMENSIONS[number],
-            key="map",
-            bind="query-params",
-        )
-        split = st.segmented_control(
-            "Posts",
-            ["all", *splits],
-            default="all",
-            required=True,
-            format_func=lambda name: charts.SPLIT_NAMES.get(name, name),
-            key="part",
-            bind="query-params",
-        )
+        dimensions = one_of("Map", DIMENSIONS, "map")
+        split = one_of("Posts", {name: charts.SPLIT_NAMES.get(name, name) for name in ("all", *splits)}, "part")
         tool = choosing.tool() if dimensions == 2 else ""
-    scope = Scope(own_model(report), "both", str(split))
+    scope = Scope(own_model(report), "both", split)
     selection = choosing.current()
     with st.container(horizontal=True, vertical_alignment="center"):
         choosing.chips(selection)
-    shown = queries.stages(report, int(dimensions))
+    shown = queries.stages(report, dimensions)
     drawn = 0
     for stage, column in zip(shown, st.columns(max(len(shown), 1), gap="medium"), strict=False):
         with column:
@@ -101,7 +86,7 @@ def _maps(report: Report) -> None:
     if not shown:
         st.caption("The report has no such map.")
         return
-    whole = queries.count(report, shown[-1], int(dimensions), scope.split)
+    whole = queries.count(report, shown[-1], dimensions, scope.split)
     few = f", of which {drawn:,}, drawn by chance, are shown" if drawn < whole else ""
     how = (
         "Posts that you pick are selected here and on the errors page, which shows those of one split at a time."

@@ -9,6 +9,7 @@ from dashboard import charts, text
 from dashboard.app_pages.picture_against_words import charts as figures
 from dashboard.app_pages.picture_against_words import queries
 from dashboard.app_pages.picture_against_words.signals import ordered, signal
+from dashboard.controls import one_of
 from dashboard.reports import Report
 
 BY = {"level": "Level of the score", "interval": "log2(1 + popularity)"}
@@ -33,8 +34,9 @@ def section(report: Report) -> None:
         name = st.selectbox(
             "Signal", names, format_func=lambda name: signal(name).label, key="signal", bind="query-params", width=320
         )
-        cleaning = _choice("Posts", CLEANING, "cleaning", "Cleaning leaves out what the study's tools cannot read.")
-        control = _choice("Means", CONTROL, "control", "For title length, language and category.")
+        reason = "Cleaning leaves out what the study's tools cannot read."
+        cleaning = one_of("Posts", CLEANING, "cleaning", reason=reason)
+        control = one_of("Means", CONTROL, "control", reason="For title length, language and category.")
     what = signal(str(name))
     st.caption(
         f"{text.markdown(what.meaning)} Lines are 95% intervals that draw whole groups; faint lines are the other "
@@ -46,21 +48,6 @@ def section(report: Report) -> None:
             _means(tables[by], by, title, cleaning, control, what.label)
     _table(pd.concat([table.assign(by=by) for by, table in tables.items()]), ("cleaning", "control"), "means")
     _spread(report, str(name), cleaning)
-
-
-def _choice(label: str, names: dict[str, str], key: str, reason: str) -> str:
-    options = list(names)
-    chosen = st.segmented_control(
-        label,
-        options,
-        default=options[0],
-        required=True,
-        format_func=lambda option: names[option],
-        key=key,
-        bind="query-params",
-        help=reason,
-    )
-    return str(chosen)
 
 
 def _means(table: pd.DataFrame, by: str, title: str, cleaning: str, control: str, label: str) -> None:

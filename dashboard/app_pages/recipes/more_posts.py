@@ -4,9 +4,9 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import charts, text
-from dashboard.metrics import between, metric, ordered, verdict
+from dashboard.controls import one_metric, one_of
+from dashboard.metrics import between, verdict
 from dashboard.reports import Report
-from dashboard.scope import view_name
 from dashboard.store import query, records
 
 # As `training.evaluation.learning_curve` names it.
@@ -20,15 +20,9 @@ def more_posts(report: Report) -> None:
         return
     st.subheader("What would more posts bring?", anchor=False)
     with st.container(horizontal=True):
-        names = ordered(table["metric"].unique().tolist())
-        name = st.selectbox(
-            "Metric by size", names, format_func=lambda name: metric(name).label, key="size-metric", width=320
-        )
-        views = [view for view in charts.VIEW_NAMES if view in set(table["view"])]
-        view = st.segmented_control(
-            "It sees", views, default=views[0], required=True, format_func=view_name, key="size-view"
-        )
-    what = metric(str(name))
+        what = one_metric("Metric by size", table["metric"].unique().tolist(), "size-metric", in_url=False)
+        views = {view: name for view, name in charts.VIEW_NAMES.items() if view in set(table["view"])}
+        view = one_of("It sees", views, "size-view", in_url=False)
     rows = table[(table["metric"] == what.name) & (table["view"] == view)].rename(columns={"member": "series"})
     chart = charts.lines(rows.assign(style=""), "posts", "Posts learned from", what.label)
     blend = rows[rows["series"] == BLEND]

@@ -6,6 +6,7 @@ import streamlit as st
 from dashboard import charts, text
 from dashboard.app_pages.recipes import queries
 from dashboard.app_pages.recipes.more_posts import more_posts
+from dashboard.controls import one_metric
 from dashboard.metrics import HEADLINE, Metric, between, bracketed, metric, ordered
 from dashboard.reports import Report
 from dashboard.scope import view_name
@@ -151,18 +152,9 @@ def _grid(report: Report) -> None:
     if table.empty:
         return
     st.subheader("Which size was chosen?", anchor=False)
-    names = ordered(table["metric"].unique().tolist())
-    choice = st.selectbox(
-        "Figure of the grid",
-        names,
-        index=names.index("accuracy") if "accuracy" in names else 0,
-        format_func=lambda name: metric(name).label,
-        key="grid",
-        bind="query-params",
-        width=320,
-    )
-    for place, (_, rows) in enumerate(table[table["metric"] == choice].groupby("recipe", sort=False)):
-        _grid_table(report, rows, metric(str(choice)), place)
+    what = one_metric("Figure of the grid", table["metric"].unique().tolist(), "grid", "accuracy")
+    for place, (_, rows) in enumerate(table[table["metric"] == what.name].groupby("recipe", sort=False)):
+        _grid_table(report, rows, what, place)
 
 
 def _grid_table(report: Report, rows: pd.DataFrame, what: Metric, place: int) -> None:

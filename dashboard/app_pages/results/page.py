@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard import charts, text
 from dashboard.app_pages.results import queries
 from dashboard.app_pages.results.charts import KINDS, dots
+from dashboard.controls import one_metric, one_of
 from dashboard.differences import MISSING, differences
 from dashboard.metrics import HEADLINE, bracketed, metric, ordered
 from dashboard.reports import Report
@@ -80,34 +81,18 @@ def _test_reads(report: Report) -> None:
 def _protocol(choices: pd.DataFrame) -> tuple[str, str]:
     protocols = choices["protocol"].unique().tolist()
     with st.container(horizontal=True):
-        protocol = st.segmented_control(
-            "Protocol",
-            protocols,
-            default=protocols[0],
-            required=True,
-            format_func=str.capitalize,
-            key="protocol",
-            bind="query-params",
-            help="Grouped: no known channel, series or near-duplicate on both sides. Never compare across protocols.",
-        )
+        reason = "Grouped: no known channel, series or near-duplicate on both sides. Never compare across protocols."
+        protocol = one_of("Protocol", {name: name.capitalize() for name in protocols}, "protocol", reason=reason)
         splits = choices.loc[choices["protocol"] == protocol, "split"].tolist()
-        split = st.segmented_control(
-            "Split",
-            splits,
-            default=splits[-1],
-            required=True,
-            format_func=str.capitalize,
-            key="split",
-            bind="query-params",
-            help="Validation posts took part in what was chosen or blended, so their figures flatter.",
-        )
+        reason = "Validation posts took part in what was chosen or blended, so their figures flatter."
+        split = one_of("Split", {name: name.capitalize() for name in splits}, "split", splits[-1], reason=reason)
     if protocol == "random":
         st.warning(
             "Random split: posts of one channel lie on both sides, so these figures flatter every model. "
             "They are here for comparison with work that used such a split.",
             icon=":material/warning:",
         )
-    return str(protocol), str(split)
+    return protocol, split
 
 
 def _headline(report: Report, table: pd.DataFrame, protocol: str, split: str) -> None:
@@ -156,19 +141,12 @@ def _tested(report: Report, model: pd.Series, protocol: str, split: str) -> pd.D
         return table.iloc[:0]
     # Another model is the harder question than half of the post, so it stands first.
     table = table.sort_values("reference", key=lambda names: names == model["model"], kind="stable")
-    against = table["against"].unique().tolist()
-    chosen = st.segmented_control(
-        "Set against", against, default=against[0], required=True, key="against", bind="query-params"
-    )
+    chosen = one_of("Set against", {name: name for name in table["against"].unique()}, "against")
     return table[table["against"] == chosen]
 
 
 def _chart(table: pd.DataFrame) -> None:
-    names = ordered(table["metric"].unique().tolist())
-    choice = st.selectbox(
-        "Metric", names, format_func=lambda name: metric(name).label, key="metric", bind="query-params", width=320
-    )
-    what = metric(str(choice))
+    what = one_metric("Metric", table["metric"].unique().tolist(), "metric")
     rows = table[table["metric"] == what.name]
     st.caption(f"{what.definition} On {int(rows['n'].max()):,} posts; lines are 95% intervals.{_outside(rows)}")
     st.plotly_chart(
