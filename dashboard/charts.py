@@ -37,6 +37,11 @@ def kept(make: Callable[P, go.Figure]) -> Callable[P, go.Figure]:
     return st.cache_resource(max_entries=100, show_spinner=False)(make)
 
 
+def show(figure: go.Figure, key: str, alt: str) -> None:
+    """Put a figure on the page; `alt` is what it says to those who do not see it."""
+    st.plotly_chart(figure, config=CONFIG, key=key, alt=alt)
+
+
 def ink() -> str:
     """Colour of text drawn on coloured cells, by the theme the browser reports."""
     return "#f2f5f9" if st.context.theme.type == "dark" else "#14181f"

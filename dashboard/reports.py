@@ -27,48 +27,47 @@ ROOT = Path(__file__).resolve().parents[1]
 FORMAT = 2
 
 # Columns without which a table's page cannot be drawn; further columns are welcome.
-COLUMNS: dict[str, frozenset[str]] = {
-    "posts": frozenset(
-        "post_id split random_split group source score log_score level title_characters language image_width "
-        "image_height thumbhash image_url".split()
-    ),
-    "cleaning": frozenset({"post_id", "reason"}),
-    "metrics": frozenset("model kind protocol split view metric value low high n seed".split()),
-    "predictions": frozenset(
-        "model view post_id split level p_very_low p_low p_average p_high p_very_high predicted_level expected_level "
-        "score score_low score_high set_low set_high abstain".split()
-    ),
-    "reliability": frozenset("model view split level bin_low bin_high confidence frequency n".split()),
-    "differences": frozenset("model view reference reference_view metric delta low high n".split()),
-    "contributions": frozenset("view member metric delta low high n".split()),
-    "learning_curve": frozenset("view member posts metric value low high gain gain_low gain_high n".split()),
-    "coverage": frozenset("model view split level metric value low high n".split()),
-    "guard": frozenset("view origin kind metric value low high n".split()),
-    "curves": frozenset("model epoch step split metric value".split()),
-    "ablations": frozenset("family ablation reference seed split metric value reference_value".split()),
-    "comparisons": frozenset("ablation reference metric delta low high seeds n".split()),
-    "crossvalidation": frozenset("recipe protocol fold candidates chosen metric value n".split()),
-    "recipes": frozenset("recipe summary target protocol split view metric value low high n".split()),
-    "grid": frozenset("candidate iterations depth chosen metric value n".split()),
-    "attribution": frozenset("method kind fraction value n".split()),
-    "attribution_summary": frozenset("method metric value low high n".split()),
-    "signals": frozenset("post_id level popularity interval removed".split()),
-    "consistency": frozenset("signal by bin bin_low bin_high cleaning control value low high n".split()),
-    "trends": frozenset("signal against cleaning control value low high n".split()),
-    "removal": frozenset("by bin bin_low bin_high reason value low high n".split()),
-    "verdicts": frozenset("signal against verdict survives sentence".split()),
-    "matching": frozenset("dataset model direction metric value low high n".split()),
-    "captions": frozenset("dataset metric value low high n".split()),
-    "caption_examples": frozenset("dataset name caption".split()),
-    "adapter": frozenset("stage side ratio metric value low high n".split()),
-    "classification": frozenset("model view split category metric value low high n".split()),
-    "confusion": frozenset("model view split category predicted_category count".split()),
-    "networks": frozenset("network parameters largest_layer largest_share epochs kept_epoch".split()),
-    "picture_classes": frozenset("recipe metric value low high n".split()),
-    "picture_confusion": frozenset("recipe category predicted_category count".split()),
-    "picture_networks": frozenset("recipe size pictures parameters epochs kept_epoch".split()),
-    "recipe_curves": frozenset("recipe model epoch step split metric value".split()),
-    "embedding": frozenset("post_id split level stage dimensions x y z".split()),
+COLUMNS = {
+    table: frozenset(names.split())
+    for table, names in {
+        "posts": "post_id split random_split group source score log_score level title_characters language image_width "
+        "image_height thumbhash image_url",
+        "cleaning": "post_id reason",
+        "metrics": "model kind protocol split view metric value low high n seed",
+        "predictions": "model view post_id split level p_very_low p_low p_average p_high p_very_high predicted_level "
+        "expected_level score score_low score_high set_low set_high abstain",
+        "reliability": "model view split level bin_low bin_high confidence frequency n",
+        "differences": "model view reference reference_view metric delta low high n",
+        "contributions": "view member metric delta low high n",
+        "learning_curve": "view member posts metric value low high gain gain_low gain_high n",
+        "coverage": "model view split level metric value low high n",
+        "guard": "view origin kind metric value low high n",
+        "curves": "model epoch step split metric value",
+        "ablations": "family ablation reference seed split metric value reference_value",
+        "comparisons": "ablation reference metric delta low high seeds n",
+        "crossvalidation": "recipe protocol fold candidates chosen metric value n",
+        "recipes": "recipe summary target protocol split view metric value low high n",
+        "grid": "candidate iterations depth chosen metric value n",
+        "attribution": "method kind fraction value n",
+        "attribution_summary": "method metric value low high n",
+        "signals": "post_id level popularity interval removed",
+        "consistency": "signal by bin bin_low bin_high cleaning control value low high n",
+        "trends": "signal against cleaning control value low high n",
+        "removal": "by bin bin_low bin_high reason value low high n",
+        "verdicts": "signal against verdict survives sentence",
+        "matching": "dataset model direction metric value low high n",
+        "captions": "dataset metric value low high n",
+        "caption_examples": "dataset name caption",
+        "adapter": "stage side ratio metric value low high n",
+        "classification": "model view split category metric value low high n",
+        "confusion": "model view split category predicted_category count",
+        "networks": "network parameters largest_layer largest_share epochs kept_epoch",
+        "picture_classes": "recipe metric value low high n",
+        "picture_confusion": "recipe category predicted_category count",
+        "picture_networks": "recipe size pictures parameters epochs kept_epoch",
+        "recipe_curves": "recipe model epoch step split metric value",
+        "embedding": "post_id split level stage dimensions x y z",
+    }.items()
 }
 EXPECTED = ("posts", "metrics", "predictions")
 

@@ -90,7 +90,7 @@ def render(report: Report) -> None:
         f"Change in {what.label}" + (f", against {charts.plain(only)}" if only else ""),
         reach if zoomed else None,
     )
-    st.plotly_chart(chart, config=charts.CONFIG, key="forest", alt=f"Change in {what.label} of every ablation")
+    charts.show(chart, "forest", f"Change in {what.label} of every ablation")
     st.caption(f"Each row replaces the reference{'' if only else ', named last,'} by the variant. {_how(table)}")
     _table(table, what.name)
     _head_to_head(report, families, split)
@@ -233,7 +233,7 @@ def _head_to_head(report: Report, families: list[str], split: str) -> None:
     )
     marks = [str(marked(name, family)) if name in names[:-1] else str(name) for name in (first, second)]
     chart = forest(table, f"{charts.plain(marks[0])} minus {charts.plain(marks[1])}")
-    st.plotly_chart(chart, config=charts.CONFIG, key="pair", alt="Difference between the two variants")
+    charts.show(chart, "pair", "Difference between the two variants")
     st.caption(f"On the frozen encoders, not in the shipped model; {split} posts. {_how(table)}")
     titles = {
         "name": st.column_config.TextColumn("Metric", pinned=True),

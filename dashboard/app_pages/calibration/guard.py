@@ -63,7 +63,7 @@ def _side(side: str, table: pd.DataFrame) -> None:
     kinds = table[table["kind"].ne("all") & table["metric"].eq("withheld")]
     if len(kinds):
         chart = own_charts.turned_away(kinds, ORIGINS)
-        st.plotly_chart(chart, config=charts.CONFIG, key=f"junk-{side}", alt=f"Made-up {SIDES[side]} turned away")
+        charts.show(chart, f"junk-{side}", f"Made-up {SIDES[side]} turned away")
 
 
 def _table(junk: pd.DataFrame) -> None:

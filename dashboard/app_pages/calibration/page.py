@@ -52,7 +52,7 @@ def render(report: Report) -> None:
                 st.markdown(f"**Set size: {mean:.2f} levels on average**")
                 st.caption("A set of five says: I do not know. Smaller is better at the promised coverage.")
                 chart = own_charts.set_sizes(sizes)
-                st.plotly_chart(chart, config=charts.CONFIG, key="sizes", alt="Sizes of conformal sets")
+                charts.show(chart, "sizes", "Sizes of conformal sets")
     guard.section(report)
 
 
@@ -96,7 +96,7 @@ def _reliability(report: Report, scope: Scope) -> None:
         st.caption("The report has no reliability curve for this choice.")
         return
     chart = own_charts.reliability(table, int(level))
-    st.plotly_chart(chart, config=charts.CONFIG, key="reliable", alt="Reliability curve")
+    charts.show(chart, "reliable", "Reliability curve")
     lines = "Lines are 95% intervals." if table["low"].notna().any() else "The report has no intervals of it."
     st.caption(
         f"{scope.words}, {int(table['n'].sum()):,} of them. On the dashed line, what is called 40% happens 40% of the "
@@ -112,7 +112,7 @@ def _risk(report: Report, scope: Scope) -> None:
     )
     table = queries.risk_coverage(report, scope)
     chart = own_charts.risk_coverage(table, str(column), kinds[str(column)], column == "error")
-    st.plotly_chart(chart, config=charts.CONFIG, key="risks", alt="Risk–coverage curve")
+    charts.show(chart, "risks", "Risk–coverage curve")
     row = queries.abstained(report, scope).iloc[0]
     said = "It abstains from none of these posts."
     if row["share"] == 1:
@@ -134,4 +134,4 @@ def _coverage(report: Report, scope: Scope, name: str, title: str) -> None:
         return
     st.caption(f"Share of posts covered, by true level ({table['n'].min():,} to {table['n'].max():,} posts each).")
     chart = charts.level_rates(table, "Share covered", what.nominal)
-    st.plotly_chart(chart, config=charts.CONFIG, key=f"cover-{name}", alt=text.markdown(f"{title} coverage"))
+    charts.show(chart, f"cover-{name}", text.markdown(f"{title} coverage"))

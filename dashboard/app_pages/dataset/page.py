@@ -60,12 +60,8 @@ def _scores(report: Report) -> None:
         split = one_of("Split", {name: charts.SPLIT_NAMES[name] for name in (ALL, *queries.SPLITS)}, "histogram")
         log = st.toggle("Log axis", value=True, key="log", bind="query-params")
     table = queries.histogram(report, "score", None if split == ALL else split, log=log)
-    st.plotly_chart(
-        figures.score_histogram(table, report.cuts, log),
-        config=charts.CONFIG,
-        key="scores",
-        alt="Histogram of the score with the four cuts between levels",
-    )
+    chart = figures.score_histogram(table, report.cuts, log)
+    charts.show(chart, "scores", "Histogram of the score with the four cuts between levels")
     cuts = ", ".join(f"**{text.score(cut)}**" for cut in report.cuts)
     st.caption(
         f"The dashed lines are the four cuts between levels, {cuts}: the 20, 40, 60 and 80 percentiles of "
@@ -80,9 +76,7 @@ def _cut_on(report: Report) -> str:
 def _levels(report: Report) -> None:
     st.subheader("Levels in every split", anchor=False)
     shares = queries.level_shares(report)
-    st.plotly_chart(
-        figures.level_shares(shares), config=charts.CONFIG, key="shares", alt="Share of each level per split"
-    )
+    charts.show(figures.level_shares(shares), "shares", "Share of each level per split")
     counted = shares[shares["split"].isin(report.cut_on)].groupby("level")["n"].sum()
     train = counted / counted.sum()
     test = shares[shares["split"] == "test"]["share"]
@@ -152,7 +146,7 @@ def _cleaning(report: Report) -> None:
         pictured, others = reasons[reasons["pictured"]], reasons[~reasons["pictured"]]
         if len(pictured):
             chart = figures.counts(pictured, "reason", "n", charts.WARM)
-            st.plotly_chart(chart, config=charts.CONFIG, key="reasons", alt="Removed posts per reason")
+            charts.show(chart, "reasons", "Removed posts per reason")
             st.caption("Shares are of all posts with a picture that were read, kept and removed.")
         if len(others):
             told = ", ".join(f"{text.markdown(row['reason'])} {row['n']:,}" for row in records(others))
@@ -183,15 +177,15 @@ def _facts(report: Report) -> None:
         st.markdown("**Title length**")
         table = queries.histogram(report, "title_characters", None, bins=40, whole=True)
         chart = figures.histogram(table, "Characters in the title")
-        st.plotly_chart(chart, config=charts.CONFIG, key="titles", alt="Histogram of title length")
+        charts.show(chart, "titles", "Histogram of title length")
         st.markdown("**Language of the title**")
         table = queries.counts_by(report, "language", 8)
         chart = figures.counts(table.assign(value=table["value"].map(text.language)), "value", "n")
-        st.plotly_chart(chart, config=charts.CONFIG, key="languages", alt="Posts per language")
+        charts.show(chart, "languages", "Posts per language")
     with right:
         st.markdown("**Picture size in pixels**")
         chart = figures.counts(queries.counts_by(report, "image_width || '×' || image_height", 8), "value", "n")
-        st.plotly_chart(chart, config=charts.CONFIG, key="pictures", alt="Posts per picture size")
+        charts.show(chart, "pictures", "Posts per picture size")
         st.markdown("**Source**")
         st.dataframe(
             queries.sources(report),

@@ -110,7 +110,7 @@ def _map(report: Report, stage: str, scope: Scope, selection: Selection, tool: s
     if tool:
         choosing.pickable(figures.flat_map(table), f"map-{stage}", selection, f"{alt}; picking selects", tool)
     else:
-        st.plotly_chart(figures.deep_map(table), config=charts.CONFIG, key=f"space-{stage}", alt=alt)
+        charts.show(figures.deep_map(table), f"space-{stage}", alt)
     return len(table)
 
 
@@ -122,12 +122,7 @@ def _probes(report: Report, table: pd.DataFrame) -> None:
     with left:
         if len(known):
             named = known.assign(name=known["side"].map(SIDES))
-            st.plotly_chart(
-                figures.probes(named, what.title),
-                config=charts.CONFIG,
-                key="probes",
-                alt="Linear probes before and after",
-            )
+            charts.show(figures.probes(named, what.title), "probes", "Linear probes before and after")
     with right:
         st.caption(
             f"{what.definition} It is fitted on some groups of posts outside of training and asked of others. The "
@@ -175,7 +170,7 @@ def _search(table: pd.DataFrame) -> None:
     lines = [f"{what.label} {best['value']:.3f}", interval_line(best["low"], best["high"])]
     tile(metric("ratio"), f"{best['ratio']:g}", lines)
     chart = figures.search(table, what)
-    st.plotly_chart(chart, config=charts.CONFIG, key="search", alt=f"{what.label} of every ratio")
+    charts.show(chart, "search", f"{what.label} of every ratio")
     st.caption(
         f"{int(best['n']):,} validation posts choose the ratio by the adapters' own answers, so the figure of the "
         "chosen one flatters. They are among the posts outside of training that the other figures of this page are of."

@@ -51,7 +51,7 @@ def _explanations(report: Report) -> None:
     )
     rows = table.rename(columns={"method": "series", "kind": "style"})
     chart = charts.lines(rows, "fraction", "Share of the parts removed or added", "Expected level (0 to 4)")
-    st.plotly_chart(chart, config=charts.CONFIG, key="attribution", alt="Deletion and insertion curves")
+    charts.show(chart, "attribution", "Deletion and insertion curves")
 
 
 def _summary(table: pd.DataFrame) -> None:

@@ -66,7 +66,7 @@ def _means(table: pd.DataFrame, by: str, title: str, cleaning: str, control: str
     ]
     series.append(figures.Series(f"{CLEANING[cleaning]}, {CONTROL[control].lower()}", own, charts.ACCENT))
     chart = figures.binned(series, title, charts.plain(label))
-    st.plotly_chart(chart, config=charts.CONFIG, key=f"means-{by}", alt=f"Mean of {label} by {by} with intervals")
+    charts.show(chart, f"means-{by}", f"Mean of {label} by {by} with intervals")
     st.caption(_sizes(own))
 
 
@@ -99,7 +99,7 @@ def _spread(report: Report, name: str, cleaning: str) -> None:
         return
     st.markdown("**Spread in each level**")
     chart = figures.spreads(table, charts.plain(what.label))
-    st.plotly_chart(chart, config=charts.CONFIG, key="spreads", alt=f"Spread of {what.label} in each level")
+    charts.show(chart, "spreads", f"Spread of {what.label} in each level")
     st.caption(
         f"{CLEANING[cleaning]}, not controlled: {int(table['n'].sum()):,} posts of which the signal has something to "
         "say. A box holds the middle half of a level's posts with the middle one as a line, the whiskers nine tenths: "
@@ -135,7 +135,7 @@ def removal(report: Report) -> None:
         ]
         with column:
             chart = figures.binned(series, title, "Share removed", share=True)
-            st.plotly_chart(chart, config=charts.CONFIG, key=f"removal-{by}", alt=f"Share removed by {by} and reason")
+            charts.show(chart, f"removal-{by}", f"Share removed by {by} and reason")
             first = table[table["reason"] == reasons[0]]
             st.caption(_sizes(first))
     _table(pd.concat([table.assign(by=by) for by, table in tables.items()]), ("reason",), "removal")

@@ -40,7 +40,7 @@ def _matching(table: pd.DataFrame) -> None:
         return
     table = table.assign(name=[_name(row) for row in records(table)])
     chart = figures.models(table, MODELS, "Share found, or AUC (higher is better)")
-    st.plotly_chart(chart, config=charts.CONFIG, key="matching", alt="Matching of pictures and sentences by model")
+    charts.show(chart, "matching", "Matching of pictures and sentences by model")
     st.caption(
         f"Asked for: {_asked(table)}. Recall at k is how often what belongs to a sentence, or to a picture, is among "
         f"the first k of all there are. AUC: {metric('auc').meaning} On pictures that no part of the tools was trained "

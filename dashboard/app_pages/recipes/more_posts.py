@@ -34,7 +34,7 @@ def more_posts(report: Report) -> None:
             )
     sizes = sorted(set(rows["posts"]))
     chart.update_xaxes(type="log", tickvals=sizes, ticktext=[f"{size:,}" for size in sizes])
-    st.plotly_chart(chart, config=charts.CONFIG, key="more-posts", alt="Figures by posts learned from")
+    charts.show(chart, "more-posts", "Figures by posts learned from")
     last = next(iter(records(blend[blend["posts"] == blend["posts"].max()])), None)
     gain = ""
     if last and len(sizes) > 1:

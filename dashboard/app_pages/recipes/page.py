@@ -183,7 +183,7 @@ def _curves(report: Report) -> None:
     rows = table[table["metric"] == choice].rename(columns={"model": "series", "split": "style"})
     x = "epoch" if rows["epoch"].nunique() > 1 else "step"
     chart = charts.lines(rows, x, x.capitalize(), _curve_name(str(choice)))
-    st.plotly_chart(chart, config=charts.CONFIG, key="curves", alt="Learning curves")
+    charts.show(chart, "curves", "Learning curves")
     parts = " and ".join(f"{text.markdown(part)}: {PARTS[part]}" for part in rows["style"].unique() if part in PARTS)
     st.caption(f"{_whose(report, report.facts.get('recipe'))}. {parts}".rstrip(". ") + ".")
 

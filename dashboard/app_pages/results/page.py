@@ -149,9 +149,7 @@ def _chart(table: pd.DataFrame) -> None:
     what = one_metric("Metric", table["metric"].unique().tolist(), "metric")
     rows = table[table["metric"] == what.name]
     st.caption(f"{what.definition} On {int(rows['n'].max()):,} posts; lines are 95% intervals.{_outside(rows)}")
-    st.plotly_chart(
-        dots(rows, what), config=charts.CONFIG, key="dots", alt=f"{what.label} of every model with intervals"
-    )
+    charts.show(dots(rows, what), "dots", f"{what.label} of every model with intervals")
 
 
 def _outside(rows: pd.DataFrame) -> str:

@@ -106,7 +106,7 @@ def _curves(report: Report, model: str) -> None:
         with column:
             st.markdown(f"**{text.markdown(recipe)}**")
             chart = charts.lines(shown, "epoch", "Epoch", metric(str(choice)).label)
-            st.plotly_chart(chart, config=charts.CONFIG, key=f"curve-{recipe}", alt=f"Learning curve of {recipe}")
+            charts.show(chart, f"curve-{recipe}", f"Learning curve of {recipe}")
     st.caption(
         "Posts set apart are whole groups of the training split that chose the epoch. The losses of a published "
         "configuration are of raw likes, so only the shape of its curves compares."
@@ -122,7 +122,7 @@ def _classes(report: Report, model: str) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         matrix = figures.confusion(queries.confusion(report, model), names)
-        st.plotly_chart(matrix, config=charts.CONFIG, key="confusion-categories", alt="Confusion matrix of categories")
+        charts.show(matrix, "confusion-categories", "Confusion matrix of categories")
     with right:
         predicted = set(queries.confusion(report, model)["predicted_category"])
         cells = [
@@ -196,7 +196,7 @@ def _picture_classes(report: Report) -> None:
             st.markdown(f"**{text.markdown(recipe)}**")
             chart = figures.confusion(counts[counts["recipe"] == recipe], classes)
             alt = f"Confusion matrix of likes per view by {recipe}"
-            st.plotly_chart(chart, config=charts.CONFIG, key=f"confusion-pictures-{recipe}", alt=alt)
+            charts.show(chart, f"confusion-pictures-{recipe}", alt)
     st.caption(
         f"{int(table['n'].max()):,} test covers of which only a class of likes per view is known; "
         f"{int(table['pictures'].max()):,} others were learned from. The category head tells the class, the score head "
