@@ -7,7 +7,7 @@ Every signal is averaged for each level and each interval of popularity, with an
 from the rank correlations. Intervals draw whole groups. These are associations among posts that are out already.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -160,54 +160,49 @@ class Study:
         edges = [np.nan, *starts[1:], np.nan]
         return self.interval, list(pairwise(edges))
 
-    def _kept(self, cleaning: str) -> npt.NDArray[np.bool_]:
-        return np.ones(len(self.removed), dtype=bool) if cleaning == "uncleaned" else self.removed == ""
+    def _known(self, least: int) -> Iterator[tuple[str, str, npt.NDArray[np.bool_]]]:
+        """Signal, cleaning, and of which posts (n,) there is such a value, where there are at least so many."""
+        for signal, known in self.signals[[*COLUMNS]].notna().items():
+            for cleaning, kept in (("uncleaned", True), ("cleaned", self.removed == "")):
+                there = known.to_numpy() & kept
+                if there.sum() >= least:
+                    yield str(signal), cleaning, there
+
+    def _binned(self, values: Numbers, there: npt.NDArray[np.bool_], **facts: str) -> Iterator[dict[str, Any]]:
+        """Rows of the mean of values, one of each post that is `there` (n,), by level and by interval."""
+        for by in ("level", "interval"):
+            bins, limits = self._bins(by)
+            for number, (low, high) in enumerate(limits):
+                own = bins[there] == number
+                if own.any():
+                    ends = mean_interval(values[own], self.groups[there][own], RESAMPLES)
+                    place = {"by": by, "bin": number, "bin_low": low, "bin_high": high}
+                    figures = {"value": values[own].mean(), "low": ends[0], "high": ends[1], "n": int(own.sum())}
+                    yield {**place, **facts, **figures}
 
     def means(self) -> pd.DataFrame:
         """consistency.parquet."""
         rows: list[dict[str, Any]] = []
-        for signal in COLUMNS:
-            for cleaning in ("uncleaned", "cleaned"):
-                there = self._kept(cleaning) & self.signals[signal].notna().to_numpy()
-                if not there.any():
-                    continue
-                raw = self.signals[signal].to_numpy()[there]
-                left = raw.mean() + _residuals(raw[:, None], self.controls[there])[:, 0]
-                for control, values in (("raw", raw), ("controlled", left)):
-                    for by in ("level", "interval"):
-                        bins, limits = self._bins(by)
-                        for number, (low, high) in enumerate(limits):
-                            own = bins[there] == number
-                            if not own.any():
-                                continue
-                            interval = mean_interval(values[own], self.groups[there][own], RESAMPLES)
-                            rows.append(
-                                {"signal": signal, "by": by, "bin": number, "bin_low": low, "bin_high": high}
-                                | {"cleaning": cleaning, "control": control, "value": values[own].mean()}
-                                | {"low": interval[0], "high": interval[1], "n": int(own.sum())}
-                            )
+        for signal, cleaning, there in self._known(least=1):
+            raw = self.signals[signal].to_numpy()[there]
+            left = raw.mean() + _residuals(raw[:, None], self.controls[there])[:, 0]
+            for control, values in (("raw", raw), ("controlled", left)):
+                found = self._binned(values, there, cleaning=cleaning, control=control)
+                rows += [{"signal": signal, **row} for row in found]
         return pd.DataFrame(rows)
 
     def trends(self) -> pd.DataFrame:
         """trends.parquet."""
         rows: list[dict[str, Any]] = []
-        for signal in COLUMNS:
-            for cleaning in ("uncleaned", "cleaned"):
-                there = self._kept(cleaning) & self.signals[signal].notna().to_numpy()
-                if there.sum() < LEAST_POSTS:
-                    continue
-                for against, values in (("score", self.score), ("popularity", self.popularity)):
-                    for control in ("raw", "controlled"):
-                        value, low, high = trend(
-                            self.signals[signal].to_numpy()[there],
-                            values[there],
-                            self.groups[there],
-                            self.controls[there] if control == "controlled" else None,
-                        )
-                        rows.append(
-                            {"signal": signal, "against": against, "cleaning": cleaning, "control": control}
-                            | {"value": value, "low": low, "high": high, "n": int(there.sum())}
-                        )
+        for signal, cleaning, there in self._known(LEAST_POSTS):
+            own, groups = self.signals[signal].to_numpy()[there], self.groups[there]
+            for against, values in (("score", self.score), ("popularity", self.popularity)):
+                for control, controls in (("raw", None), ("controlled", self.controls[there])):
+                    value, low, high = trend(own, values[there], groups, controls)
+                    rows.append(
+                        {"signal": signal, "against": against, "cleaning": cleaning, "control": control}
+                        | {"value": value, "low": low, "high": high, "n": len(own)}
+                    )
         return pd.DataFrame(rows)
 
     def removal(self) -> pd.DataFrame:
@@ -215,15 +210,7 @@ class Study:
         rows: list[dict[str, Any]] = []
         for reason in ("any", *sorted(set(self.removed) - {""})):
             hit = (self.removed != "" if reason == "any" else self.removed == reason).astype(np.float64)
-            for by in ("level", "interval"):
-                bins, limits = self._bins(by)
-                for number, (low, high) in enumerate(limits):
-                    own = bins == number
-                    interval = mean_interval(hit[own], self.groups[own], RESAMPLES)
-                    rows.append(
-                        {"by": by, "bin": number, "bin_low": low, "bin_high": high, "reason": reason}
-                        | {"value": hit[own].mean(), "low": interval[0], "high": interval[1], "n": int(own.sum())}
-                    )
+            rows += self._binned(hit, np.ones(len(hit), dtype=bool), reason=reason)
         return pd.DataFrame(rows)
 
     def typical(self) -> dict[str, tuple[tuple[float, ...], ...]]:
