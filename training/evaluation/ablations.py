@@ -7,7 +7,7 @@ the fusions are compared on frozen tokens, the heads on the same table. Cheap on
 that every one is repeated. A variant finished for a seed is kept in `runs/<recipe>/ablations/` and not fitted again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,23 +54,18 @@ class Variant:
 def variants_of(bench: Variants) -> list[Variant]:
     """Every variant, references among them (a reference is its own reference)."""
 
-    def without(names: Iterable[str] = ()) -> Fit:
-        gone = tuple(names)
-        return lambda seed, _: bench.trees(bench.table(without=gone), seed)
+    def without(names: Sequence[str] = ()) -> Fit:
+        return lambda seed, _: bench.trees(bench.table(names), seed)
 
     def fusion(kind: Any) -> Fit:
         return lambda seed, folder: bench.fusion(kind, seed, folder)
 
-    def shuffled(names: Iterable[str]) -> Fit:
-        mixed = tuple(names)
-        return lambda seed, _: bench.trees(bench.shuffled(mixed, seed), seed)
+    def shuffled(names: Sequence[str]) -> Fit:
+        return lambda seed, _: bench.trees(bench.shuffled(names, seed), seed)
 
     everything = without()
     pictures, words = bench.reading("image"), bench.reading("text")
-    leak = [Variant("leak", "counts as inputs", REFERENCE, lambda seed, _: bench.trees(bench.leaked(), seed))]
-    if bench.workspace.is_published:
-        # Without counts there is nothing to leak.
-        leak = []
+    leak = Variant("leak", "counts as inputs", REFERENCE, lambda seed, _: bench.trees(bench.leaked(), seed))
     found = [
         Variant("modality", REFERENCE, REFERENCE, everything),
         Variant("modality", "without picture", REFERENCE, without(pictures)),
@@ -78,7 +73,8 @@ def variants_of(bench: Variants) -> list[Variant]:
         *(Variant("feature", f"without {bench.label(name)}", REFERENCE, without([name])) for name in bench.names),
         Variant("head", "CatBoost head", "CatBoost head", everything),
         Variant("head", "torch head", "CatBoost head", lambda seed, _: bench.torch_head(bench.table(), seed)),
-        *leak,
+        # Without counts there is nothing to leak.
+        *([] if bench.workspace.is_published else [leak]),
         Variant(
             "control",
             "shuffled labels",

@@ -20,6 +20,7 @@ from training.recipes.base import CatBoost
 
 # Enough for a reference, and quick: what a baseline would gain by longer growing is no question of ours.
 QUICK = CatBoost(iterations=300, learning_rate=0.06, early_stopping=30)
+HELD = ("validation", "test")
 NGRAM_RIDGE = "n-gram ridge"
 NGRAMS = "ngrams"
 NEIGHBOURS = 50
@@ -43,16 +44,15 @@ class Baselines:
         self.matrix = matrix
         self.workspace = matrix.workspace
         self.posts = matrix.workspace.posts
-        self.rows = {split: matrix.workspace.rows(split) for split in ("train", "validation", "test")}
+        self.rows = {split: matrix.workspace.rows(split) for split in ("train", *HELD)}
 
     def all(self, vectors: tuple[str, ...] = ()) -> Iterator[Candidate]:
         """Every candidate that the data allows; `vectors` are roles of encoders whose vectors a kNN may use."""
         prior = prior_of(self.workspace)
-        held = len(self.rows["validation"]), len(self.rows["test"])
         majority = 0.8 * np.eye(len(LEVELS))[int(prior.argmax())] + 0.2 * prior
         for name, probabilities in (("majority", majority), ("prior", prior)):
             yield Candidate(
-                name, "baseline", "both", _constant(probabilities, held[0]), _constant(probabilities, held[1])
+                name, "baseline", "both", *(_constant(probabilities, len(self.rows[split])) for split in HELD)
             )
         yield from self._category()
         yield self._trees("text statistics", "baseline", "text", ("text_statistics",))
@@ -70,11 +70,11 @@ class Baselines:
             return
         train = self.posts.iloc[self.rows["train"]]
         outputs = []
-        for split in ("validation", "test"):
+        for split in HELD:
             target = train.groupby("category")["target"].mean().reindex(self.posts["category"].iloc[self.rows[split]])
             score = target.fillna(train["target"].mean()).to_numpy()
             outputs.append(MemberOutput(normal_levels(score, 1.0, 1.0), score))
-        yield Candidate("category", "baseline", "both", outputs[0], outputs[1])
+        yield Candidate("category", "baseline", "both", *outputs)
 
     def _trees(
         self, name: str, kind: str, view: View, features: tuple[str, ...], *, shuffle: bool = False
@@ -93,17 +93,15 @@ class Baselines:
         member = CatBoostMember(name, {view: ("table",)}, {view: models})
         outputs = [
             member.predict(view, {"table": table[rows]}) if len(rows) else _constant(prior_of(self.workspace), 0)
-            for rows in (self.rows["validation"], self.rows["test"])
+            for rows in (self.rows[split] for split in HELD)
         ]
-        return Candidate(name, kind, view, outputs[0], outputs[1])
+        return Candidate(name, kind, view, *outputs)
 
     def _ngrams(self) -> Candidate:
         score = self.matrix[NGRAMS][:, 0].astype(np.float64)
-        outputs = []
-        for split in ("validation", "test"):
-            part = score[self.rows[split]]
-            outputs.append(MemberOutput(normal_levels(part, 1.0, 0.8), part))
-        return Candidate(NGRAM_RIDGE, "baseline", "text", outputs[0], outputs[1])
+        parts = (score[self.rows[split]] for split in HELD)
+        outputs = (MemberOutput(normal_levels(part, 1.0, 0.8), part) for part in parts)
+        return Candidate(NGRAM_RIDGE, "baseline", "text", *outputs)
 
     def _neighbours(self, role: str) -> Candidate:
         """Mean level and target of the nearest training posts by cosine of one encoder's vectors."""
@@ -113,14 +111,14 @@ class Baselines:
         level, target = (self.posts[column].to_numpy()[train] for column in ("level", "target"))
         prior = prior_of(self.workspace)
         outputs = []
-        for split in ("validation", "test"):
+        for split in HELD:
             likeness = vectors[self.rows[split]] @ vectors[train].T
             nearest = np.argpartition(-likeness, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
             counts = np.stack([(level[nearest] == k).sum(axis=1) for k in range(len(LEVELS))], axis=1)
             probabilities = (counts + SMOOTHING * prior) / (NEIGHBOURS + SMOOTHING)
             outputs.append(MemberOutput(probabilities, target[nearest].mean(axis=1)))
         side: View = "text" if role == self.matrix.role("text") else "image"
-        return Candidate(f"kNN on {role}", "baseline", side, outputs[0], outputs[1])
+        return Candidate(f"kNN on {role}", "baseline", side, *outputs)
 
     def _leak(self) -> Candidate:
         """Counts as inputs, as the first reference system fed them: what a leak looks like, not a result."""

@@ -28,6 +28,7 @@ from engine.prediction import View
 from engine.scoring import LEVELS
 from training.data.sources import load_dataset
 from training.data.workspace import Workspace
+from training.evaluation.baselines import NEIGHBOURS
 from training.features.matrix import FeatureMatrix
 from training.metrics.bootstrap import with_intervals
 from training.metrics.predictions import PROBABILITIES, truth_at
@@ -35,8 +36,6 @@ from training.modeling.run import OUTSIDE_OF_TEST
 from training.tables import now
 
 WIDTH = 96
-# As many as the baseline of the report looks at (`training.evaluation.baselines`).
-NEIGHBOURS = 50
 METRICS = ("pairwise_accuracy", "src", "within_one_accuracy")
 RESAMPLES = 200
 SHARES = np.linspace(0, 1, 21)

@@ -45,7 +45,7 @@ Record = dict[str, Any]
 Values = npt.NDArray[np.float64]
 
 
-def explain(work: Path, recipe: Recipe, posts: int = POSTS, *, seed: int = 0, resamples: int = 2000) -> Path:
+def explain(work: Path, recipe: Recipe, posts: int = POSTS, *, seed: int = 0) -> Path:
     """Explain a random sample of the test posts and write attribution.parquet and attribution_summary.parquet.
 
     A larger sample of the same seed holds the smaller one. A post that fails is logged and left out. Returns the
@@ -82,7 +82,7 @@ def explain(work: Path, recipe: Recipe, posts: int = POSTS, *, seed: int = 0, re
     records = [json.loads(paths[row].read_text(encoding="utf-8")) for row in done]
     groups = run.workspace.posts["group_number"].to_numpy()[done]
     write_table(run.report / "attribution.parquet", curves_of(records))
-    write_table(run.report / "attribution_summary.parquet", summary_of(records, groups, resamples))
+    write_table(run.report / "attribution_summary.parquet", summary_of(records, groups))
     return run.report
 
 

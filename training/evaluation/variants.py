@@ -25,6 +25,7 @@ from training.features.matrix import FeatureMatrix
 from training.modeling.batches import frozen_set
 from training.modeling.choosing import learning_and_choosing
 from training.modeling.network import JointNetwork, NetworkConfig, predict_rows
+from training.modeling.networks import outputs_by_view
 from training.modeling.trainer import train_network
 from training.modeling.trees import fit_trees
 from training.recipes.base import CatBoost
@@ -162,8 +163,4 @@ class Variants:
         data = {part: frozen_set(self.matrix, rows, image, text) for part, rows in parts.items()}
         model = JointNetwork(config)
         train_network(model, config, data["learning"], data["choosing"], folder)
-        outputs = {split: predict_rows(model, data[split])["both"] for split in ("validation", "test")}
-        return {
-            split: MemberOutput(found["probabilities"].astype(np.float64), found["score"].astype(np.float64))
-            for split, found in outputs.items()
-        }
+        return {split: outputs_by_view(predict_rows(model, data[split]))["both"] for split in ("validation", "test")}

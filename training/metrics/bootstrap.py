@@ -74,9 +74,7 @@ def with_intervals(
     return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "n"])
 
 
-def calibration_by_chance(
-    predictions: pd.DataFrame, truth: pd.DataFrame, draws: int = 300, seed: int = 0
-) -> pd.DataFrame:
+def calibration_by_chance(predictions: pd.DataFrame, truth: pd.DataFrame, draws: int = 300) -> pd.DataFrame:
     """What calibration errors would be if every level were drawn by its stated probability, which none can go below.
 
     Bins of finitely many posts differ from what was said of them by chance alone (Bröcker & Smith 2007, doi
@@ -84,7 +82,7 @@ def calibration_by_chance(
     each by its own, though those of one group share their luck, so it is rather too low. Raises DataError as
     `evaluated` does.
     """
-    posts, rng = evaluated(predictions, truth), np.random.default_rng(seed)
+    posts, rng = evaluated(predictions, truth), np.random.default_rng(0)
     below = posts.probabilities.cumsum(axis=1)[:, :-1]
     found: dict[str, list[float]] = {"classwise_ece": [], "ece": []}
     for _ in range(draws):

@@ -28,7 +28,7 @@ from engine.encoders.aligned import CONFIG, IMAGE, PROJECTION, TEXT
 from engine.files import replacing, replacing_folder, write_json
 from training.data.pairs import Pairs
 from training.metrics.retrieval import area, mismatched_rows, ranks
-from training.modeling.network import copy_into
+from training.modeling.network import average_in, copy_into
 from training.modeling.towers import KINDS, AlignmentConfig, Material, Towers, material_of
 from training.tables import claim, write_table
 
@@ -130,10 +130,7 @@ class _Training:
         (losses[0] + config.covers_weight * losses[1]).backward()
         nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
         self.optimiser.step()
-        with torch.no_grad():
-            decay = min(config.average, (1 + number) / (10 + number))
-            for name, value in self.average.items():
-                value.lerp_(self.parameters[name], 1 - decay)
+        average_in(self.average, self.parameters, number, config.average)
         return [float(loss.detach()) for loss in losses]
 
     def _keep(self) -> None:

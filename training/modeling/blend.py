@@ -6,7 +6,7 @@ from groups that chose nothing. Epochs, soups and candidates are chosen on train
 with `folds` has answers out of fold to all posts outside of test in their place (`training.modeling.cross_fitting`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,21 +44,21 @@ def _probability_weights(answers: Mapping[str, MemberOutput], levels: Levels) ->
         return value, (expected - logs[:, rows, levels]).mean(axis=1)
 
     start = np.full(len(logs), 1 / len(logs))
-    found = minimize(loss, start, jac=True, bounds=[(0, None)] * len(logs), method="L-BFGS-B").x
-    if not found.any():
-        found = start
-    found = np.where(found < 0.02 * found.max(), 0.0, found)
-    return {name: float(weight) for name, weight in zip(answers, found, strict=True) if weight > 0}
+    return _that_add(answers, minimize(loss, start, jac=True, bounds=[(0, None)] * len(logs), method="L-BFGS-B").x)
 
 
 def _score_weights(answers: Mapping[str, MemberOutput], target: Array) -> dict[str, float]:
     """Non-negative least squares of the target on the members' scores, without those that add nothing."""
     scores = np.stack([answer.score for answer in answers.values()], axis=1)
-    found, _ = nnls(scores - scores.mean(axis=0), target - target.mean())
-    if not found.any():
-        found = np.full(len(found), 1 / len(found))
-    found = np.where(found < 0.02 * found.max(), 0.0, found)
-    return {name: float(weight) for name, weight in zip(answers, found, strict=True) if weight > 0}
+    return _that_add(answers, nnls(scores - scores.mean(axis=0), target - target.mean())[0])
+
+
+def _that_add(names: Iterable[str], weights: Array) -> dict[str, float]:
+    """The weights of those that add something, by name; all alike where none does."""
+    if not weights.any():
+        weights = np.full(len(weights), 1 / len(weights))
+    least = 0.02 * weights.max()
+    return {name: float(weight) for name, weight in zip(names, weights, strict=True) if weight > 0 and weight >= least}
 
 
 def _line(score: Array, log_scores: Array) -> tuple[float, float]:

@@ -33,6 +33,7 @@ from engine.files import replacing, replacing_folder, write_json
 from engine.images import load_image
 from training.data.pairs import Pairs, plain_caption
 from training.metrics.captions import bleu4
+from training.modeling.network import average_in
 from training.tables import claim, write_table
 
 log = structlog.get_logger()
@@ -161,10 +162,7 @@ class _Training:
         nn.utils.clip_grad_norm_(self.decoder.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        with torch.no_grad():
-            decay = min(self.config.average, (1 + self.step) / (10 + self.step))
-            for name, parameter in self.decoder.named_parameters():
-                self.average[name].lerp_(parameter, 1 - decay)
+        average_in(self.average, dict(self.decoder.named_parameters()), self.step, config.average)
         return float(loss.detach())
 
     def _choices(self, row: int) -> list[int]:

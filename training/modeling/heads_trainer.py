@@ -102,9 +102,7 @@ def _fit(
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             rows = order[number * config.batch_size : (number + 1) * config.batch_size]
-            found.append(
-                _learn(model, config, optimiser, learning, rows, config.seed * 1_000_003 + epoch * steps + number)
-            )
+            found.append(_learn(model, config, optimiser, learning, rows, config.seed * 1_000_003 + place))
         check_finite(model.state_dict(), folder, epoch)
         means = {name: float(np.nanmean([one[name] for one in found])) for name in found[0]}
         reached = evaluate_heads(model, choosing, config)
@@ -162,12 +160,9 @@ def _learn(
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), math.inf if config.published else 1.0)
     optimiser.step()
-    figures = {
-        "loss": float(loss.detach()),
-        "category_loss": float(category.detach()),
-        "score_loss": float(score.detach()),
-    }
-    return figures | {"category_accuracy": accuracy_of(logits, data.category[rows])}
+    figures = {"loss": loss, "category_loss": category, "score_loss": score}
+    found = {name: float(value.detach()) for name, value in figures.items()}
+    return {**found, "category_accuracy": accuracy_of(logits, data.category[rows])}
 
 
 def _resident() -> float:

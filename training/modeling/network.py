@@ -263,6 +263,16 @@ def check_finite(weights: Mapping[str, torch.Tensor], folder: Path, epoch: int) 
         raise DataError(f"The network in {folder} diverged in epoch {epoch}; lower its rates.")
 
 
+@torch.no_grad()
+def average_in(
+    average: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor], step: int, most: float
+) -> None:
+    """Draw a running average of weights towards those of a step; `most` of it stays, and less at the start."""
+    decay = min(most, (1 + step) / (10 + step))
+    for name, value in average.items():
+        value.lerp_(weights[name], 1 - decay)
+
+
 def copy_into(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
     """Overwrite the named parameters of a model."""
     with torch.no_grad():

@@ -108,7 +108,7 @@ def fit_network(
     for encoder in (model.image_encoder, model.text_encoder):
         if encoder and encoder.keeps_all:  # as it will be when it answers
             encoder.module.load_state_dict(unpack(pack(encoder.module.state_dict())))
-    outputs = {split: _outputs(predict_rows(model, trained.parts[split])) for split in splits}
+    outputs = {split: outputs_by_view(predict_rows(model, trained.parts[split])) for split in splits}
     member = NetworkMember(spec.name, model.fusion.cpu(), names.get("image"), names.get("text"))
     frozen = spec.settings.get("tuning") == "frozen"
     read = matrix.behind(names.values()) if frozen else _tuned(spec, model, trained.results[0], matrix, folder)
@@ -177,7 +177,7 @@ def _curves(spec: Network, results: Sequence[TrainingResult]) -> pd.DataFrame:
     return pd.concat([result.curves.assign(model=name) for result, name in zip(results, names, strict=True)])
 
 
-def _outputs(found: Mapping[View, Mapping[str, npt.NDArray[np.float32]]]) -> Outputs:
+def outputs_by_view(found: Mapping[View, Mapping[str, npt.NDArray[np.float32]]]) -> Outputs:
     """Outputs by view; what a network of one side says of that is what it says of a post with both."""
     outputs: Outputs = {
         view: MemberOutput(part["probabilities"].astype(np.float64), part["score"].astype(np.float64))

@@ -32,6 +32,7 @@ from training.modeling.batches import by_length
 from training.modeling.network import (
     JointNetwork,
     NetworkConfig,
+    average_in,
     check_finite,
     copy_into,
     freeze_normalisation,
@@ -155,10 +156,7 @@ class _Training:
         self.accelerator.clip_grad_norm_(list(self.parameters.values()), 1.0)
         self.prepared.step()
         self.step += 1
-        with torch.no_grad():
-            decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-            for name, value in self.average.items():
-                value.lerp_(self.parameters[name], 1 - decay)
+        average_in(self.average, self.parameters, self.step, self.config.ema)
         return float(self.accelerator.reduce(loss.detach(), reduction="mean"))
 
     def validate(self, validation: TrainingSet | None, epoch: int, loss: float) -> None:
