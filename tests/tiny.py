@@ -35,6 +35,14 @@ def _special(*tokens: str) -> dict[str, Any]:
     return {"vocab_size": 200, "special_tokens": list(tokens), "show_progress": False}
 
 
+def _word_pieces(*special: str) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(CORPUS, trainers.WordPieceTrainer(**_special(*special)))
+    return tokenizer
+
+
 def _save_tokenizer(tokenizer: Tokenizer, folder: Path, **special: Any) -> None:
     from transformers import PreTrainedTokenizerFast
 
@@ -51,25 +59,12 @@ def build_bert(folder: Path, seed: int = 0) -> Path:
     """BERT with a WordPiece tokenizer, as bert-base-uncased has it."""
     from transformers import BertConfig, BertModel
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(
-        CORPUS, trainers.WordPieceTrainer(**_special("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"))
-    )
+    tokenizer = _word_pieces("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    _save_tokenizer(
-        tokenizer,
-        folder,
-        unk_token="[UNK]",
-        pad_token="[PAD]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-        model_max_length=64,
-    )
+    named = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    _save_tokenizer(tokenizer, folder, mask_token="[MASK]", model_max_length=64, **named)
     torch.manual_seed(seed)
     _save(BertModel(BertConfig(vocab_size=200, max_position_embeddings=64, **SMALL)), folder)
     return folder
@@ -197,13 +192,8 @@ def build_blip(folder: Path, seed: int = 0) -> Path:
     """BLIP for captions, with the tokenizer of BERT, as blip-image-captioning-base has it."""
     from transformers import BlipConfig, BlipForConditionalGeneration
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]")
-    tokenizer.train_from_iterator(CORPUS, trainers.WordPieceTrainer(**_special(*special)))
     named = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    _save_tokenizer(tokenizer, folder, **named)
+    _save_tokenizer(_word_pieces("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"), folder, **named)
     _save_processor(folder, "BlipImageProcessorPil", size={"height": SIDE, "width": SIDE})
     text = {"vocab_size": 200, "max_position_embeddings": 64, "encoder_hidden_size": 16, "projection_dim": 16, **SMALL}
     text |= {"pad_token_id": 0, "sep_token_id": 3, "eos_token_id": 3, "bos_token_id": 5}

@@ -99,10 +99,8 @@ def make_report(folder: Path) -> Path:
     # Posts without a picture, of which one says nothing.
     texts = raw_posts(6, seed=1).drop(columns="image").assign(post_id=[f"text {number}" for number in range(6)])
     texts.assign(title=texts["title"].where(texts.index > 0)).to_parquet(source / "titles.parquet")
-    encoders = {
-        "picture": f"vit:{tiny.build_vit(folder / 'vit')}",
-        "words": f"bert:{tiny.build_bert(folder / 'bert')}",
-    }
+    vit, bert = tiny.build_vit(folder / "vit"), tiny.build_bert(folder / "bert")
+    encoders = {"picture": f"vit:{vit}", "words": f"bert:{bert}"}
     for name, recipe in RECIPES.items():
         imports = "from training.recipes.base import CatBoost, Network, Ngrams, Recipe\n\n"
         (recipes / f"{name}.py").write_text(f"{imports}RECIPE = {recipe.format(encoders=encoders)}\n")
@@ -250,10 +248,7 @@ def _adapter(outside: pd.DataFrame, generator: np.random.Generator) -> dict[str,
     ]
     embedding = pd.concat(maps, ignore_index=True)
     embedding["z"] = embedding["z"].where(embedding["dimensions"] == 3)
-    return {
-        "adapter": pd.DataFrame(rows, columns=columns),
-        "embedding": embedding,
-    }
+    return {"adapter": pd.DataFrame(rows, columns=columns), "embedding": embedding}
 
 
 def altered(

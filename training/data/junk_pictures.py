@@ -18,6 +18,13 @@ def _colour(draw: Draw) -> tuple[int, int, int]:
     return red, green, blue
 
 
+def _ground(draw: Draw, *shades: int) -> tuple[int, Image.Image, ImageDraw.ImageDraw]:
+    """A plain ground in one of some shades of grey, its picture, and a pen on it."""
+    ground = int(draw.choice(shades))
+    image = Image.new("RGB", SIZE, (ground,) * 3)
+    return ground, image, ImageDraw.Draw(image)
+
+
 def _plain(draw: Draw) -> Image.Image:
     return Image.new("RGB", SIZE, _colour(draw))
 
@@ -43,9 +50,7 @@ def _stripes(draw: Draw) -> Image.Image:
 
 def _page(draw: Draw) -> Image.Image:
     """A nearly empty page: a plain ground with a few thin lines of type."""
-    ground = int(draw.choice([255, 250, 245, 30, 0]))
-    image = Image.new("RGB", SIZE, (ground,) * 3)
-    pen = ImageDraw.Draw(image)
+    ground, image, pen = _ground(draw, 255, 250, 245, 30, 0)
     for line in range(int(draw.integers(0, 7))):
         left, top = int(draw.integers(5, 60)), 12 + 14 * line
         pen.text((left, top), mash(draw), fill=(255 - ground,) * 3)
@@ -73,10 +78,8 @@ def _shapes(draw: Draw) -> Image.Image:
 
 def _chart(draw: Draw) -> Image.Image:
     """Bars or a line between two axes, with a few numbers beside them."""
-    ground = int(draw.choice([255, 245, 30]))
+    ground, image, pen = _ground(draw, 255, 245, 30)
     ink, fill = (255 - ground,) * 3, _colour(draw)
-    image = Image.new("RGB", SIZE, (ground,) * 3)
-    pen = ImageDraw.Draw(image)
     pen.line((25, 10, 25, 160, 310, 160), ink)
     count = int(draw.integers(3, 14))
     points = [
@@ -94,10 +97,8 @@ def _chart(draw: Draw) -> Image.Image:
 
 def _site(draw: Draw) -> Image.Image:
     """A page of a site: a bar above, lines of type in columns, frames where pictures would be."""
-    ground = int(draw.choice([255, 250, 240, 35, 20]))
+    ground, image, pen = _ground(draw, 255, 250, 240, 35, 20)
     ink, frame = (255 - ground,) * 3, (abs(ground - 40),) * 3
-    image = Image.new("RGB", SIZE, (ground,) * 3)
-    pen = ImageDraw.Draw(image)
     pen.rectangle((0, 0, SIZE[0], int(draw.integers(8, 26))), _colour(draw) if draw.random() < 0.5 else frame)
     pen.text((8, 2), mash(draw), ink)
     columns = int(draw.integers(1, 5))
@@ -115,10 +116,8 @@ def _site(draw: Draw) -> Image.Image:
 
 def _sheet(draw: Draw) -> Image.Image:
     """A sheet of cells, some with a number or a word."""
-    ground = int(draw.choice([255, 248, 30]))
+    ground, image, pen = _ground(draw, 255, 248, 30)
     ink, line = (255 - ground,) * 3, (abs(ground - 50),) * 3
-    image = Image.new("RGB", SIZE, (ground,) * 3)
-    pen = ImageDraw.Draw(image)
     width, height, filled = int(draw.integers(28, 90)), int(draw.integers(12, 22)), draw.random()
     pen.rectangle((0, 0, SIZE[0], height), _colour(draw) if draw.random() < 0.5 else line)
     for top in range(0, SIZE[1], height):
@@ -132,9 +131,7 @@ def _sheet(draw: Draw) -> Image.Image:
 
 def _messages(draw: Draw) -> Image.Image:
     """A conversation: bubbles on either side."""
-    ground = int(draw.choice([255, 235, 25]))
-    image = Image.new("RGB", SIZE, (ground,) * 3)
-    pen = ImageDraw.Draw(image)
+    ground, image, pen = _ground(draw, 255, 235, 25)
     theirs, own, top = (abs(ground - 30),) * 3, _colour(draw), int(draw.integers(4, 30))
     while top < SIZE[1] - 20:
         width, lines = int(draw.integers(50, 190)), int(draw.integers(1, 4))

@@ -86,18 +86,16 @@ def read_covers(work: Path, further: Path | None = None) -> Pairs:
     """
     workspace = Workspace(work)
     posts = workspace.posts[["post_id", "title", "split"]]
+    titled = posts[[bool(title.strip()) for title in posts["title"]]]
+    names, titles = titled["post_id"].tolist(), [[title] for title in titled["title"]]
     images = pd.read_parquet(work / "posts.parquet", columns=["post_id", "image"]).set_index("post_id")["image"]
-    stored = [image if isinstance(image, bytes) else (work / image).read_bytes() for image in images[posts["post_id"]]]
-    kept = [bool(str(title).strip()) for title in posts["title"].fillna("")]
-    names = [name for name, keep in zip(posts["post_id"], kept, strict=True) if keep]
-    titles = [[title] for title, keep in zip(posts["title"], kept, strict=True) if keep]
-    files = [image for image, keep in zip(stored, kept, strict=True) if keep]
-    part = posts["split"].to_numpy(dtype="<U10")[np.array(kept)]
+    files = [image if isinstance(image, bytes) else (work / image).read_bytes() for image in images[names]]
+    part = titled["split"].to_numpy(dtype="<U10")
     if further is not None:
         others = _table(further, ("post_id", "image", "title"))
-        others = others[others["title"].notna() & ~others["post_id"].isin(set(names))]
+        others = others[others["title"].notna() & ~others["post_id"].isin(names)]
         outside = posts["split"] != "train"
-        seen = {normalise_title(title) for title in posts["title"][outside & posts["title"].notna()]}
+        seen = {normalise_title(title) for title in posts["title"][outside]}
         hashes = workspace.metadata.set_index("post_id")["phash"].reindex(posts["post_id"][outside]).dropna()
         bits = np.array([int(value, 16) for value in hashes], dtype=np.uint64)
         for name, title, image in zip(others["post_id"], others["title"], others["image"], strict=True):
