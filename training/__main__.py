@@ -15,15 +15,8 @@ STEPS = {
     for step in (
         *(posts.prepare, posts.split, posts.extract),
         *(models.train, models.refit, models.evaluate, models.crossvalidate, models.explain),
-        *(
-            studies.ablate,
-            studies.learn,
-            studies.compare,
-            studies.classify,
-            studies.align,
-            studies.caption,
-            studies.consistency,
-        ),
+        *(studies.ablate, studies.learn, studies.compare, studies.classify),
+        *(studies.align, studies.caption, studies.consistency),
         *(models.ship, models.guard, models.evidence, models.figures),
     )
 }

@@ -15,15 +15,7 @@ from filelock import FileLock, Timeout
 
 from engine.errors import DataError
 from engine.files import replacing, write_json
-from engine.posts import (
-    MAX_DESCRIPTION,
-    MAX_LATITUDE,
-    MAX_LONGITUDE,
-    MAX_TAG,
-    MAX_TAGS,
-    MAX_TITLE,
-    fault_of_facts,
-)
+from engine.posts import MAX_DESCRIPTION, MAX_LATITUDE, MAX_LONGITUDE, MAX_TAG, MAX_TAGS, MAX_TITLE, fault_of_facts
 
 ImageKind = Literal["bytes", "path"]
 
@@ -57,10 +49,7 @@ def _tag_fits(tag: object) -> bool:
 
 
 def _count() -> pandera.Column:
-    checks = [
-        pandera.Check.ge(0, error="a negative count"),
-        pandera.Check.le(MAX_COUNT, error="too large for a count"),
-    ]
+    checks = [pandera.Check.ge(0, error="a negative count"), pandera.Check.le(MAX_COUNT, error="too large for a count")]
     return pandera.Column("Int64", checks, nullable=True)
 
 

@@ -13,14 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from engine.errors import DataError
-from engine.scoring import (
-    SCORE_FORMULA,
-    engagement_score,
-    fit_popularity_weights,
-    log_popularity,
-    log_score,
-    to_level,
-)
+from engine.scoring import SCORE_FORMULA, engagement_score, fit_popularity_weights, log_popularity, log_score, to_level
 from training.data.splits import level_cuts, split_posts
 from training.recipes.base import Target
 from training.tables import COUNTS, alone, readable, write_table

@@ -140,12 +140,7 @@ class Study:
     @property
     def table(self) -> pd.DataFrame:
         """signals.parquet."""
-        facts = {
-            "level": self.level,
-            "popularity": self.popularity,
-            "interval": self.interval,
-            "removed": self.removed,
-        }
+        facts = {"level": self.level, "popularity": self.popularity, "interval": self.interval, "removed": self.removed}
         return pd.concat([self.post_ids.rename("post_id"), self.signals], axis=1).assign(**facts)
 
     def _bins(self, by: str) -> tuple[npt.NDArray[np.int64], list[tuple[float, float]]]:

@@ -131,10 +131,7 @@ def _calibration(metrics: pd.DataFrame) -> str:
 
 
 def notes_of(
-    workspace: Workspace,
-    differences: pd.DataFrame,
-    metrics: pd.DataFrame,
-    test_reads: Sequence[Mapping[str, str]] = (),
+    workspace: Workspace, differences: pd.DataFrame, metrics: pd.DataFrame, test_reads: Sequence[Mapping[str, str]] = ()
 ) -> list[str]:
     """Sentences that belong beside every figure of the report.
 

@@ -151,14 +151,7 @@ def _evaluated(kind: str, table: pd.DataFrame, workspace: Workspace, resamples: 
     found = with_intervals(table, truth, resamples=resamples)
     if kind == "model":
         found = pd.concat([found, calibration_by_chance(table, truth)], ignore_index=True)
-    return found.assign(
-        model=model,
-        kind=kind,
-        protocol=workspace.protocol,
-        split=split,
-        view=view,
-        seed=_NO_SEED,
-    )
+    return found.assign(model=model, kind=kind, protocol=workspace.protocol, split=split, view=view, seed=_NO_SEED)
 
 
 def _narrow(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -174,15 +167,7 @@ def posts_of(workspace: Workspace) -> pd.DataFrame:
     metadata = workspace.metadata.set_index("post_id").reindex(posts["post_id"]).reset_index(drop=True)
     random = workspace.splits.set_index("post_id")["random"].reindex(posts["post_id"]).to_numpy()
     address = workspace.dataset.get("image_url")
-    columns = [
-        "title_characters",
-        "title_words",
-        "language",
-        "image_width",
-        "image_height",
-        "thumbhash",
-        "pixel_hash",
-    ]
+    columns = ["title_characters", "title_words", "language", "image_width", "image_height", "thumbhash", "pixel_hash"]
     return pd.DataFrame(
         {
             "post_id": posts["post_id"],
@@ -210,11 +195,7 @@ def _test_metrics(metrics: pd.DataFrame, model: str) -> dict[str, Any]:
 
 
 def _report(
-    run: Run,
-    predictor: Predictor,
-    notes: Sequence[str],
-    test_metrics: Mapping[str, Any],
-    seconds: Mapping[str, float],
+    run: Run, predictor: Predictor, notes: Sequence[str], test_metrics: Mapping[str, Any], seconds: Mapping[str, float]
 ) -> dict[str, Any]:
     """report.json: the whole configuration, the environment, and the sentences that go with the figures."""
     packages = {found.metadata["Name"]: found.version for found in distributions()}

@@ -27,10 +27,7 @@ def add_adapters(module: nn.Module) -> bool:
         return False
     from peft import LoraConfig, inject_adapter_in_model
 
-    inject_adapter_in_model(
-        LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=DROPOUT, target_modules=names),
-        module,
-    )
+    inject_adapter_in_model(LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=DROPOUT, target_modules=names), module)
     return True
 
 

@@ -14,10 +14,7 @@ RECIPE = Recipe(
     name="adapted_vectors",
     summary="CatBoost on CLIP-Adapter vectors, image–text similarity, caption consistency, perplexity, lettering and "
     "faces, and on time, place, account and category where a dataset has them.",
-    encoders={
-        "picture": "clip-image:openai/clip-vit-base-patch32",
-        "words": "clip-text:openai/clip-vit-base-patch32",
-    },
+    encoders={"picture": "clip-image:openai/clip-vit-base-patch32", "words": "clip-text:openai/clip-vit-base-patch32"},
     embedded={"picture": "lite2", "words": "minilm"},
     options={"adapted": {"ratio": 0.8}},
     members=(

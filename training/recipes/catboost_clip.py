@@ -40,10 +40,7 @@ RECIPE = Recipe(
     name="catboost_clip",
     summary="CatBoost on the picture and title vectors of CLIP ViT-B/32 and their cosine; each split is chosen among a "
     "fiftieth of the columns, at 32 thresholds.",
-    encoders={
-        "picture": "clip-image:openai/clip-vit-base-patch32",
-        "words": "clip-text:openai/clip-vit-base-patch32",
-    },
+    encoders={"picture": "clip-image:openai/clip-vit-base-patch32", "words": "clip-text:openai/clip-vit-base-patch32"},
     embedded={"picture": "lite2", "words": "minilm"},
     members=(replace(TREES, iterations=1000, learning_rate=0.05),),
     grid=GRID,

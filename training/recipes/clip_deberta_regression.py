@@ -12,8 +12,5 @@ RECIPE = replace(
     siglip_deberta_regression.RECIPE,
     name="clip_deberta_regression",
     summary="CLIP ViT-B/32's picture encoder and DeBERTa-v3 fine-tuned end to end to the log popularity score.",
-    encoders={
-        "picture": "clip-image:openai/clip-vit-base-patch32",
-        "words": "deberta:microsoft/deberta-v3-base",
-    },
+    encoders={"picture": "clip-image:openai/clip-vit-base-patch32", "words": "deberta:microsoft/deberta-v3-base"},
 )

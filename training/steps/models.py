@@ -149,10 +149,7 @@ def evidence(work: Path = WORK, model: Path = Path("models/youtube")) -> None:
 
 
 def guard(
-    recipe: str = "youtube_blend",
-    work: Path = WORK,
-    encoders: str = "recipe",
-    model: Path = Path("models/youtube"),
+    recipe: str = "youtube_blend", work: Path = WORK, encoders: str = "recipe", model: Path = Path("models/youtube")
 ) -> None:
     """Fit the guards of a shipped model anew, and say in its report what they do; its members stay.
 
