@@ -61,8 +61,7 @@ def with_threads(count: int, function: Callable[[], object]) -> None:
 
 
 def main() -> None:
-    parser = hardware.parser(__doc__)
-    parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
+    parser = hardware.parser(__doc__, bundle=True)
     parser.add_argument("--posts", type=int, default=512, help="posts scored in each round")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds, after one that warms up")
     options = parser.parse_args()

@@ -49,16 +49,15 @@ def posts_a_second(arguments: Sequence[str | Path]) -> float:
 
 
 def main() -> None:
-    parser = hardware.parser(__doc__)
-    parser.add_argument("--bundle", type=Path, default=None, help="folder of a bundle; the shipped one by default")
+    parser = hardware.parser(__doc__, bundle=True)
     parser.add_argument("--posts", type=int, default=600, help="posts scored in each run")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds, after one that warms the disk")
     options = parser.parse_args()
     alone, beside = [], []
     with TemporaryDirectory() as folder:
         source = write_posts(Path(folder, "posts.parquet"), options.posts)
-        bundle = ["--bundle", options.bundle.resolve()] if options.bundle else []
-        arguments = [source, "-o", Path(folder, "predictions.parquet"), *bundle]
+        bundle = ["--bundle", str(Path(options.bundle).resolve())] if options.bundle else []
+        arguments: list[str | Path] = [source, "-o", Path(folder, "predictions.parquet"), *bundle]
         posts_a_second(arguments)
         for _ in range(options.rounds):
             alone.append(posts_a_second(arguments))

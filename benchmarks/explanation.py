@@ -62,8 +62,7 @@ def forward(predictor: Predictor, pictures: list[Image.Image], texts: list[Post]
 
 
 def main() -> None:
-    parser = hardware.parser(__doc__)
-    parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
+    parser = hardware.parser(__doc__, bundle=True)
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds, after one that warms up")
     options = parser.parse_args()
     predictor = Predictor.load(options.bundle)

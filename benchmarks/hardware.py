@@ -75,10 +75,15 @@ def _processor() -> str:
     return platform.processor() or "unnamed processor"
 
 
-def parser(doc: str | None) -> argparse.ArgumentParser:
-    """What reads a benchmark's command line, with the file for `keep`; `doc` is the module's docstring."""
+def parser(doc: str | None, *, bundle: bool = False) -> argparse.ArgumentParser:
+    """What reads a benchmark's command line, with the file for `keep` and, where one is measured, for a `bundle`.
+
+    `doc` is the module's docstring.
+    """
     made = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     made.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
+    if bundle:
+        made.add_argument("--bundle", help="folder of a bundle; the shipped one by default")
     return made
 
 

@@ -69,11 +69,6 @@ class Found:
     loss: float
     correlation: float
 
-    @property
-    def largest_gap(self) -> float:
-        """The farthest that a bin's share won surely lies from what was said: 0 where every interval holds that."""
-        return max(max(one.interval[0] - one.said, one.said - one.interval[1], 0.0) for one in self.bins)
-
 
 def read(report: Path, view: View, splits: Sequence[str] = ("test",), table: Path | None = None) -> Posts:
     """The posts of some splits in a report, under its own model's answer to a view.

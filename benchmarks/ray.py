@@ -58,8 +58,7 @@ class Timed:
 
 
 def main() -> None:
-    parser = hardware.parser(__doc__)
-    parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
+    parser = hardware.parser(__doc__, bundle=True)
     parser.add_argument("--posts", type=int, default=2048, help="posts scored by each")
     parser.add_argument("--price", type=float, default=0.05, help="of a core for an hour, in any currency")
     parser.add_argument("--ray-address", help="head of a cluster; one on this machine by default")

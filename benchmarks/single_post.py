@@ -66,8 +66,7 @@ def in_turns(runs: Mapping[str, Callable[[], object]], rounds: int, warm_up: int
 
 
 def main() -> None:
-    parser = hardware.parser(__doc__)
-    parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
+    parser = hardware.parser(__doc__, bundle=True)
     parser.add_argument("--rounds", type=int, default=60, help="measured rounds, after a few that warm up")
     parser.add_argument("--profile", action="store_true", help="print where the time of a prediction goes")
     options = parser.parse_args()

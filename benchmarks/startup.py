@@ -61,13 +61,12 @@ def seconds_of(code: str, environment: dict[str, str]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = hardware.parser(__doc__)
-    parser.add_argument("--bundle", type=Path, default=None, help="folder of a bundle; the shipped one by default")
+    parser = hardware.parser(__doc__, bundle=True)
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds, after one that warms up")
     options = parser.parse_args()
     environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"}
     if options.bundle is not None:
-        environment["FIRST_IMPRESSIONS_BUNDLE"] = str(options.bundle.resolve())
+        environment["FIRST_IMPRESSIONS_BUNDLE"] = str(Path(options.bundle).resolve())
     pages, models, references = [], [], []
     for number in range(options.rounds + 1):
         reference, moments = seconds_of(REFERENCE, environment), seconds_of(APP, environment)

@@ -49,7 +49,7 @@ TRIES = 20
 
 
 @contextmanager
-def page(bundle: Path | None) -> Iterator[tuple[int, str]]:
+def page(bundle: str | None) -> Iterator[tuple[int, str]]:
     """The page as its own process: its number and address. It ends with the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -220,8 +220,7 @@ def visit(address: str, pictures: list[Path], seed: int, end: float) -> tuple[li
 
 
 def main() -> None:
-    parser = hardware.parser(__doc__)
-    parser.add_argument("--bundle", type=Path, default=None, help="folder of a bundle; the shipped one by default")
+    parser = hardware.parser(__doc__, bundle=True)
     parser.add_argument("--predictions", type=int, default=1000, help="predictions while memory is watched")
     parser.add_argument("--explanations", type=int, default=100, help="explanations of each kind meanwhile")
     parser.add_argument("--clients", type=int, default=0, help="so many clients at once instead")

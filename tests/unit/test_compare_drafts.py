@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.special import ndtr
 
-from benchmarks.pairs import KINDS, Posts, draw, measure, read
+from benchmarks.pairs import KINDS, Found, Posts, draw, measure, read
 from engine.drafts.compare import MOST, TOO_CLOSE, answer, beats, compare, different, merge
 from engine.errors import PostError
 from engine.posts import Post
@@ -109,12 +109,17 @@ def test_equal_drafts_are_one_and_there_are_at_most_six() -> None:
         different([Post(f"Title {number}") for number in range(MOST + 1)])
 
 
+def largest_gap(found: Found) -> float:
+    """The farthest that a bin's share won surely lies from what was said: 0 where every interval holds that."""
+    return max(max(one.interval[0] - one.said, one.said - one.interval[1], 0.0) for one in found.bins)
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_chances_came_true_on_test_posts(view) -> None:
     """The shipped report: what is said of two posts holds, also of two of one group."""
     posts = read(SHIPPED_BUNDLE.parent / "report", view)
     apart, together = (measure(posts, kind, partners=8) for kind in KINDS)
-    assert apart.error < 0.025 and apart.largest_gap < 0.04 and apart.loss < 0.95
+    assert apart.error < 0.025 and largest_gap(apart) < 0.04 and apart.loss < 0.95
     assert together.error < 0.06 and abs(together.correlation) < 0.3
     # What is called likely wins in more than half of the cases, and what is too close in no more than is said.
     for found in (apart, together):
@@ -133,8 +138,8 @@ def test_chances_that_are_too_sure_are_found_out() -> None:
     right, sure = (
         measure(Posts(spans(width), actual, groups, groups.astype(object)), "of any two groups") for width in (0.6, 0.2)
     )
-    assert right.error < 0.03 and right.largest_gap < 0.02
-    assert sure.error > 0.08 and sure.largest_gap > 0.05 and sure.loss > right.loss
+    assert right.error < 0.03 and largest_gap(right) < 0.02
+    assert sure.error > 0.08 and largest_gap(sure) > 0.05 and sure.loss > right.loss
 
 
 def test_pairs_are_of_their_kind() -> None:
