@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from engine.errors import DataError
 from training.data import grouping
 from training.data.grouping import bind_posts, group_posts, normalise_title, series_keys
-from training.data.splits import split_posts
+from training.data.splits import LEAST_GROUPS, split_posts
+from training.modeling.blend import FOLDS
 
 PARTS = ("train", "validation", "test")
 
@@ -215,3 +216,13 @@ def test_too_many_equal_scores_for_five_levels_are_a_sentence() -> None:
     score = np.append(np.zeros(120), np.arange(1.0, 81.0))
     with pytest.raises(DataError, match="too equal for five levels: 120 of 200 have 0; leave out posts with too few"):
         split_posts(unrelated(200), score)
+
+
+def test_groups_so_large_that_validation_or_test_lacks_them_are_refused_before_anything_is_trained() -> None:
+    posts = unrelated(360)
+    posts["group"] = ["UC0" if number < 130 else f"UC{1 + number % 21}" for number in range(360)]
+    said = r"validation part would hold \d+ posts in [34] groups, of .* 5 or more: the largest of all 22 holds 130 of "
+    with pytest.raises(DataError, match=said + r"360 posts; name finer groups, leave the column `group` out"):
+        split_posts(posts, np.random.default_rng(0).random(360))
+    # What the blend takes, once members are trained.
+    assert LEAST_GROUPS >= FOLDS

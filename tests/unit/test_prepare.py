@@ -238,11 +238,11 @@ def test_a_split_goes_with_the_posts_that_it_was_of(tmp_path: Path, work: Path) 
     prepare("youtube", source, work)
     assert Workspace(work).splits.equals(before)
     # The same posts, of which more is known.
-    prepare("youtube", write(source, [{**one, "channel_id": f"c{n % 25}"} for n, one in enumerate(rows)]), work)
+    prepare("youtube", write(source, [{**one, "channel_id": f"c{n % 50}"} for n, one in enumerate(rows)]), work)
     with pytest.raises(DataError, match="training split"):
         Workspace(work).posts  # noqa: B018
     again = split(work)
-    assert again["group"].nunique() == 25
+    assert again["group"].nunique() == 50
     # As another dataset, which groups them otherwise; and fewer of them.
     for limit in (None, 90):
         prepare("own", source, work, limit=limit)

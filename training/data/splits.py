@@ -20,6 +20,12 @@ TRAIN_ONLY = -1
 TOO_FEW = (
     "{:,} posts with a picture in {:,} groups are too few for {} folds: that takes {} posts in {} groups or more; {}."
 )
+# Of validation and of test: what is calibrated on the one takes so many folds, and intervals draw groups of the other.
+LEAST_GROUPS = 5
+TOO_COARSE = (
+    "The {} part would hold {:,} posts in {:,} groups, of which it takes {} or more: the largest of all {:,} holds "
+    "{:,} of {:,} posts; name finer groups, leave the column `group` out, or prepare more posts."
+)
 MORE_POSTS, MORE_GROUPS = "prepare more posts", "name finer groups, or leave the column `group` out"
 TOO_EQUAL = (
     "The posts' scores are too few or too equal for five levels: {:,} of {:,} have {:.4g}; leave out posts with too "
@@ -39,6 +45,17 @@ def _too_few(posts: int, groups: int, folds: int) -> DataError:
     # With posts enough, it is groups that lack.
     advice = MORE_GROUPS if posts >= needed else MORE_POSTS
     return DataError(TOO_FEW.format(posts, groups, folds, needed, folds, advice))
+
+
+def _check_parts(parts: npt.NDArray[np.str_], groups: npt.NDArray[np.int64]) -> None:
+    """Raises DataError where validation or test, of n posts in `parts` (n,), has too few of the `groups` (n,)."""
+    sizes = np.unique(groups, return_counts=True)[1]
+    for part in ("validation", "test"):
+        own = parts == part
+        count = len(np.unique(groups[own]))
+        if count < LEAST_GROUPS:
+            said = part, own.sum(), count, LEAST_GROUPS, len(sizes), sizes.max(), len(groups)
+            raise DataError(TOO_COARSE.format(*said))
 
 
 def level_cuts(score: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -73,7 +90,8 @@ def split_posts(posts: pd.DataFrame, score: npt.ArrayLike, *, seed: int = 0) -> 
 
     Both are stratified by quintile of `score` (n,), which serves nothing but the balance of the parts: levels are cut
     later, on the training part alone. Posts without a picture take their group's part and are left out of the balance.
-    Raises DataError as `stratified_folds` and `level_cuts` do, and for a seed that is none.
+    Raises DataError as `stratified_folds` and `level_cuts` do, for a seed that is none, and where a few large groups
+    leave too little to validation or test.
     """
     if not 0 <= seed <= MAX_SEED:
         raise DataError(f"{seed} is no seed; give a whole number from 0 to {MAX_SEED}.")
@@ -87,6 +105,7 @@ def split_posts(posts: pd.DataFrame, score: npt.ArrayLike, *, seed: int = 0) -> 
     random_folds = np.full(len(posts), TRAIN_ONLY, dtype=np.int64)
     grouped_folds[rows] = stratified_folds(strata[rows], groups[rows], FOLDS, seed)
     random_folds[rows] = stratified_folds(strata[rows], None, FOLDS, seed)
+    _check_parts(_name_folds(grouped_folds[rows]), groups[rows])
     part_of_group = dict(zip(groups[rows], grouped_folds[rows], strict=True))
     for row in np.flatnonzero(~pictured):
         grouped_folds[row] = part_of_group.get(groups[row], TRAIN_ONLY)
