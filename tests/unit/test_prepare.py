@@ -158,6 +158,19 @@ def test_what_is_hardly_true_is_said_and_stays(tmp_path: Path, work: Path, capsy
     assert "swapped" not in (said := capsys.readouterr().out) and "future" not in said
 
 
+def test_it_is_said_how_many_scores_lack_a_count_that_others_have(
+    tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [row(1), row(2, likes=None), row(3, likes=None, comments=0), row(4, views=0, likes=None)]
+    prepare("own", write(tmp_path / "raw", rows, [row(5, comments=None)]), work)
+    said = capsys.readouterr().out
+    assert "  2 of 4 lack likes, which add nothing to their score\n" in said
+    assert "  1 of 4 lack comments, which add nothing to their score\n" in said
+    assert "lack shares" not in said and "lack views" not in said
+    prepare("own", write(tmp_path / "raw", [row(1), row(2)], [row(5)]), work)
+    assert "lack" not in capsys.readouterr().out
+
+
 def test_limit_is_counted_as_what_it_is(tmp_path: Path, work: Path) -> None:
     rows = [row(1, views=0), *(row(number) for number in range(2, 6))]
     info = prepare("youtube", write(tmp_path / "raw", rows), work, limit=2)

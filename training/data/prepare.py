@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from engine.errors import DataError
 from engine.files import file_digest, replacing
+from engine.scoring import SCORE_WEIGHTS
 from training.data.cleaning import clean
 from training.data.further import take_pictures
 from training.data.metadata import METADATA_SCHEMA, Decoder, title_metadata, try_picture
@@ -35,7 +36,7 @@ TEXT_ONLY = " (text-only post)"
 
 
 class Tally:
-    """What was read, kept and dropped, which counts and whether a group were ever there, and what is hardly true."""
+    """What was read, kept and dropped, how often each count and whether a group was there, and what is hardly true."""
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
@@ -43,7 +44,7 @@ class Tally:
         self.dropped: list[tuple[str | None, str, str | None]] = []
         self.post_ids: set[str] = set()
         self.pictures: dict[str, str] = {}
-        self.counts: set[str] = set()
+        self.counts: Counter[str] = Counter()
         self.grouped = False
         self.more_likes_than_views = 0
         self.future = 0
@@ -57,7 +58,7 @@ class Tally:
         self.dropped.append((None if pd.isna(post_id) else post_id, reason, None if pd.isna(detail) else detail))
 
     def keep(self, posts: pd.DataFrame) -> None:
-        self.counts.update(name for name in COUNTS if posts[name].notna().any())
+        self.counts.update({name: known for name in COUNTS if (known := int(posts[name].notna().sum()))})
         self.grouped |= bool(posts["group"].notna().any())
         self.more_likes_than_views += int((posts["likes"] > posts["views"]).sum())
         self.future += int((posts["published_at"] > pd.Timestamp.now("UTC")).sum())
@@ -126,7 +127,7 @@ def prepare(
             "image_url": dataset.image_url_template,
             "score_formula": dataset.score_formula,
             "notes": list(dataset.notes),
-            "absent_counts": [name for name in COUNTS if name not in posts.counts | texts.counts],
+            "absent_counts": [name for name in COUNTS if name not in posts.counts + texts.counts],
             "posts": posts.summary(),
             "texts": texts.summary(),
             "pictures": pictures,
@@ -253,6 +254,10 @@ def _report(dataset: Dataset, source: Path, work: Path, posts: Tally, texts: Tal
         print(f"  further pictures: read {found['read']:,}, wrote {found['written']:,}, dropped {dropped}")
     if info["absent_counts"]:
         print(f"  counts never given: {', '.join(info['absent_counts'])}")
+    written = len(posts.post_ids) + len(texts.post_ids)
+    for name, known in (posts.counts + texts.counts).items() if dataset.score_formula is None else ():
+        if name in SCORE_WEIGHTS and known < written:
+            print(f"  {written - known:,} of {written:,} lack {name}, which add nothing to their score")
     for remark in dataset.remarks(source):
         print(f"  {remark}")
     if not posts.grouped and not texts.grouped:
