@@ -85,11 +85,12 @@ def mounted(folder: str, stamp: int, ids: tuple[str, ...]) -> dict[str, Content]
         with duckdb.connect() as connection:
             source = connection.read_parquet(str(Path(folder) / "posts.parquet"))
             source.create_view("posts")
-            title = "CAST(title AS VARCHAR)" if "title" in source.columns else "NULL"
-            image = "image" if "image" in source.columns else "NULL"
-            marks = ", ".join("?" for _ in ids)
-            sql = f"SELECT CAST(post_id AS VARCHAR), {title}, {image} FROM posts WHERE CAST(post_id AS VARCHAR) IN "
-            rows = connection.execute(f"{sql} ({marks})", list(ids)).fetchall()
+            # As `prepare` takes them: in any case of letters, an id by either name.
+            given = {name.strip().lower(): '"' + name.replace('"', '""') + '"' for name in source.columns}
+            post_id = f"CAST({given.get('post_id', given.get('video_id', 'post_id'))} AS VARCHAR)"
+            title, image = f"CAST({given.get('title', 'NULL')} AS VARCHAR)", given.get("image", "NULL")
+            sql = f"SELECT {post_id}, {title}, {image} FROM posts WHERE {post_id} IN ({', '.join('?' for _ in ids)})"
+            rows = connection.execute(sql, list(ids)).fetchall()
     except duckdb.Error:
         return {}
     return {post_id: Content(title or "", _picture(folder, image)) for post_id, title, image in rows}

@@ -148,6 +148,14 @@ def test_mounted_dataset_gives_titles_and_stays_in_its_folder(tmp_path: Path) ->
     assert previews.mounted(str(tmp_path), 0, ("a",)) == {}
 
 
+@pytest.mark.parametrize("names", [("Post_ID", "TITLE", " Image"), ("video_id", "Title", "image")])
+def test_a_dataset_with_columns_as_preparing_takes_them_is_shown(tmp_path: Path, names: tuple[str, ...]) -> None:
+    rows = [("a", "A title", picture(), "b"), ("b", "Another", None, "a")]
+    pd.DataFrame(rows, columns=[*names, "id"]).to_parquet(tmp_path / "posts.parquet")
+    [(found, content)] = previews.mounted(str(tmp_path), 0, ("a",)).items()
+    assert found == "a" and content.title == "A title" and content.picture.startswith("data:image/jpeg")
+
+
 def test_a_dataset_of_other_types_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     pd.DataFrame({"post_id": [1], "title": [2.5], "image": [{"bytes": picture()}]}).to_parquet(
         tmp_path / "posts.parquet"
