@@ -5,13 +5,14 @@ known. Tags are read as those of a file to score are: a list, or text apart by |
 usual names, in any case of letters; `prepare` says which ones it did not read.
 """
 
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from engine.batch.rows import read_tags
-from engine.errors import PostError
+from engine.errors import DataError, PostError
 from training.data.sources.base import fit_tags
 from training.data.sources.youtube import NO_TAGS, YouTube
 
@@ -36,6 +37,15 @@ class Own(YouTube):
         "favorites": ("favorites", "favourites"),
     }
     required = ("post_id", "title", "image", "views", "likes")
+
+    def tables(self, source: Path) -> list[Path]:
+        others = sorted(path.name for path in source.glob("posts.*"))
+        if others and "posts.parquet" not in others:
+            raise DataError(
+                f"{source} holds {others[0]} and no posts.parquet; write the table as Parquet, as to_parquet of pandas "
+                "does, with the bytes of each post's picture in the column image."
+            )
+        return super().tables(source)
 
     @staticmethod
     def _category(given: float | str | None) -> str | None:
