@@ -106,8 +106,8 @@ def section(report: Report, scope: Scope, selection: Selection) -> None:
     st.html(previews.cards(records(rows), contents, online))
     if not contents:
         st.caption(
-            "Titles are not part of a report. To see them, set FIRST_IMPRESSIONS_DATA to the folder that holds the "
-            "dataset's posts.parquet."
+            "Titles are not part of a report. To see them, set FIRST_IMPRESSIONS_DATA to a folder whose "
+            "posts.parquet holds the posts, such as the work folder."
         )
 
 

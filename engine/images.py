@@ -57,7 +57,7 @@ def load_image(source: bytes | str | Path | BinaryIO | Image.Image, root: str | 
         _check_size(source.size)
         picture = source
     else:
-        picture = _open(_read(source, root))
+        picture = _open(read_file(source, root))
         _check_size(picture.size)
         # JPEG alone can be decoded at 1/2, 1/4 or 1/8; the factor leaves the final filter enough to work with,
         # and a phone's 4000 px are still halved.
@@ -78,8 +78,11 @@ def pixel_hash(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
-def _read(source: bytes | str | Path | BinaryIO, root: str | Path | None) -> bytes:
-    """The bytes of a source, at most MAX_BYTES of them and only from a regular file."""
+def read_file(source: bytes | str | Path | BinaryIO, root: str | Path | None = None) -> bytes:
+    """The bytes of a source of `load_image`, at most MAX_BYTES of them and only from a regular file.
+
+    Raises ImageError as that does.
+    """
     if isinstance(source, str | Path):
         data = _read_path(source, root)
     elif isinstance(source, bytes | bytearray | memoryview):

@@ -100,7 +100,7 @@ def make_row(cells: Mapping[str, object], number: int) -> Row:
             title=_text(cells, "title"),
             tags=read_tags(cells.get("tags")),
             description=_text(cells, "description"),
-            image=_image(cells.get("image", cells.get("picture"))),
+            image=read_image(cells.get("image", cells.get("picture"))),
             context=context,
             odd_context=odd,
         )
@@ -270,8 +270,11 @@ def _split_tags(text: str) -> object:
     return text.split("|" if "|" in text else ",")
 
 
-def _image(value: object) -> bytes | str | None:
-    """A path or the bytes of a picture; of a struct {bytes, path} the bytes where there are any."""
+def read_image(value: object) -> bytes | str | None:
+    """A path or the bytes of a picture, None for none; of a struct {bytes, path} the bytes where there are any.
+
+    Raises PostError for anything else.
+    """
     if isinstance(value, dict):
         value = value["bytes"] if value.get("bytes") is not None else value.get("path")
     if _missing(value):

@@ -146,14 +146,6 @@ def test_columns_that_are_not_read_and_groups_that_are_not_given_are_said(
     assert "not read" not in (said := capsys.readouterr().out) and "group" not in said
 
 
-def test_a_table_of_own_posts_in_another_format_is_told_what_to_become(tmp_path: Path, work: Path) -> None:
-    for name in ("posts.jsonl", "posts.csv"):
-        (tmp_path / name).touch()
-    said = r"holds posts\.csv and no posts\.parquet; write the table as Parquet, .* bytes of each post's picture in"
-    with pytest.raises(DataError, match=said):
-        prepare("own", tmp_path, work)
-
-
 def test_what_is_hardly_true_is_said_and_stays(tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     past, future = pd.Timestamp("2021-01-02", tz="UTC"), pd.Timestamp.now("UTC") + pd.Timedelta(days=2)
     rows = [row(1, likes=5_000, published_at=past), row(2, published_at=future), row(3, published_at=None)]

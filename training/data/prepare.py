@@ -119,7 +119,7 @@ def prepare(
             "name": dataset.name,
             "description": dataset.description,
             "fingerprint": fingerprint(
-                tables, dataset.folders(source), posts.pictures if dataset.image == "path" else ()
+                tables, dataset.folders(source), posts.pictures if dataset.pictures_apart(source) else ()
             ),
             "created": now(),
             "limit": limit,

@@ -159,8 +159,8 @@ def _answers(report: Report, model: str) -> None:
         ""
         if contents
         else (
-            " Pictures are not part of a report. To see them, set FIRST_IMPRESSIONS_DATA to the folder that holds the "
-            "dataset's posts.parquet."
+            " Pictures are not part of a report. To see them, set FIRST_IMPRESSIONS_DATA to a folder whose "
+            "posts.parquet holds the posts, such as the work folder."
         )
     )
     st.caption(

@@ -66,6 +66,10 @@ class Dataset(ABC):
         """Folders of picture files; none when the pictures are inside the tables."""
         return []
 
+    def pictures_apart(self, source: Path) -> bool:
+        """Whether the pictures are files that neither `tables` nor `folders` tell of."""
+        return self.image == "path"
+
     def count(self, source: Path) -> int | None:
         """Number of rows that `read` gives, where that is known without reading them."""
         return None

@@ -88,12 +88,12 @@ class YouTube(Dataset):
         return path if path.is_file() else None
 
     def count(self, source: Path) -> int | None:
-        return int(_open(self.tables(source)[0]).metadata.num_rows)
+        return int(opened(self.tables(source)[0]).metadata.num_rows)
 
     def remarks(self, source: Path) -> list[str]:
         found = []
         for number, path in enumerate(self.tables(source)):
-            names = _open(path).schema_arrow.names
+            names = self._names(path)
             wanted = _wanted(names, self._picked(names, path, pictures=number == 0))
             if unread := [name for name in names if name not in wanted]:
                 found.append(f"columns of {path.name} that are not read: {', '.join(unread)}")
@@ -106,11 +106,15 @@ class YouTube(Dataset):
         for path in self.tables(source)[1:]:
             yield from self._read(path, pictures=False)
 
+    def _names(self, path: Path) -> list[str]:
+        """The columns of a table."""
+        return list(opened(path).schema_arrow.names)
+
     def _read(self, path: Path, *, pictures: bool) -> Iterator[pd.DataFrame]:
-        file = _open(path)
+        file = opened(path)
         names = file.schema_arrow.names
         picked = self._picked(names, path, pictures=pictures)
-        if pictures and not _holds_bytes(kind := file.schema_arrow.field(picked["image"]).type):
+        if pictures and not self._holds_pictures(kind := file.schema_arrow.field(picked["image"]).type):
             raise DataError(f"{path}: {picked['image']} holds {kind}; it must hold the pictures' bytes.")
         wanted = _wanted(names, picked)
         try:
@@ -138,6 +142,11 @@ class YouTube(Dataset):
             posts["group"] = posts["group"].fillna(raw["channel_title"])
         posts["source"] = posts["source"].fillna(self.name) if "source" in posts else self.name
         return self._hidden(posts)
+
+    @staticmethod
+    def _holds_pictures(kind: pa.DataType) -> bool:
+        """Whether a column of this type holds pictures' bytes."""
+        return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_null(kind)
 
     @staticmethod
     def _category(given: float | str | None) -> str | None:
@@ -169,7 +178,8 @@ class YouTube(Dataset):
         return posts
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def opened(path: Path) -> pq.ParquetFile:
+    """A Parquet table. Raises DataError where it cannot be read."""
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
@@ -179,10 +189,6 @@ def _open(path: Path) -> pq.ParquetFile:
 def _wanted(names: list[str], picked: dict[str, str]) -> list[str]:
     """The columns of a table that are read: a channel's title stands in where its id is missing."""
     return sorted({*picked.values(), *({"channel_title"} & set(names))})
-
-
-def _holds_bytes(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_null(kind)
 
 
 def _decoded(column: pa.Array) -> pa.Array:
