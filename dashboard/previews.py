@@ -85,10 +85,11 @@ def mounted(folder: str, stamp: int, ids: tuple[str, ...]) -> dict[str, Content]
         with duckdb.connect() as connection:
             source = connection.read_parquet(str(Path(folder) / "posts.parquet"))
             source.create_view("posts")
-            # As `prepare` takes them: in any case of letters, an id by either name.
+            # As `prepare` takes them: in any case of letters, an id and a picture by either name.
             given = {name.strip().lower(): '"' + name.replace('"', '""') + '"' for name in source.columns}
             post_id = f"CAST({given.get('post_id', given.get('video_id', 'post_id'))} AS VARCHAR)"
-            title, image = f"CAST({given.get('title', 'NULL')} AS VARCHAR)", given.get("image", "NULL")
+            title = f"CAST({given.get('title', 'NULL')} AS VARCHAR)"
+            image = given.get("image", given.get("picture", "NULL"))
             sql = f"SELECT {post_id}, {title}, {image} FROM posts WHERE {post_id} IN ({', '.join('?' for _ in ids)})"
             rows = connection.execute(sql, list(ids)).fetchall()
     except duckdb.Error:

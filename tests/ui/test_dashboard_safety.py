@@ -148,7 +148,7 @@ def test_mounted_dataset_gives_titles_and_stays_in_its_folder(tmp_path: Path) ->
     assert previews.mounted(str(tmp_path), 0, ("a",)) == {}
 
 
-@pytest.mark.parametrize("names", [("Post_ID", "TITLE", " Image"), ("video_id", "Title", "image")])
+@pytest.mark.parametrize("names", [("Post_ID", "TITLE", " Image"), ("video_id", "Title", "Picture")])
 def test_a_dataset_with_columns_as_preparing_takes_them_is_shown(tmp_path: Path, names: tuple[str, ...]) -> None:
     rows = [("a", "A title", picture(), "b"), ("b", "Another", None, "a")]
     pd.DataFrame(rows, columns=[*names, "id"]).to_parquet(tmp_path / "posts.parquet")
