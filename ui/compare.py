@@ -17,6 +17,7 @@ from ui.uploads import read_draft
 if TYPE_CHECKING:
     from ui.handlers import Page
 
+GONE = "The drafts that were compared here are no longer kept; add them again."
 ON_REMOVE = """
 element.setAttribute('aria-live', 'polite');
 element.addEventListener('click', (event) => {
@@ -27,7 +28,8 @@ element.addEventListener('click', (event) => {
 
 
 class Comparing:
-    """The handlers of a page's comparison. What they keep of drafts is the session's own and is gone with it."""
+    """The handlers of a page's comparison. What they keep of drafts is the session's own and is gone with it, or after
+    an hour: `kept` is None where the page still shows what is gone."""
 
     def __init__(self, page: "Page") -> None:
         self._page = page
@@ -35,7 +37,7 @@ class Comparing:
 
     def add(
         self,
-        kept: Sequence[Kept],
+        kept: Sequence[Kept] | None,
         path: str | None,
         title: str,
         tags: str,
@@ -48,7 +50,7 @@ class Comparing:
 
     def add_titles(
         self,
-        kept: Sequence[Kept],
+        kept: Sequence[Kept] | None,
         titles: str,
         path: str | None,
         tags: str,
@@ -67,11 +69,11 @@ class Comparing:
             return [read_draft(path, line, tags, description, context) for line in found]
 
         now, shown = self._added(kept, posts, model)
-        return now, shown, titles if now is kept else ""
+        return now, shown, titles if now is kept or not now else ""
 
     def add_pictures(
         self,
-        kept: Sequence[Kept],
+        kept: Sequence[Kept] | None,
         paths: Sequence[str] | None,
         title: str,
         tags: str,
@@ -103,7 +105,7 @@ class Comparing:
         """The comparison without the draft at the place that was clicked, or without any."""
         gone = int(event.remove)
         left = () if gone == ALL else tuple(one for place, one in enumerate(kept) if place != gone)
-        return left, self._panel(left, model)
+        return left, self._panel(left, model, "" if kept or gone == ALL else GONE)
 
     def api_compare(
         self, titles: Any = None, pictures: Sequence[str] | None = None, model: str = "", context: Any = None
@@ -130,20 +132,21 @@ class Comparing:
             return record(drafts)
 
     def _added(
-        self, kept: Sequence[Kept], read: Callable[[], list[Post]], model: str, told: Sequence[str] = ()
+        self, kept: Sequence[Kept] | None, read: Callable[[], list[Post]], model: str, told: Sequence[str] = ()
     ) -> tuple[Sequence[Kept], str]:
         """The comparison with more drafts in it, and above it what was `told` while they were read; where that cannot
         be, as it was, with one sentence above it."""
+        gone, kept = ([GONE], ()) if kept is None else ([], kept)
         try:
             more = self._answer(read(), model)
             drafts = merge([one.draft for one in (*kept, *more)])
         except Exception as error:
-            return kept, self._panel(kept, model, sentence(error))
+            return kept, self._panel(kept, model, " ".join([*gone, sentence(error)]))
         found = {one.draft.key: one for one in (*more, *kept)}
         now = tuple(found[draft.key] for draft in drafts)
         if len(now) == len(kept):
             return kept, self._panel(kept, model, " ".join([*told, "The comparison has that already."]))
-        return now, self._panel(now, model, " ".join(told))
+        return now, self._panel(now, model, " ".join([*gone, *told]))
 
     def _answer_here(self, posts: Sequence[Post], model: str) -> list[Kept]:
         chosen = different(posts)

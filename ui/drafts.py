@@ -11,7 +11,7 @@ from ui.arrivals import SECONDS_KEPT
 from ui.compare import ON_REMOVE, Comparing
 from ui.edits import HINT, ON_APPLY, Editing
 from ui.newest import NOW, Newest
-from ui.ranking import empty
+from ui.ranking import Kept, empty
 from ui.uploads import pictures_field
 from ui.verdict import NOTHING
 
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 # What was clicked is gone by then, and the keyboard must not start over at the top of the page.
 FOCUS = "() => { document.querySelector('#comparison section')?.focus(); }"
-# Two changes at once would each begin with what is there, and the later one would win. The last input is the moment.
+# Two changes at once would each begin with what is there, and the later one would win. The last inputs are how many
+# drafts are shown, and the moment.
 CHANGED = "document.querySelectorAll('.fi-adding, #comparison section')"
 BUSY = f"""(...given) => {{
   const pressed = document.activeElement;
   window.fiAdding = pressed?.closest('.fi-adding') ? pressed : null;
   for (const part of {CHANGED}) part.inert = true;
-  return [...given.slice(0, -1), performance.now()];
+  const drafts = document.querySelectorAll('#comparison .fi-ranks > li').length;
+  return [...given.slice(0, -2), drafts, performance.now()];
 }}"""
 READY = f"""() => {{
   for (const part of {CHANGED}) part.inert = false;
@@ -41,11 +43,12 @@ TO_VERDICT = """() => {
 
 def unless_emptied(add: Callable[..., Any]) -> Callable[..., Any]:
     """What an addition gives, and nothing where the comparison was emptied since it was asked for. Behind what `add`
-    takes stand the comparison's `Newest` and the moment of asking."""
+    takes stand the comparison's `Newest`, how many drafts the page shows, and the moment of asking; instead of drafts
+    that it shows and that are no longer kept, it takes None."""
 
-    def added(*given: Any) -> Any:
-        *asked, newest, moment = given
-        found = add(*asked)
+    def added(kept: Sequence[Kept], *given: Any) -> Any:
+        *asked, newest, shown, moment = given
+        found = add(kept if len(kept) == shown else None, *asked)
         return gr.skip() if newest.overtakes(moment) else found
 
     return added
@@ -60,6 +63,7 @@ class DraftTabs:
             # Beside the tabs it would count as one of them.
             self._kept = gr.State((), time_to_live=SECONDS_KEPT)
             self._asked = [gr.State(Newest()), gr.Number(visible=False)]
+            self._drafts = gr.Number(visible=False)
             with gr.Row(elem_classes="fi-adding"):
                 self._add = gr.Button("Add this draft", elem_id="add-draft", size="md", min_width=130)
                 self._pictures = pictures_field(
@@ -102,20 +106,20 @@ class DraftTabs:
         self._draft = draft
         shown = [self._kept, self._comparison]
         private: dict[str, Any] = {"api_visibility": "private"}
+        newest, moment = self._asked
+        asked = [model, newest, self._drafts, moment]
         adding: dict[str, Any] = {"js": BUSY, "show_progress_on": self._comparison, **one_a_core, **private}
         added = (
-            self._add.click(
-                unless_emptied(self.comparing.add), [self._kept, *fields, model, *self._asked], shown, **adding
-            ),
+            self._add.click(unless_emptied(self.comparing.add), [self._kept, *fields, *asked], shown, **adding),
             self._add_titles.click(
                 unless_emptied(self.comparing.add_titles),
-                [self._kept, self._titles, picture, *more, model, *self._asked],
+                [self._kept, self._titles, picture, *more, *asked],
                 [*shown, self._titles],
                 **adding,
             ),
             self._pictures.upload(
                 unless_emptied(self.comparing.add_pictures),
-                [self._kept, self._pictures, title, *more, model, *self._asked],
+                [self._kept, self._pictures, title, *more, *asked],
                 shown,
                 **adding,
             ),

@@ -122,8 +122,9 @@ def _text_row(text: str) -> list[float]:
 class TextStatistics(Feature):
     """Statistics of a title, (n, len(COLUMNS)).
 
-    Shares are of characters, of words, or (case and scripts) of letters; the rest are counts or 0/1. The word lists
-    are English. An empty title gives a row of zeros.
+    Shares are of characters, of words, or (case and scripts) of letters; the rest are counts or 0/1. Capitals that are
+    no letters, such as Ⅷ, count as capitals all the same. The word lists are English. An empty title gives a row of
+    zeros.
     """
 
     kind: ClassVar[str] = "text_statistics"

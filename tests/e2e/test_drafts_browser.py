@@ -60,6 +60,11 @@ def test_drafts_are_compared_and_edits_tried(browser: Browser, address: str, pic
     page.keyboard.press("Enter")
     expect(ranks).to_have_count(4)
     expect(page.locator("#comparison section")).to_be_focused()
+    # As where the server has let go of some that the page still shows.
+    ranks.last.evaluate("(draft) => draft.parentElement.append(draft.cloneNode(true))")
+    page.get_by_role("button", name="Add this draft").click()
+    expect(page.locator("#comparison [role=alert]")).to_contain_text("no longer kept")
+    expect(ranks).to_have_count(1)
 
     page.get_by_role("tab", name="Edits").click()
     page.get_by_role("button", name="Try small edits").click()

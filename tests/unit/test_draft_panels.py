@@ -19,7 +19,7 @@ from engine.images import load_image, pixel_hash
 from engine.posts import Post
 from tests.page_predictor import STRANGE, PageBundle, PagePredictor
 from ui import edits, ranking
-from ui.compare import Comparing
+from ui.compare import GONE, Comparing
 from ui.edits import Editing
 from ui.handlers import Page
 from ui.ranking import ALL, LETTERS, Kept
@@ -159,6 +159,16 @@ def test_what_cannot_be_added_leaves_everything_as_it_was(titles: str, sentence:
     assert sentence in told(html) and html.count("<li>") == 1
     now, html = comparing.add(kept, None, " ", "", "")
     assert now is kept and "give a picture, a title, or both" in told(html)
+
+
+def test_what_is_no_longer_kept_is_said_to_be_gone() -> None:
+    comparing = Comparing(page())
+    kept, html = comparing.add(None, None, "My cat", "", "")
+    assert len(kept) == 1 and told(html) == GONE
+    kept, html, left = comparing.add_titles(None, " \n", None, "", "")
+    assert kept == () and told(html).startswith(GONE) and "at least one title" in told(html) and left == " \n"
+    _, html = comparing.remove((), "", SimpleNamespace(remove=1))  # type: ignore[arg-type]
+    assert told(html) == GONE
 
 
 def test_pictures_are_compared_and_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
