@@ -151,10 +151,15 @@ def test_a_new_network_does_not_disturb_other_random_numbers() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What a training comes to that nothing stops."""
+    return run(tmp_path_factory.mktemp("whole"))[0]
+
+
 @pytest.mark.parametrize("after", [3, 20, 47])
-def test_killed_and_resumed_ends_as_if_it_had_not_been(tmp_path: Path, after: int) -> None:
+def test_killed_and_resumed_ends_as_if_it_had_not_been(tmp_path: Path, whole: Any, after: int) -> None:
     config = replace(CONFIG, checkpoint_minutes=0.0)
-    whole, _ = run(tmp_path / "whole", config)
     train, validation = data_of()
     with pytest.raises(Killed):
         run(tmp_path / "killed", config, (dying(train, after), validation))
@@ -173,10 +178,9 @@ def test_killed_and_resumed_ends_as_if_it_had_not_been(tmp_path: Path, after: in
 
 @pytest.mark.parametrize("patience", [0, 2])
 def test_killed_while_it_validates_it_validates_that_epoch_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Any, patience: int
 ) -> None:
     config = replace(CONFIG, checkpoint_minutes=0.0, patience=patience)
-    whole, _ = run(tmp_path / "whole", config)
     validate = _Training.validate
 
     def killed(self: _Training, validation: Any, epoch: int, loss: float) -> None:
