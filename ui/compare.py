@@ -65,7 +65,7 @@ class Comparing:
             if not found:
                 raise PostError("Write at least one title, one a line.")
             if len(set(found)) > MOST:
-                check_count(len(kept) + len(set(found)))
+                check_count(len(kept or ()) + len(set(found)))
             return [read_draft(path, line, tags, description, context) for line in found]
 
         now, shown = self._added(kept, posts, model)
