@@ -213,12 +213,12 @@ def build_page(page: Page, evidence_loader: Loader = load_evidence) -> gr.Blocks
             drafts.reset(answered)
             # The verdict does not wait for it. What a former draft's has begun holds back none of the last one's.
             told: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **PRIVATE}
-            answered.then(feed.show, [draft, picture, title], preview, **told, **ONE_A_CORE)
+            answered.then(feed.show, [answered_draft, picture, title], preview, **told, **ONE_A_CORE)
             read = answered.then(page.signals, [draft, model, newest], seen, **told, **ONE_READS)
             # They have read the lettering by then.
             reading += [read, read.then(feed.read, [draft, newest], preview, **told, **ONE_READS)]
             reading.append(answered.then(evidence.show, [draft, model], similar, **told, **ONE_SEARCHES))
-        account.wire(draft, model, asking, ONE_A_CORE)
+        account.wire(answered_draft, model, asking, ONE_A_CORE)
         keeping.wire(answered_draft, record, [title, tags, description], model, ONE_A_CORE)
         cancelling.cancels += get_cancelled_fn_indices(reading)
         # In the browser: fields that a server emptied would lose what is typed meanwhile.

@@ -32,7 +32,9 @@ SECONDS_KEPT = 3600
 # For a place in the queue. A page claims its file within a second, a program when its turn comes.
 SECONDS_UNCLAIMED = 600
 
-
+FORM_TOO_LARGE = f"That is more than {MAX_FORM // 1_000_000} MB in all; give smaller files, or fewer at a time."
+TOO_MANY = f"At most {FILES_AT_ONCE} files are taken at a time; choose fewer."
+NO_FORM = "This is no form with files."
 CALL_TOO_LARGE = "The call is larger than is read, or does not say how large it is; give fewer or smaller pictures."
 # By the name of an endpoint, past the queue or through it.
 CALL = re.compile(rf"{API_PREFIX}/(?:call|call/v2|run|api)/([^/]+)$")
@@ -84,9 +86,11 @@ async def arrive(request: Request) -> Response:
         found = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
         files = [(await file.read(), PurePath((file.filename or "").lower()).suffix) for file in found]
     except OverflowError:
-        return PlainTextResponse(TOO_LARGE, 413)
-    except (MultiPartException, KeyError):
-        return PlainTextResponse("This is no form with files.", 400)
+        return PlainTextResponse(FORM_TOO_LARGE, 413)
+    except MultiPartException as error:
+        return PlainTextResponse(TOO_MANY if "Too many files" in error.message else NO_FORM, 400)
+    except KeyError:
+        return PlainTextResponse(NO_FORM, 400)
     if any(len(data) > MAX_BYTES for data, _ in files):
         return PlainTextResponse(TOO_LARGE, 413)
     paths = []

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from ui.handlers import Page
 
 GONE = "The drafts that were compared here are no longer kept; add them again."
-ON_REMOVE = """
+# Two changes at once would each begin with what is there, and the later one would win.
+CHANGED = "document.querySelectorAll('.fi-adding, #comparison section')"
+ON_REMOVE = f"""
 element.setAttribute('aria-live', 'polite');
-element.addEventListener('click', (event) => {
+element.addEventListener('click', (event) => {{
   const button = event.target.closest('[data-remove]');
-  if (button) trigger('click', {remove: Number(button.dataset.remove)});
-});
+  if (!button) return;
+  for (const part of {CHANGED}) part.inert = true;
+  trigger('click', {{remove: Number(button.dataset.remove)}});
+}});
 """
 
 
@@ -46,7 +50,7 @@ class Comparing:
         model: str = "",
     ) -> tuple[Sequence[Kept], str]:
         """The comparison with the draft of the fields in it."""
-        return self._added(kept, lambda: [read_draft(path, title, tags, description, context)], model)
+        return self._added(kept, lambda: [self._draft(path, title, tags, description, context, model)], model)
 
     def add_titles(
         self,
@@ -66,7 +70,7 @@ class Comparing:
                 raise PostError("Write at least one title, one a line.")
             if len(set(found)) > MOST:
                 check_count(len(kept or ()) + len(set(found)))
-            return [read_draft(path, line, tags, description, context) for line in found]
+            return [self._draft(path, line, tags, description, context, model) for line in found]
 
         now, shown = self._added(kept, posts, model)
         return now, shown, titles if now is kept or not now else ""
@@ -88,7 +92,7 @@ class Comparing:
             found = []
             for number, path in enumerate(paths or (), start=1):
                 try:
-                    found.append(read_draft(path, title, tags, description, context))
+                    found.append(self._draft(path, title, tags, description, context, model))
                 except ImageError as error:
                     told.append(f"Picture {number} was left out: {error}")
             if not found:
@@ -130,6 +134,9 @@ class Comparing:
             if len(drafts) < FEWEST:
                 raise PostError(f"Give {FEWEST} to {MOST} different drafts: several titles, several pictures, or both.")
             return record(drafts)
+
+    def _draft(self, path: str | None, title: str, tags: str, description: str, context: Any, model: str) -> Post:
+        return read_draft(path, title, tags, description, self._page.context_for(context, model))
 
     def _added(
         self, kept: Sequence[Kept] | None, read: Callable[[], list[Post]], model: str, told: Sequence[str] = ()

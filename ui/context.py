@@ -52,6 +52,8 @@ const fill = () => {
   read();
 };
 element.addEventListener('input', () => { read(); trigger('input'); });
+// A time of which a part is missing still counts as empty while it is typed, and says nothing of itself.
+element.addEventListener('focusout', read);
 watch(['value', 'shown'], fill);
 fill();
 """

@@ -8,7 +8,7 @@ import gradio as gr
 from engine.drafts.compare import MOST
 from engine.posts import MAX_TITLE
 from ui.arrivals import SECONDS_KEPT
-from ui.compare import ON_REMOVE, Comparing
+from ui.compare import CHANGED, ON_REMOVE, Comparing
 from ui.edits import HINT, ON_APPLY, Editing
 from ui.newest import NOW, Newest
 from ui.ranking import Kept, empty
@@ -18,11 +18,7 @@ from ui.verdict import NOTHING
 if TYPE_CHECKING:
     from ui.handlers import Page
 
-# What was clicked is gone by then, and the keyboard must not start over at the top of the page.
-FOCUS = "() => { document.querySelector('#comparison section')?.focus(); }"
-# Two changes at once would each begin with what is there, and the later one would win. The last inputs are how many
-# drafts are shown, and the moment.
-CHANGED = "document.querySelectorAll('.fi-adding, #comparison section')"
+# The last inputs are how many drafts are shown, and the moment.
 BUSY = f"""(...given) => {{
   const pressed = document.activeElement;
   window.fiAdding = pressed?.closest('.fi-adding') ? pressed : null;
@@ -34,6 +30,11 @@ READY = f"""() => {{
   for (const part of {CHANGED}) part.inert = false;
   if (document.activeElement === document.body) window.fiAdding?.focus();
 }}"""
+# What was clicked is gone by then, and the keyboard must not start over at the top of the page.
+FOCUS = f"""() => {{
+  for (const part of {CHANGED}) part.inert = false;
+  document.querySelector('#comparison section')?.focus();
+}}"""
 TO_VERDICT = """() => {
   document.querySelector('#predict')?.focus({preventScroll: true});
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
@@ -43,12 +44,12 @@ TO_VERDICT = """() => {
 
 def unless_emptied(add: Callable[..., Any]) -> Callable[..., Any]:
     """What an addition gives, and nothing where the comparison was emptied since it was asked for. Behind what `add`
-    takes stand the comparison's `Newest`, how many drafts the page shows, and the moment of asking; instead of drafts
-    that it shows and that are no longer kept, it takes None."""
+    takes stand the comparison's `Newest`, how many drafts the page shows, and the moment of asking; where it shows some
+    and none is kept any more, `add` takes None for them."""
 
     def added(kept: Sequence[Kept], *given: Any) -> Any:
         *asked, newest, shown, moment = given
-        found = add(kept if len(kept) == shown else None, *asked)
+        found = add(None if shown and not kept else kept, *asked)
         return gr.skip() if newest.overtakes(moment) else found
 
     return added

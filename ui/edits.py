@@ -113,7 +113,7 @@ def standing(trial: "Trial", scale: Scale) -> str:
     """Where the draft stands as it is, and how many edits were tried."""
     return (
         f"The model expects this draft above {_hundred(trial.share)} of 100 {scale.crowd}. "
-        f"{trial.tried} small edits were tried."
+        f"{trial.tried} small edit{' was' if trial.tried == 1 else 's were'} tried."
     )
 
 

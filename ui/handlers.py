@@ -68,9 +68,11 @@ class Page:
             has_gradients, reads = predictor.has_gradients, predictor.extractor.context
         except Exception as error:
             return *(gr.skip() for _ in range(3)), "", verdict.error_panel(sentence(error)), gr.skip()
-        shown = (*(field in predictor.text_fields for field in ("tags", "description")), has_gradients)
+        shown = [gr.update(visible=field in predictor.text_fields) for field in ("tags", "description")]
+        # A method that is not seen cannot be changed.
+        shown.append(gr.update(visible=True) if has_gradients else gr.update(visible=False, value=explanation.OWEN))
         facts = details.model_facts(bundle, predictor.views, sees_more=bool(reads))
-        return *(gr.update(visible=is_shown) for is_shown in shown), facts, gr.skip(), gr.update(shown=fields(reads))
+        return *shown, facts, gr.skip(), gr.update(shown=fields(reads))
 
     def ask(self, *asked: Any) -> Any:
         """What `predict` makes of the draft, and empty panels for what comes after it; nothing where the page has asked
@@ -102,7 +104,7 @@ class Page:
         What is withheld has no explanation and no signals.
         """
         try:
-            post = read_draft(path, title, tags, description, given)
+            post = read_draft(path, title, tags, description, self.context_for(given, model))
             prediction, bundle = self.answer(post, model)
             scale = scale_of(bundle)
         except Exception as error:
@@ -240,6 +242,13 @@ class Page:
         finally:
             for path in paths:
                 self.uploads.drop(path)
+
+    def context_for(self, given: Any, model: str) -> Any:
+        """Of what the page's fields hold what the model reads: for the rest there is no field any more to mend it."""
+        if not given or not isinstance(given, dict):
+            return given
+        reads = self.models.get(model).extractor.context
+        return {name: value for name, value in given.items() if name in reads}
 
     def answer(self, post: Post, model: str) -> tuple[Prediction, "Bundle"]:
         """The prediction and the bundle it comes from; of an example before the model is there."""

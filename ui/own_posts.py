@@ -31,7 +31,7 @@ def counts_of(text: str) -> tuple[list[Counts], list[str]]:
         raise PostError(f"That is too long to read; paste at most {MOST_POSTS} posts.")
     lines = [(number, line.strip(" ")) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
     order: Sequence[str] = COLUMNS
-    if len(lines) > 1 and not re.search(r"\d", lines[0][1]):
+    if len(lines) > 1 and _is_header(lines[0][1]):
         order = _order(lines.pop(0)[1])
     if len(lines) > MOST_POSTS:
         raise PostError(f"Those are {len(lines)} posts; paste the latest {MOST_POSTS} at most.")
@@ -49,6 +49,12 @@ def scores_of(counts: Sequence[Counts]) -> list[float]:
     table = np.array([[np.nan if count is None else count for count in row] for row in counts], dtype=np.float64)
     found: list[float] = log_score(engagement_score(dict(zip(COLUMNS, table.T, strict=True)))).tolist()
     return found
+
+
+def _is_header(line: str) -> bool:
+    """Whether a line has no number, or names its columns, as in "Views (28 days)"."""
+    names_both = all(name[:-1] in line.lower() for name in COLUMNS[:2])
+    return not re.search(r"\d", line) or (names_both and not any(map(_is_count, _cells(line))))
 
 
 def _order(header: str) -> Sequence[str]:

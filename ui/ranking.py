@@ -81,8 +81,9 @@ def headline(found: Comparison) -> str:
         names = [LETTERS[place] for place in sorted([first, *close])]
         return f"Too close to call between {', '.join(names[:-1])} and {names[-1]}"
     chance = _hundred(found.beats[first, others[0]])
-    what = "do better than" if len(others) == 1 else "do best, ahead of"
-    return f"{LETTERS[first]} is likely to {what} {LETTERS[others[0]]}, in {chance} of 100 such cases"
+    if len(others) == 1:
+        return f"{LETTERS[first]} is likely to do better than {LETTERS[others[0]]}, in {chance} of 100 such cases"
+    return f"{LETTERS[first]} is ahead: it does better than {LETTERS[others[0]]} in {chance} of 100 such cases"
 
 
 def difference(first: Draft, other: Draft, names: tuple[str, str], close: bool) -> str:

@@ -27,7 +27,10 @@ Field = TypeVar("Field")
 LARGE = 1_000_000
 # The ending of what is kept of a picture.
 PICTURE = ".bmp"
-GONE = "The picture is not among the uploads on this server, which are kept for an hour at most; choose it again."
+GONE = (
+    "The picture is not among the uploads on this server: another has taken its place, or its hour is over; choose it "
+    "again."
+)
 NO_ADDRESS = "Pictures are not fetched from web addresses; upload the file."
 NO_FILE = "The picture is no file; give one, as handle_file(path) of gradio_client makes it, or none."
 NO_FILES = "Give the pictures as a list of files, as in [handle_file(path), handle_file(another)]."

@@ -4,8 +4,10 @@ Nothing is unpacked, so no name in it can become a path, and no small zip a full
 """
 
 import lzma
+import unicodedata
 import zlib
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile, ZipInfo
@@ -15,7 +17,7 @@ from engine.errors import DataError, ImageError
 from engine.images import MAX_BYTES, TOO_LARGE
 
 MAX_ENTRIES = 20_000
-ENCRYPTED = 0x1
+ENCRYPTED, UTF_8 = 0x1, 0x800
 NO_ZIP = "The row names a picture, but no zip of pictures came with the table; add one, or leave the cell empty."
 UNKNOWN = "The zip holds no picture of that name; check the name, or put the picture into the zip."
 LOCKED = "The picture in the zip is locked by a password; make the zip without one."
@@ -40,7 +42,7 @@ class Archive:
             raise DataError("The file of pictures is no zip that can be read; make it again.") from error
         if len(found) > MAX_ENTRIES:
             raise DataError(f"The zip holds more than {MAX_ENTRIES:,} files; split it.")
-        self._files = {_name(info.filename): info for info in found}
+        self._files = {_name(_spelled(info)): info for info in found}
         # Whoever zips a folder has its name before every file's.
         last = Counter(PurePosixPath(name).name for name in self._files)
         alone = {PurePosixPath(name).name: info for name, info in self._files.items()}
@@ -83,7 +85,16 @@ class Archive:
             return replace(row, error=str(error))
 
 
+def _spelled(info: ZipInfo) -> str:
+    """The name of an entry, which a Mac writes in UTF-8 without saying so."""
+    if not info.flag_bits & UTF_8:
+        with suppress(UnicodeError):
+            return info.filename.encode("cp437").decode()
+    return info.filename
+
+
 def _name(name: str) -> str:
     """A name as it is compared: without folders that lead nowhere, in small letters."""
-    parts = name.replace("\\", "/").casefold().split("/")
+    # A Mac writes an accent as a character of its own.
+    parts = unicodedata.normalize("NFC", name).replace("\\", "/").casefold().split("/")
     return "/".join(part for part in parts if part not in ("", "."))

@@ -60,8 +60,11 @@ def test_drafts_are_compared_and_edits_tried(browser: Browser, address: str, pic
     page.keyboard.press("Enter")
     expect(ranks).to_have_count(4)
     expect(page.locator("#comparison section")).to_be_focused()
-    # As where the server has let go of some that the page still shows.
-    ranks.last.evaluate("(draft) => draft.parentElement.append(draft.cloneNode(true))")
+    # As where the server has let go of what the page still shows.
+    page.get_by_role("button", name="Take all away").click()
+    expect(ranks).to_have_count(0)
+    expect(page.locator("#comparison section")).to_be_focused()
+    page.locator("#comparison section").evaluate("(part) => part.innerHTML = '<ol class=fi-ranks><li></li></ol>'")
     page.get_by_role("button", name="Add this draft").click()
     expect(page.locator("#comparison [role=alert]")).to_contain_text("no longer kept")
     expect(ranks).to_have_count(1)
@@ -302,6 +305,7 @@ def test_a_draft_is_set_beside_ones_own_posts_and_a_withheld_one_keeps_its_tabs(
     for tab, told in (
         ("Explanation", "nothing to explain"),
         ("Edits", "nothing to edit"),
+        ("Your account", "does not answer this draft as a whole"),
         ("Preview", "As feeds show it"),
     ):
         page.get_by_role("tab", name=tab).click()

@@ -23,13 +23,14 @@ from pydantic import TypeAdapter
 
 import app
 from engine.errors import BundleError
-from engine.images import load_image, pixel_hash
+from engine.images import TOO_LARGE, load_image, pixel_hash
 from engine.scoring import LEVELS
 from engine.signals import SIGNALS
 from tests.page_predictor import STRANGE, PagePredictor
 from tests.page_signals import PageSignals
 from ui import uploads
 from ui.api import Answer, Ranking, Readings, Reasons, Scores
+from ui.arrivals import FORM_TOO_LARGE, NO_FORM, TOO_MANY
 from ui.model import UNAVAILABLE
 from ui.theme import launch_settings
 from ui.uploads import GONE, NO_ADDRESS, NO_FILE, UPLOADS
@@ -386,11 +387,13 @@ def upload(address: str, data: bytes, name: str = "draft.png") -> httpx.Response
 
 def test_uploads_beyond_the_limit_are_refused(address: str, folder: Path) -> None:
     before = files(folder)
-    for size in (20_000_001, 40_000_000):
-        assert upload(address, b"\0" * size).status_code == 413
-    assert httpx.post(f"{address}gradio_api/upload", content=b"no form").status_code == 400
+    for size, told in ((20_000_001, TOO_LARGE), (40_200_000, FORM_TOO_LARGE)):
+        refused = upload(address, b"\0" * size)
+        assert (refused.status_code, refused.text) == (413, told)
     seven = [("files", ("draft.png", b"\0", "image/png"))] * 7
-    assert httpx.post(f"{address}gradio_api/upload", files=seven).status_code == 400
+    for wrong, told in (({"content": b"no form"}, NO_FORM), ({"files": seven}, TOO_MANY)):
+        refused = httpx.post(f"{address}gradio_api/upload", **wrong)  # type: ignore[arg-type]
+        assert (refused.status_code, refused.text) == (400, told)
     assert files(folder) == before
 
 

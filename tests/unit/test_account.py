@@ -45,6 +45,7 @@ POSTS = "12000, 480, 35\n8.5k, 310"
         "12345 views, 9 comments, 678 likes",
         "Views, Likes, Comments\n12345, 678, 9",
         "Likes\tTitle\tComments\tViews\n678\tA title; 5, of mine\t9\t12,345",
+        "Views (28 days), Comments, Likes\n12345, 9, 678",
         "\n  12345 | 678 | 9 \n\n",
     ],
 )

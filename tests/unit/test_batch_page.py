@@ -146,6 +146,25 @@ def test_a_name_that_two_files_have_needs_its_folder(folder: Path) -> None:
     assert archive.filled(row) is row and archive.filled(Row("1", image="none")).error == UNKNOWN
 
 
+def unsaid(path: Path, data: bytes) -> Path:
+    """A zip of one file, which does not say that its name is in UTF-8: for that stands a bit in both its headers."""
+    changed = bytearray(data)
+    changed[changed.index(b"PK\3\4") + 7] ^= 8
+    changed[changed.index(b"PK\1\2") + 9] ^= 8
+    path.write_bytes(changed)
+    return path
+
+
+def test_accents_are_found_as_a_mac_writes_them(folder: Path) -> None:
+    """As characters of their own, and in UTF-8 without saying so; and those of an old Windows all the same."""
+    apart = zipped(folder / "a.zip", **{"cafe\u0301.png": b"1"})
+    together = zipped(folder / "b.zip", **{"caf\u00e9.png": b"1"}).read_bytes()
+    old = together.replace("\u00e9".encode(), "\u00e9_".encode("cp437"))
+    for path in (apart, unsaid(folder / "c.zip", apart.read_bytes()), unsaid(folder / "d.zip", together)):
+        assert Archive(path).read("Caf\u00e9.png") == b"1"
+    assert Archive(unsaid(folder / "e.zip", old)).read("caf\u00e9_.png") == b"1"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -148,6 +148,14 @@ def test_points_leave_out_counts_that_the_data_lack(prediction: Prediction) -> N
     assert "a like counts 1, a comment counts 2. " in verdict.verdict_panel(prediction, CUTS, RATE)
 
 
+def test_a_method_that_the_model_lacks_is_not_left_chosen_out_of_sight() -> None:
+    predictor = PagePredictor()
+    page = handlers.Page(lambda: predictor)  # type: ignore[arg-type, return-value]
+    assert page.describe()[2] == gr.update(visible=False, value=explanation.OWEN)
+    predictor.has_gradients = True
+    assert page.describe()[2] == gr.update(visible=True)
+
+
 def test_a_popularity_bundle_speaks_of_no_rate() -> None:
     page = handlers.Page(lambda: PagePredictor(score_formula=POPULARITY_FORMULA))  # type: ignore[arg-type, return-value]
     *_, facts, _, _ = page.describe()
