@@ -157,12 +157,17 @@ def _files(folder: Path) -> list[str]:
 def save_bundle(target: Path, write: Callable[[Path], Bundle]) -> Bundle:
     """Make a bundle at `target`: `write` fills a folder and gives the manifest, hashes are taken, it moves there.
 
-    A bundle that was there is exchanged with it at the end; until then, and after any error, it stays as it was.
+    A bundle that was there is exchanged with it at the end; until then, and after any error, it stays as it was. Made
+    anew it is the same bundle where it answers with the same, with its day and what was measured of it since.
     """
     with replacing_folder(target) as staging:
         manifest = write(staging)
         files = {name: file_digest(staging / name) for name in _files(staging)}
         complete = manifest.model_copy(update={"files": files})
+        with suppress(BundleError):
+            former = read_bundle(target)
+            if fingerprint(complete.model_copy(update={"created": former.created})) == fingerprint(former):
+                complete = former
         (staging / MANIFEST).write_bytes(seal(complete.model_dump(mode="json")))
     return complete
 

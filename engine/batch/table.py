@@ -31,8 +31,10 @@ SCHEMA = pa.schema(
 OUTPUT_ENDINGS = (".parquet", ".csv")
 ROW_GROUP = 8192
 # A spreadsheet runs a cell that begins so as a formula. A bare word after + or - calls nothing and is what ids look
-# like (one YouTube id in 64 begins with -): changed, such a row could no longer be joined with its post.
-FORMULA = re.compile(r"[=@\t\r]|[+-](?![\w-]*\Z)")
+# like (one YouTube id in 64 begins with -): changed, such a row could no longer be joined with its post. Where a comma
+# parts no list, as in Germany, a cell begins behind each semicolon too, whatever quotes stand around it.
+CALLS = r"(?:[=@\t\r]|[+-](?![\w-]*\Z))"
+FORMULA = re.compile(rf'\A(?={CALLS})|(?<=;)(?="*{CALLS})')
 
 Record = dict[str, object]
 
@@ -195,8 +197,8 @@ def _unwritable(target: Path | Address, error: OSError) -> DataError:
 
 
 def guard_formula(text: str) -> str:
-    """The text of a CSV cell, with an apostrophe before it where a spreadsheet would run it as a formula."""
-    return f"'{text}" if FORMULA.match(text) else text
+    """The text of a CSV cell, with an apostrophe before what a spreadsheet would run as a formula."""
+    return FORMULA.sub("'", text)
 
 
 def _cell(value: object) -> object:

@@ -22,6 +22,8 @@ TIME = "time_and_place"
 MOST = 64
 # Standard deviations beyond which a number says no more.
 FURTHEST = 5.0
+# Of a column's largest number: a deviation below that is rounding.
+LEAST_SPREAD = 1e-9
 
 
 class Numbers(FittedFeature):
@@ -71,7 +73,8 @@ class Numbers(FittedFeature):
         known = np.isfinite(raw).any(axis=0)
         spread = np.zeros(raw.shape[1])
         spread[known] = np.nanstd(raw[:, known], axis=0)
-        kept = spread > 0
+        # Equal numbers have a spread too, that of rounding.
+        kept = spread > LEAST_SPREAD * np.fmax.reduce(np.abs(raw), initial=1.0)
         names = [name for name, is_kept in zip([*time, *facts], kept, strict=True) if is_kept]
         mean = np.nanmean(raw[:, kept], axis=0)
         return type(self)(self.name, names, mean.tolist(), spread[kept].tolist(), self.refitted, self.upstream)

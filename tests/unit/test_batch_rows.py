@@ -250,6 +250,15 @@ def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path, post_id: str) -> None:
     assert row["post_id"] == post_id.strip()
 
 
+@pytest.mark.parametrize("formula", ["=cmd|'/C calc'!A0", '"=A1"', "@sum", "+1(", "-1+A1"])
+def test_a_semicolon_hides_no_formula(tmp_path: Path, formula: str) -> None:
+    """A spreadsheet that parts lists by semicolons begins a cell behind each."""
+    source = lines(tmp_path / "in.jsonl", json.dumps({"post_id": f"a;{formula};b", "title": "t"}))
+    (row,) = score(source, tmp_path / "out.csv")
+    assert row["post_id"] == f"a;'{formula};b"
+    assert guard_formula("a; b;c;-d") == "a; b;c;-d"
+
+
 @pytest.mark.parametrize("post_id", ["-dQw4w9WgXcQ", "-1", "+49", "--_-", "a=b", "7"])
 def test_ids_that_call_nothing_stay_as_they_are(tmp_path: Path, post_id: str) -> None:
     (row,) = score(lines(tmp_path / "in.csv", "post_id,title", f"{post_id},t"), tmp_path / "out.csv")

@@ -243,6 +243,22 @@ def test_a_new_save_replaces_the_old_bundle_whole(bundle: Path) -> None:
     assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
 
 
+def test_the_same_bundle_made_anew_keeps_its_day_and_figures(bundle: Path) -> None:
+    evaluated = amend_bundle(bundle, test_metrics={"src": 0.5})
+    parts = {name: data for name, data in content(bundle).items() if name != MANIFEST}
+
+    def write(place: Path) -> Bundle:
+        for name, data in parts.items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_bytes(data)
+        return evaluated.model_copy(update={"created": "another day", "test_metrics": {}, "files": {}})
+
+    assert save_bundle(bundle, write) == evaluated == read_bundle(bundle)
+    parts["README.md"] = b"new"
+    other = save_bundle(bundle, write)
+    assert (other.created, other.test_metrics) == ("another day", {})
+
+
 def test_figures_can_be_added_after_evaluation(bundle: Path, drafts: list[Post]) -> None:
     before, answers = content(bundle), numbers(bundle, drafts)
     amend_bundle(bundle, test_metrics={"src": 0.5}, notes=("Known in part.",))

@@ -68,13 +68,16 @@ def test_a_finished_network_of_the_same_is_taken_over(tmp_path: Path) -> None:
     assert not sizes
 
 
+BOTH = "set of training posts and set of validation posts"
+
+
 @pytest.mark.parametrize(
     ("data", "config", "differs"),
     [
-        (data_of(seed=1), CONFIG, "train and validation"),
+        (data_of(seed=1), CONFIG, BOTH),
         # Other contents of the pictures, read by the same encoders.
-        (data_of(files="other"), CONFIG, "train and validation"),
-        ((data_of()[0], data_of(seed=1)[1]), CONFIG, "validation"),
+        (data_of(files="other"), CONFIG, BOTH),
+        ((data_of()[0], data_of(seed=1)[1]), CONFIG, "set of validation posts"),
         (data_of(), replace(CONFIG, heads_rate=1e-4), "config"),
     ],
     ids=["posts", "pictures", "validation", "configuration"],
@@ -90,14 +93,14 @@ def test_targets_and_encoders_make_another_network(tmp_path: Path, monkeypatch: 
     train_part, held = data_of()
     for name, other in (
         ("normal_scores", lambda values, reference: np.argsort(values) / 100.0),
-        ("Kept.feature", lambda self, name: SimpleNamespace(cache_key=f"{name} of another encoder of equal width")),
+        ("Kept.feature", lambda self, name: SimpleNamespace(fingerprint=f"{name} of another encoder of equal width")),
     ):
         with monkeypatch.context() as patch:
             if name == "Kept.feature":
                 patch.setattr(Kept, "feature", other)
             else:
                 patch.setattr(f"tests.unit.test_training_loop.{name}", other)
-            with pytest.raises(DataError, match="another train and validation"):
+            with pytest.raises(DataError, match=f"another {BOTH}"):
                 run(tmp_path, data=data_of())
     assert (train_part.fingerprint, held.fingerprint) == tuple(part.fingerprint for part in data_of())
 
@@ -139,6 +142,17 @@ def test_every_step_is_refused_on_another_split(claimed: Path, recipe: Recipe, s
     with pytest.raises(DataError, match=r"runs/claimed holds a run made from another split and target; remove it"):
         STEPS[step](claimed, recipe)
     assert sorted(path for path in claimed.rglob("*") if path.is_file()) == before, "nothing is written"
+
+
+def test_the_last_digit_of_a_logarithm_makes_no_other_target(work: Path) -> None:
+    """It differs from processor to processor."""
+
+    def shifted(by: float) -> str:
+        workspace = Workspace(work)
+        workspace.posts["log_score"] += by
+        return workspace.target_digest
+
+    assert shifted(1e-15) == shifted(0.0) != shifted(1e-6)
 
 
 def test_a_folder_that_is_no_work_folder_is_told_of_before_an_encoder(recipe: Recipe, tmp_path: Path) -> None:

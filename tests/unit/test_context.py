@@ -146,3 +146,10 @@ def test_features_name_what_they_read() -> None:
     assert Extractor(features, ["text_statistics"]).context == {}
     assert Extractor(features, ["numbers", "category"]).context == {**numbers.context, "category": ("c0", "c1")}
     assert set(Author().context) == {f"author.{name}" for name in Author.columns}
+
+
+def test_nothing_is_learned_of_what_all_posts_have_alike() -> None:
+    posts = [Post("a", author=(("photo_count", 7.0), ("followers", number))) for number in range(70)]
+    time = TimeAndPlace()
+    fitted = Numbers(upstream=(time,)).fit(posts, {"time_and_place": time.compute(posts, {})}, np.zeros(70))
+    assert dict(fitted.context) == {"author.followers": ()}

@@ -279,9 +279,16 @@ def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(
     assert not (tmp_path / "model" / "evidence").exists()
     # A model of another dataset stays whole.
     (alone / "report.json").write_text(json.dumps({**facts, "data": {**facts["data"], "name": "own"}}))
-    with pytest.raises(DataError, match="model holds a model of other posts; give another --name, or remove it"):
+    refusal = "model holds a model of other posts; give another --name, or remove it"
+    with pytest.raises(DataError, match=refusal):
         ship(work, recipe, tmp_path / "model")
     assert json.loads((alone / "report.json").read_text())["data"]["name"] == "own"
+    # So does one of other posts of one's own, which have the same name.
+    (alone / "report.json").write_text(json.dumps(facts))
+    posts = pd.read_parquet(alone / "posts.parquet")
+    posts.assign(post_id="another " + posts["post_id"]).to_parquet(alone / "posts.parquet")
+    with pytest.raises(DataError, match=refusal):
+        ship(work, recipe, tmp_path / "model")
 
 
 def test_it_ships_to_an_address(work: Path, recipe: Recipe, bundle: Path, tmp_path: Path) -> None:

@@ -122,6 +122,16 @@ def test_rare_names_without_a_separator_gather_their_posts(monkeypatch: pytest.M
     assert len(set(group_posts(posts))) == 60
 
 
+def test_what_only_a_name_in_the_title_ties_is_not_parted_among_few_posts() -> None:
+    """A handful of makers have all the ties that there are, of which each has too large a share for one community."""
+    posts = unrelated(300)
+    makers = np.repeat(np.arange(8), 10)
+    titles = [f"{own_word(9000 + maker)} {title}" for maker, title in zip(makers, posts["title"], strict=False)]
+    groups = group_posts(changed(posts, list(range(80)), "title", list(titles)))
+    assert [len(set(groups[makers_posts])) for makers_posts in np.arange(80).reshape(8, 10)] == [1] * 8
+    assert len(set(groups)) == 220 + 8
+
+
 def test_generic_words_make_no_series() -> None:
     assert list(series_keys("Velum quorin | Official Video")) == ["velum quorin"]
     assert list(series_keys("Velum quorin (Official Music Video) [4K]")) == ["velum quorin"]

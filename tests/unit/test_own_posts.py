@@ -34,7 +34,11 @@ def as_csv(folder: Path) -> None:
 
 
 def as_json(folder: Path) -> None:
-    lines = [json.dumps({name: cell for name, cell in post.items() if cell is not None}) for post in with_paths(folder)]
+    """Without the cells that are empty, each row in letters of its own."""
+    lines = [
+        json.dumps({(name.upper() if number else name): cell for name, cell in post.items() if cell is not None})
+        for number, post in enumerate(with_paths(folder))
+    ]
     (folder / "posts.jsonl").write_text("\n\n".join(lines))
 
 
@@ -94,7 +98,9 @@ def test_a_broken_row_or_picture_costs_its_own_post(
     torn, few = named.format(1, "a.png").replace(";", ';"', 1), "q2;Few"
     others = [named.format(number, path) for number, path in enumerate(("none.webp", "pipe", "", "https://a.b/c"), 3)]
     (source / "posts.csv").write_text("\n".join([*good[:2], torn, few, *others, *good[2:]]))
-    (source / "titles.ndjson").write_text('{"post_id": "t1", "title": "Words", "views": 9, "likes": 1}\n[1]\n{"a": \n')
+    text = '{"post_id": "t1", "title": "Words", "views": 9, "likes": 1}'
+    half = text.replace("t1", "t2").replace("}", ', "category": "Half an emoji \\ud83d"}')
+    (source / "titles.ndjson").write_text(f'{text}\n[1]\n{{"a": \n{half}\n{text.replace("9", "9" * 400)}')
     info = prepare("own", source, tmp_path / "work")
     assert info["posts"]["written"] == 3 and info["texts"]["written"] == 1
     table = read_table(tmp_path / "work" / "cleaning.parquet")
@@ -120,5 +126,10 @@ def test_tables_that_cannot_be_told_apart_or_are_not_there_are_one_sentence(sour
     refused("posts.csv lacks post_id or video_id; title; image or picture; views or view_count; likes or like_count")
     (source / "posts.csv").write_text("post_id,title,image,views,likes,Likes\n")
     refused("posts.csv has more than one column named likes; keep one of them, or rename the others")
+    (source / "posts.csv").unlink()
+    pd.DataFrame(POSTS).assign(Title="b").to_parquet(source / "posts.parquet")
+    refused("posts.parquet has more than one column named title; keep one of them")
+    (source / "posts.parquet").unlink()
+    (source / "posts.csv").touch()
     (source / "posts.jsonl").touch()
     refused(r"holds posts\.csv and posts\.jsonl; keep one of them")

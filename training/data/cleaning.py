@@ -86,6 +86,11 @@ def _cells(column: pd.Series) -> pd.Series:
     return pd.Series([_storable(cell) for cell in column.astype(object)], index=column.index, dtype=object)
 
 
+def _sized(cell: object) -> object:
+    """A cell as it is, but a whole number that no float holds as text, which is no number."""
+    return f"{str(cell)[:40]}…" if isinstance(cell, int) and cell.bit_length() > 1000 else cell
+
+
 def _unread(cell: str) -> str:
     """What is wrong with a cell that is not taken for a value."""
     if SEPARATED.fullmatch(cell):
@@ -109,11 +114,13 @@ def _typed(raw: pd.DataFrame, column: str, flags: _Flags) -> pd.Series:
     if column in OBJECTS:
         values = raw[column].astype(object) if column == "image" else _cells(raw[column])
         return values.where(values.notna(), None)
-    given = _cells(raw[column])
+    given = _cells(raw[column]).map(_sized)
     given = given.mask(given.astype("string").str.strip().str.lower().isin(ABSENT).fillna(True).astype(bool), None)
     if column == "published_at":
         dates = given.astype("string")
         values = pd.to_datetime(dates, errors="coerce", utc=True, format="ISO8601").dt.as_unit("us")
+        # "now" is no date of a post, and Python's calendar begins in the year 1.
+        values = values.where(dates.str.match(r"\s*\d").fillna(False).astype(bool) & (values.dt.year >= 1))
     elif column in NUMBERS:
         values = pd.to_numeric(given, errors="coerce").astype("float64")
     else:

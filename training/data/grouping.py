@@ -26,6 +26,8 @@ RARE_WORD_SETS = 30
 RARE_NAME_SETS = 60
 # High enough that the largest community stays near 2 % of the posts.
 RESOLUTION = 10.0
+# Share of the posts up to which all that is tied stays together.
+WHOLE = 0.1
 
 SEPARATOR = re.compile(r"\s*(?:[|｜•·/\\~]|\s[-–—]+\s|[–—]|:\s|\(|\)|\[|\]|【|】|「|」|\"|“|”)\s*")
 TRAILING_HANDLE = re.compile(r"[@#]\w+")
@@ -117,4 +119,10 @@ def group_posts(posts: pd.DataFrame) -> npt.NDArray[np.int64]:
     community = np.zeros(int(bound.max()) + 1, dtype=np.int64)
     for number, members in enumerate(communities(len(community), ties, RESOLUTION)):
         community[list(members)] = number
-    return community[bound]
+    # Among few posts Louvain parts even what is tied to nothing else. Of few posts it need not be.
+    ends = np.array(list(ties), dtype=np.int64).reshape(-1, 2).T
+    graph = coo_matrix((np.ones(ends.shape[1]), tuple(ends)), shape=(len(community), len(community)))
+    part = connected_components(graph, directed=False)[1]
+    small = np.bincount(part[bound]) <= WHOLE * len(posts)
+    first = community[np.unique(part, return_index=True)[1]]
+    return np.where(small[part], first[part], community)[bound]

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -12,24 +11,18 @@ from typing import Any
 import pandas as pd
 
 from engine.batch.rows import MALFORMED_JSON
-from engine.batch.text import LONG_LINE, CsvRecords, open_text, read_header, read_lines
+from engine.batch.text import LONG_LINE, CsvRecords, known_names, open_text, read_header, read_lines
 from engine.errors import DataError
 
 FLAGS = ["drop_reason", "drop_detail"]
 
 
 def names_of(path: Path, wanted: Sequence[str]) -> list[str]:
-    """The columns of a table: those of a CSV header, spelled as in `wanted`, or all that any JSON object has.
-
-    Raises DataError where two columns of CSV have one name.
-    """
+    """The columns of a table, spelled as in `wanted`: those of a CSV header, or all that any JSON object has."""
     if path.suffix.lower() != ".csv":
         return list(dict.fromkeys(name for row in _records(path, wanted) if isinstance(row, dict) for name in row))
     with open_text(path) as handle:
-        names = _header(path, read_lines(handle), wanted)[1]
-    if doubled := [name for name, count in Counter(names).items() if count > 1 and name in wanted]:
-        raise DataError(f"{path} has more than one column named {doubled[0]}; keep one of them, or rename the others.")
-    return names
+        return _header(path, read_lines(handle), wanted)[1]
 
 
 def read_rows(path: Path, wanted: Sequence[str], names: Sequence[str], most: int) -> Iterator[pd.DataFrame]:
@@ -58,7 +51,7 @@ def _records(path: Path, wanted: Sequence[str]) -> Iterator[dict[str, Any] | str
             return
         for line in lines:
             if line is None or line.strip():
-                yield _object(line)
+                yield _object(line, wanted)
 
 
 def _header(path: Path, lines: Iterator[str | None], wanted: Sequence[str]) -> tuple[str, list[str]]:
@@ -68,9 +61,11 @@ def _header(path: Path, lines: Iterator[str | None], wanted: Sequence[str]) -> t
         raise DataError(f"{path} does not begin with a header line; write the columns' names first.") from error
 
 
-def _object(line: str | None) -> dict[str, Any] | str:
+def _object(line: str | None, wanted: Sequence[str]) -> dict[str, Any] | str:
     found = None
     # RecursionError: brackets nested by the thousand.
     with suppress(ValueError, RecursionError):
         found = json.loads(line or "")
-    return found if isinstance(found, dict) else LONG_LINE if line is None else MALFORMED_JSON
+    if isinstance(found, dict):
+        return dict(zip(known_names(found, wanted), found.values(), strict=True))
+    return LONG_LINE if line is None else MALFORMED_JSON

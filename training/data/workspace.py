@@ -169,7 +169,8 @@ class Workspace:
     @cached_property
     def target_digest(self) -> str:
         """Hash of what is to be predicted of every post."""
-        columns = self.posts[["post_id", "level", "target", "log_score"]]
+        # The last digits of logarithms differ from processor to processor.
+        columns = self.posts[["post_id", "level", "target", "log_score"]].round(9)
         return hashlib.sha256(columns.to_csv(index=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -78,7 +78,7 @@ def _replace(target: Path, called: Path | Address, work: Path, recipe: Recipe, s
     if ("evaluate", identity(evaluated)) not in [(read["step"], read["bundle"]) for read in new["test_reads"]]:
         raise DataError(f"{report} is of a former bundle; run `python -m training evaluate` for {run.bundle} first.")
     # Not the fingerprint: the same dataset, prepared anew, may take its own place.
-    if before and before["data"]["name"] != new["data"]["name"]:
+    if before and (before["data"]["name"] != new["data"]["name"] or not _of_same_posts(former, report)):
         raise DataError(f"{called} holds a model of other posts; give another --name, or remove it.")
     with replacing_folder(target) as staging:
         shutil.copytree(_whole(run, evaluated), staging / "bundle")
@@ -116,6 +116,12 @@ def _whole(run: Run, evaluated: Bundle) -> Path:
     if read_bundle(run.refitted).views != evaluated.views:
         raise DataError(f"{run.refitted} was refitted from another bundle; run `python -m training refit` again.")
     return run.refitted
+
+
+def _of_same_posts(former: Path, report: Path) -> bool:
+    """Whether two reports have any post in common: every dataset of one's own has the same name."""
+    tables = [pd.read_parquet(folder / "posts.parquet", columns=["post_id"]) for folder in (former, report)]
+    return bool(tables[0]["post_id"].isin(tables[1]["post_id"]).any())
 
 
 def _frozen(config: dict[str, Any]) -> dict[str, str | None]:

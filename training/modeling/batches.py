@@ -168,7 +168,7 @@ def frozen_set(matrix: FeatureMatrix, rows: Rows, image: str | None, text: str |
         found = [None if side is None else _inputs(side[rows[index]]) for side in sides]
         return found[0], found[1]
 
-    keys = [matrix.feature(name).cache_key for name in (image, text) if name is not None]
+    keys = [matrix.feature(name).fingerprint for name in (image, text) if name is not None]
     read = [[matrix.texts[row], matrix.files[row]] for row in rows]
     return _training_set(matrix.workspace, rows, fetch, [read, keys])
 

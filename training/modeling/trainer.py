@@ -83,6 +83,8 @@ class _Training:
         self.wrapped, self.prepared = self.accelerator.prepare(model, self.optimiser)
         self.average: dict[str, torch.Tensor] = {}
         self.curves: list[dict[str, Any]] = []
+        # Losses of the epoch that is under way.
+        self.running: list[float] = []
         self.best_src, self.best_epoch, self.step = -math.inf, -1, 0
         self.began = self.saved = time.monotonic()
 
@@ -105,6 +107,7 @@ class _Training:
             "state": json.dumps(
                 {
                     "curves": self.curves,
+                    "running": self.running,
                     "best_src": self.best_src,
                     "best_epoch": self.best_epoch,
                     "step": self.step,
@@ -209,8 +212,8 @@ def train_network(
     """
     made_from = {
         "config": asdict(config),
-        "train": train.fingerprint,
-        "validation": validation.fingerprint if validation else "",
+        "set of training posts": train.fingerprint,
+        "set of validation posts": validation.fingerprint if validation else "",
     }
     steps = len(train) // config.batch_size
     if not steps:
@@ -258,18 +261,18 @@ def _fit(run: _Training, train: TrainingSet, validation: TrainingSet | None) -> 
             order = generator.permutation(len(train))
             if train.lengths is not None:
                 order = by_length(order, train.lengths, config.batch_size, generator)
-            running: list[float] = []
             last = min(run.steps, run.total - epoch * run.steps)
             for number in range(run.step - epoch * run.steps, last):
                 batch = order[number * config.batch_size : (number + 1) * config.batch_size]
-                running.append(run.learn(train, batch))
+                run.running.append(run.learn(train, batch))
                 progress.update()
                 if number % 20 == 0:
-                    progress.set_postfix(loss=f"{np.mean(running[-50:]):.3f}", src=f"{run.best_src:.3f}")
+                    progress.set_postfix(loss=f"{np.mean(run.running[-50:]):.3f}", src=f"{run.best_src:.3f}")
                 # Behind its last batch an epoch would count as over, and not be validated.
                 if number + 1 < last and time.monotonic() - run.saved > config.checkpoint_minutes * 60:
                     run.save()
-            run.validate(validation, epoch, float(np.mean(running or [math.nan])))
+            run.validate(validation, epoch, float(np.mean(run.running)))
+            run.running = []
             run.save()
     if run.stopped_early:
         log.info("stopped early", run=run.folder.name, best_epoch=run.best_epoch)

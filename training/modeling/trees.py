@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from sklearn.model_selection import GroupShuffleSplit
 
+from engine.errors import DataError
 from training.recipes import base as specs
 
 HELD_OUT = 0.12
@@ -20,7 +21,7 @@ def fit_trees(
     groups: npt.NDArray[np.int64],
 ) -> tuple[Any, Any]:
     """CatBoost for levels and for the score, on n rows: table (n, columns), level, target and groups (n,)."""
-    from catboost import CatBoostClassifier, CatBoostRegressor
+    from catboost import CatBoostClassifier, CatBoostError, CatBoostRegressor
 
     settings: dict[str, Any] = {
         "depth": spec.depth,
@@ -53,5 +54,12 @@ def fit_trees(
                 early_stopping_rounds=spec.early_stopping,
             )
             trees = max(probe.get_best_iteration() + 1, 10)
-        models.append(kind(iterations=trees, **settings, **extra).fit(table, labels))
+        try:
+            models.append(kind(iterations=trees, **settings, **extra).fit(table, labels))
+        except CatBoostError as error:
+            if "constant" not in str(error):
+                raise
+            raise DataError(
+                f"What the member {spec.name} reads is the same for every post; leave the member or that side out."
+            ) from error
     return models[0], models[1]

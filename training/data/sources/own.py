@@ -8,6 +8,7 @@ known. Tags are read as those of a file to score are: a list, or text apart by |
 usual names, in any case of letters; `prepare` says which ones it did not read.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from engine.batch.rows import INPUT_ENDINGS, read_image, read_tags
+from engine.batch.text import known_names
 from engine.errors import DataError, PostError
 from engine.images import read_file
 from training.data.rows import FLAGS, names_of, read_rows
@@ -68,7 +70,14 @@ class Own(YouTube):
         return super().count(source) if _is_parquet(self.tables(source)[0]) else None
 
     def _names(self, path: Path) -> list[str]:
-        return super()._names(path) if _is_parquet(path) else names_of(path, self._wanted)
+        """The columns of a table. Raises DataError where two that are read have one name."""
+        names = super()._names(path) if _is_parquet(path) else names_of(path, self._wanted)
+        counts = Counter(known_names(names, self._wanted))
+        if doubled := [name for name in self._wanted if counts[name] > 1]:
+            raise DataError(
+                f"{path} has more than one column named {doubled[0]}; keep one of them, or rename the others."
+            )
+        return names
 
     def _read(self, path: Path, *, pictures: bool) -> Iterator[pd.DataFrame]:
         if _is_parquet(path):

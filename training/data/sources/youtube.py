@@ -112,7 +112,7 @@ class YouTube(Dataset):
 
     def _read(self, path: Path, *, pictures: bool) -> Iterator[pd.DataFrame]:
         file = opened(path)
-        names = file.schema_arrow.names
+        names = self._names(path)
         picked = self._picked(names, path, pictures=pictures)
         if pictures and not self._holds_pictures(kind := file.schema_arrow.field(picked["image"]).type):
             raise DataError(f"{path}: {picked['image']} holds {kind}; it must hold the pictures' bytes.")
@@ -135,7 +135,8 @@ class YouTube(Dataset):
     def _posts(self, raw: pd.DataFrame, picked: dict[str, str]) -> pd.DataFrame:
         posts = pd.DataFrame({column: raw[name] for column, name in picked.items()})
         if "category" in posts:
-            posts["category"] = posts["category"].map(self._category).astype("string")
+            named = [self._category(cell) for cell in posts["category"]]
+            posts["category"] = pd.Series(named, index=posts.index, dtype=object)
         if "tags" in posts:
             posts["tags"] = posts["tags"].map(self._tags).astype(object)
         if "channel_title" in raw and "group" in posts:
