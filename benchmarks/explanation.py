@@ -4,7 +4,7 @@
 
 Reference: the predictor's encoders alone, on as many picture and text variants as the explanation before it encoded, in
 batches as full as its own, side by side: how many there is time for differs. Both run in turns in one process, and the
-ratio is the median of the rounds'. Everything the explanation adds is in it: superpixels, masks, heads, calibration and
+ratio is that of the medians. Everything the explanation adds is in it: superpixels, masks, heads, calibration and
 bookkeeping.
 """
 
@@ -76,12 +76,13 @@ def main() -> None:
         )
         # The first warms up.
         if number:
-            rounds.append((found.seconds, bare, found.seconds / bare))
+            rounds.append((found.seconds, bare))
             print(
                 f"{found.image_passes} pictures, {found.text_passes} texts, {found.evaluations} coalitions: "
                 f"explanation {found.seconds:.2f} s, forward passes alone {bare:.2f} s"
             )
-    whole, part, ratio = (statistics.median(values) for values in zip(*rounds, strict=True))
+    whole, part = (statistics.median(values) for values in zip(*rounds, strict=True))
+    ratio = whole / part
     print(f"medians: explanation {whole:.2f} s, forward passes alone {part:.2f} s")
     print(f"ratio {ratio:.3f} (target ≤ {TARGET})")
     figures = {"explanation": (whole, "s"), "forward passes": (part, "s")}

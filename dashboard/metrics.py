@@ -122,7 +122,7 @@ CATALOGUE = {
             "What the values of all parts fail to account for of the answer.",
             "lower",
         ),
-        Metric("withheld", "Turned away", "Share that the guard keeps the model from answering.", None),
+        Metric("withheld", "Turned away", "Share of which the guard leaves out a side, or all that there is.", None),
         Metric(
             "near_prior",
             "Told only the usual",

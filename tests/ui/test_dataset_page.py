@@ -46,10 +46,21 @@ def test_histogram_counts_every_post_in_bins_common_to_all_splits(
     assert np.allclose(every["high"].iloc[:-1], every["low"].iloc[1:])
 
 
-def test_whole_bins_have_whole_edges(report: Report, posts: pd.DataFrame) -> None:
-    table = queries.histogram(report, "title_characters", None, bins=40, whole=True)
-    assert table["n"].sum() == len(posts)
-    assert (table["low"] % 1 == 0).all()
+def test_whole_bins_have_whole_edges(report: Report, posts: pd.DataFrame, tiny_report: Path, tmp_path: Path) -> None:
+    # Between the shortest title and all others lies the least percentile.
+    uneven = [5, *[7 + row % 9 for row in range(len(posts) - 1)]]
+    other = altered(tiny_report, tmp_path / "report", posts=lambda rows: rows.assign(title_characters=uneven))
+    for one in (report, open_report(other)):
+        table = queries.histogram(one, "title_characters", None, bins=40, whole=True)
+        assert table["n"].sum() == len(posts)
+        assert (table["low"] % 1 == 0).all() and (table["high"] % 1 == 0).all()
+
+
+def test_posts_that_all_have_one_score_are_one_bin(tiny_report: Path, posts: pd.DataFrame, tmp_path: Path) -> None:
+    alike = altered(tiny_report, tmp_path / "report", posts=lambda rows: rows.assign(score=0.0))
+    assert queries.histogram(open_report(alike), "score", None)["n"].tolist() == [len(posts)]
+    app = page("dataset", alike).run()
+    assert not app.exception and not app.error
 
 
 def test_what_is_rare_is_counted_in_one_row(report: Report, posts: pd.DataFrame) -> None:

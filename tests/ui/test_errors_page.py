@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 from dashboard import text
-from dashboard.app_pages.errors import queries
+from dashboard.app_pages.errors import charts, queries
+from dashboard.app_pages.errors.charts import UNDIRECTED
 from dashboard.app_pages.errors.queries import SHARE_SELECTED
 from dashboard.app_pages.errors.slices import ABOVE, BELOW, FEW, FEWEST_GROUPS, SAME, _effective, slices
+from dashboard.charts import ACCENT
 from dashboard.reports import Report, open_report
 from dashboard.scope import Scope
 from dashboard.selected import ORDERS, selected_count, selected_posts, selected_table
@@ -85,6 +87,8 @@ def test_a_slice_is_set_against_the_posts_outside_of_it(large: Path) -> None:
     assert table.loc[("source", "hard"), "verdict"] == BELOW
     assert table.loc[("source", "hard"), "difference"] == pytest.approx(-row["difference"])
     assert table.loc[("language", "en"), "verdict"] == SAME
+    drawn = {label: str(charts.slices(table.reset_index(), set(), label)) for label in ("Exact level", *UNDIRECTED)}
+    assert [ACCENT in figure for figure in drawn.values()] == [True, False, False]
 
 
 def test_intervals_draw_whole_groups(large: Path, tmp_path: Path) -> None:

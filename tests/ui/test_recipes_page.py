@@ -101,6 +101,7 @@ def test_grid_is_depth_by_trees_with_the_chosen_marked(folder: Path) -> None:
 
 
 def test_curves_say_whose_posts_they_are(folder: Path) -> None:
+    assert queries.curves(open_report(folder))["epoch"].min() == 1
     app = page("recipes", folder).run()
     assert "the training posts that chose the epoch" in app.caption[-1].value
     app.pills(key="curve").set_value("loss").run()

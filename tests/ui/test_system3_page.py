@@ -161,6 +161,9 @@ def test_what_pictures_alone_tell_of_likes_per_view_stands_last_where_it_was_mea
     assert "40 test covers" in texts(app) and "500 others were learned from" in texts(app)
     without = altered(folder, tmp_path / "report", picture_classes=None)
     assert "from a picture alone" not in texts(page("system3", without).run())
+    for name in ("picture_classes", "picture_confusion", "picture_networks"):
+        empty = page("system3", altered(folder, tmp_path / name, **{name: lambda rows: rows.head(0)})).run()
+        assert not empty.exception and "from a picture alone" not in texts(empty)
     twice = altered(folder, tmp_path / "twice", picture_confusion=lambda rows: pd.concat([rows, rows]))
     assert any("a cell twice" in problem for problem in open_report(twice).problems)
 

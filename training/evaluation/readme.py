@@ -61,7 +61,7 @@ def figures(report: Path) -> str:
     lines += [
         f"`{facts['recipe']}` and what it is set beside, {posts}, one by one:",
         "",
-        f"| | sees | {heads} |",
+        f"| | given | {heads} |",
         f"| --- | --- |{' ---: |' * len(COLUMNS)}",
         *_rows(table),
         "",

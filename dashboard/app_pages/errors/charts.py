@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.app_pages.errors.queries import ABSTAINS, SHARE_SELECTED
 from dashboard.app_pages.errors.slices import ABOVE, BELOW, FEW, SAME
 from dashboard.charts import ACCENT, NEUTRAL, WARM, annotate, interval_lines, layout, named_rows, plain, tinted
 from dashboard.selection import describe, off_by
@@ -104,6 +105,8 @@ VERDICTS = {
     SAME: (NEUTRAL, "circle-open"),
     FEW: (NEUTRAL, "x-thin-open"),
 }
+# Figures of which more is not better: blue would praise it.
+UNDIRECTED = (ABSTAINS, SHARE_SELECTED)
 
 
 def slices(table: pd.DataFrame, chosen: set[tuple[str, str]], label: str) -> go.Figure:
@@ -119,6 +122,8 @@ def slices(table: pd.DataFrame, chosen: set[tuple[str, str]], label: str) -> go.
         part = [place for place, row in enumerate(rows) if row["verdict"] == verdict]
         if not part:
             continue
+        if label in UNDIRECTED and color == ACCENT:
+            color = WARM
         some = table.iloc[part]
         interval_lines(figure, [names[place] for place in part], some, color)
         figure.add_scatter(

@@ -7,14 +7,14 @@ from dashboard.scope import Scope
 from dashboard.selection import EXPRESSIONS, OUTCOMES, Selection
 from dashboard.store import query
 
+ABSTAINS, SHARE_SELECTED = "Model abstains", "Share in the selection"
 MEASURES = {
     "Exact level": "predicted_level = level",
     "Within one level": "abs(predicted_level - level) <= 1",
     "Set holds the true level": "level BETWEEN set_low AND set_high",
     "Score inside its interval": "true_score BETWEEN score_low AND score_high",
-    "Model abstains": "abstain",
+    ABSTAINS: "abstain",
 }
-SHARE_SELECTED = "Share in the selection"
 
 
 def confusion(report: Report, scope: Scope, selection: Selection) -> pd.DataFrame:

@@ -43,6 +43,6 @@ def grid(report: Report) -> pd.DataFrame:
 
 
 def curves(report: Report) -> pd.DataFrame:
-    """Learning curves as written by the trainers."""
-    sql = "SELECT model, epoch, step, split, metric, value FROM curves ORDER BY model, metric, step, epoch"
+    """Learning curves as written by the trainers, the first epoch being 1, as on System 3's page."""
+    sql = "SELECT model, epoch + 1 AS epoch, step, split, metric, value FROM curves ORDER BY model, metric, step, epoch"
     return query(report, sql)

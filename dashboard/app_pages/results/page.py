@@ -41,7 +41,8 @@ def render(report: Report) -> None:
         format_func=view_name,
         key="views",
         bind="query-params",
-        help="Of picture and title. When and by whom a post is published, a model that reads it sees in every view.",
+        help="Of picture and title, what a model is given; what it reads of that is its own matter. When and by whom a "
+        "post is published, a model that reads it sees in every view.",
     )
     if chosen:
         table = table[table["view"].isin(chosen)]
@@ -191,8 +192,8 @@ def _leak(table: pd.DataFrame) -> None:
     with st.container(border=True):
         st.markdown("**:material/water_drop: Leak run: not a result**")
         st.caption(
-            "These models were given the counts that the score is made of. They show how high figures rise when the "
-            "answer is among the inputs; no post has counts before it is published."
+            "These models were given counts that nobody knows before a post is published: those that the score is made "
+            "of, or others that grow with them. They show how high figures rise with such inputs."
         )
         _table(table, "leak", "leak.csv")
 

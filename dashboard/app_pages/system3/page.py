@@ -169,8 +169,10 @@ def _answers(report: Report, model: str) -> None:
 
 
 def _picture_classes(report: Report) -> None:
+    table, counts = queries.picture_classes(report), queries.picture_confusion(report)
+    if table.empty or counts.empty or table["pictures"].isna().all():
+        return
     st.subheader("Likes per view from a picture alone", anchor=False)
-    table = queries.picture_classes(report)
     cells = [bracketed(row) for row in records(table)]
     wide = table.assign(cell=cells).pivot_table(
         index="recipe", columns="metric", values="cell", aggfunc="first", sort=False
@@ -188,7 +190,6 @@ def _picture_classes(report: Report) -> None:
             "size": st.column_config.TextColumn("Pixels", help="Size at which the pictures are seen."),
         },
     )
-    counts = queries.picture_confusion(report)
     classes = sorted({*counts["category"], *counts["predicted_category"]}, key=lambda name: float(name.split("%")[0]))
     recipes = list(dict.fromkeys(counts["recipe"]))
     for recipe, column in zip(recipes, st.columns(len(recipes), gap="medium"), strict=True):
