@@ -36,8 +36,8 @@ def section(report: Report) -> None:
     st.caption(
         f"**{recipe}** turns away a {named} unlike all that it learned from: that side is left out, and "
         "where there is no other it says what is usual, and why. Tried on junk made up for this, some of kinds that it "
-        "learned to know and some of kinds that it never saw, each without the other side of a post; and on test posts, "
-        "of which none should be turned away. "
+        "learned to know and some of kinds that it never saw, each without the other side of a post; and on test "
+        "posts, of which none should be turned away. "
         "Lines and brackets are 95% intervals that draw whole groups, and of junk its examples, not its kinds: of a "
         "kind that is none of these nothing is said. Where all fared alike they have no width, which does not say that "
         "the next one would."
