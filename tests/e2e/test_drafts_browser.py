@@ -61,7 +61,11 @@ def test_drafts_are_compared_and_edits_tried(browser: Browser, address: str, pic
     expect(ranks).to_have_count(4)
     expect(page.locator("#comparison section")).to_be_focused()
     # As where the server has let go of what the page still shows.
-    page.get_by_role("button", name="Take all away").click()
+    take_away = page.get_by_role("button", name="Take all away")
+    # Until they are gone none can be added to them.
+    assert take_away.evaluate(
+        "(button) => { button.click(); return [...document.querySelectorAll('.fi-adding')].every((row) => row.inert); }"
+    )
     expect(ranks).to_have_count(0)
     expect(page.locator("#comparison section")).to_be_focused()
     page.locator("#comparison section").evaluate("(part) => part.innerHTML = '<ol class=fi-ranks><li></li></ol>'")
