@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import emoji
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
@@ -94,18 +94,22 @@ def test_empty_title_is_a_row_of_zeros() -> None:
     assert text_statistics([]).shape == (0, len(TEXT_COLUMNS))
 
 
+ODD = {one for one in map(chr, range(sys.maxunicode + 1)) if one.isupper() and not one.isalpha()}
 # Code points that stand for nothing yet (Cn) are no letters, but lie in the blocks of scripts: with them, the shares of
-# scripts, which are of letters, can come to more than 1; so can that of capitals with those that are no letters (Ⅷ, Ⓐ).
-ODD = [one for one in map(chr, range(sys.maxunicode + 1)) if one.isupper() and not one.isalpha()]
-ASSIGNED = st.text(st.characters(exclude_categories=["Cn", "Cs"], exclude_characters=ODD), max_size=120)
+# scripts, which are of letters, can come to more than 1.
+ASSIGNED = st.text(st.characters(exclude_categories=["Cn", "Cs"]), max_size=120)
 
 
 @given(st.lists(ASSIGNED, max_size=4))
+@example(["AⅠ", "Plain"])
 def test_every_title_gives_finite_statistics(titles: list[str]) -> None:
     values = text_statistics(titles)
     assert values.shape == (len(titles), len(TEXT_COLUMNS)) and np.isfinite(values).all() and (values >= 0).all()
-    shares = [index for index, name in enumerate(TEXT_COLUMNS) if name.endswith("_share")]
-    assert (values[:, shares] <= 1.0 + 1e-6).all()
+    for index, name in enumerate(TEXT_COLUMNS):
+        if name.endswith("_share"):
+            # Capitals that are no letters, such as Ⅷ, can make more of them than there are letters.
+            held = [not (name == "upper_share" and ODD & set(title)) for title in titles]
+            assert (values[np.array(held, dtype=bool), index] <= 1.0 + 1e-6).all()
 
 
 def test_title_rows_do_not_depend_on_their_neighbours() -> None:

@@ -123,7 +123,7 @@ def group_posts(posts: pd.DataFrame) -> npt.NDArray[np.int64]:
     community = np.zeros(int(bound.max()) + 1, dtype=np.int64)
     for number, members in enumerate(communities(len(community), ties, RESOLUTION)):
         community[list(members)] = number
-    # Among few posts Louvain parts even what is tied to nothing else. Of few posts it need not be.
+    # Among few posts Louvain parts even what is tied to nothing else: up to a share of them that stays together.
     ends = np.array(list(ties), dtype=np.int64).reshape(-1, 2).T
     graph = coo_matrix((np.ones(ends.shape[1]), tuple(ends)), shape=(len(community), len(community)))
     part = connected_components(graph, directed=False)[1]

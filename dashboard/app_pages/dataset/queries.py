@@ -53,13 +53,13 @@ def histogram(
     `log` bins log10 of positive values; `whole` keeps bin widths whole, as counts need. Columns: low, high (in the
     column's units), n. The bins are the same for every split.
     """
-    step, lowest = f"greatest(top - bottom, 1e-9) / {int(bins)}", "quantile_cont({}, 0.001)"
+    value = f"log10(greatest({column}, 1e-5))" if log else f"CAST({column} AS DOUBLE)"
+    step, lowest = f"greatest(top - bottom, 1e-9) / {int(bins)}", f"quantile_cont({value}, 0.001)"
     if whole:
         step, lowest = f"greatest(ceil({step}), 1)", f"floor({lowest})"
-    value = f"log10(greatest({column}, 1e-5))" if log else f"CAST({column} AS DOUBLE)"
     sql = f"""
         WITH scale AS (
-            SELECT {lowest.format(value)} AS bottom, quantile_cont({value}, 0.999) AS top FROM posts),
+            SELECT {lowest} AS bottom, quantile_cont({value}, 0.999) AS top FROM posts),
         width AS (
             SELECT bottom, {step} AS step,
                 greatest(least(ceil((top - bottom) / ({step})) + {int(whole)}, {int(bins)}), 1) AS bins
