@@ -8,7 +8,6 @@ import csv
 import json
 import math
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.addresses import Address
-from engine.batch.text import LONG_LINE, CsvRecords, known_names, open_text, read_header, read_lines
+from engine.batch.text import (
+    LONG_LINE,
+    TWICE,
+    CsvRecords,
+    known_names,
+    open_text,
+    read_header,
+    read_lines,
+    repeated,
+)
 from engine.context import AUTHOR, context_of, is_context
 from engine.context import COLUMNS as CONTEXT
 from engine.errors import DataError, PostError
@@ -118,14 +126,9 @@ def _named(given: Iterable[str]) -> list[str]:
     return [AUTHOR + name[len(AUTHOR) :] if name.lower().startswith(AUTHOR) else name for name in names]
 
 
-def _repeated(names: Sequence[str]) -> str:
-    """A column that is read and stands there more than once; "" where there is none."""
-    return next((name for name, count in Counter(names).items() if count > 1 and _is_read(name)), "")
-
-
 def _require_usable(source: Path | Address, columns: Sequence[str]) -> None:
-    if name := _repeated(columns):
-        raise DataError(f"{source} has more than one column named {name}; keep one of them, or rename the others.")
+    if name := repeated(columns, _is_read):
+        raise DataError(TWICE.format(source, name))
     if not any(name in columns for name in NEEDED):
         found = ", ".join(columns[:10]) or "none"
         if not found.isprintable():
@@ -171,7 +174,7 @@ def _read_jsonl(source: Path | Address) -> Iterator[Row]:
             if not isinstance(given, _Fields):
                 yield Row(stand_in(number), error=LONG_LINE if line is None else MALFORMED_JSON)
                 continue
-            if name := _repeated(_named(given.names)):
+            if name := repeated(_named(given.names), _is_read):
                 yield Row(stand_in(number), error=REPEATED.format(name))
                 continue
             cells = _cells(given)

@@ -3,8 +3,8 @@
 import csv
 import io
 import re
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -18,6 +18,7 @@ MAX_CELL = 1_000_000
 MAX_LINES = 2_000
 LONG_LINE = f"This line has more than {MAX_LINE // 1_000_000} million characters; shorten it."
 LONG_CELL = f"This line has a field of more than {MAX_CELL:,} characters; shorten it."
+TWICE = "{} has more than one column named {}; keep one of them, or rename the others."
 UNCLOSED = "This line opens a quote that nothing closes; close it, and double each quote inside a text."
 
 
@@ -51,6 +52,11 @@ def known_names(given: Iterable[str], wanted: Sequence[str]) -> list[str]:
     known = {name.lower(): name for name in wanted}
     found = [name.strip() for name in given]
     return [name if name in wanted else known.get(name.lower(), name) for name in found]
+
+
+def repeated(names: Iterable[str], is_read: Callable[[str], bool]) -> str:
+    """A column that is read and stands there more than once; "" where there is none."""
+    return next((name for name, count in Counter(names).items() if count > 1 and is_read(name)), "")
 
 
 def read_header(line: str, wanted: Sequence[str]) -> tuple[str, list[str]]:

@@ -8,7 +8,6 @@ known. Tags are read as those of a file to score are: a list, or text apart by |
 usual names, in any case of letters; `prepare` says which ones it did not read.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from engine.batch.rows import INPUT_ENDINGS, read_image, read_tags
-from engine.batch.text import known_names
+from engine.batch.text import TWICE, known_names, repeated
 from engine.errors import DataError, PostError
 from engine.images import read_file
 from training.data.rows import FLAGS, names_of, read_rows
@@ -72,11 +71,8 @@ class Own(YouTube):
     def _names(self, path: Path) -> list[str]:
         """The columns of a table. Raises DataError where two that are read have one name."""
         names = super()._names(path) if _is_parquet(path) else names_of(path, self._wanted)
-        counts = Counter(known_names(names, self._wanted))
-        if doubled := [name for name in self._wanted if counts[name] > 1]:
-            raise DataError(
-                f"{path} has more than one column named {doubled[0]}; keep one of them, or rename the others."
-            )
+        if name := repeated(known_names(names, self._wanted), self._wanted.__contains__):
+            raise DataError(TWICE.format(path, name))
         return names
 
     def _read(self, path: Path, *, pictures: bool) -> Iterator[pd.DataFrame]:
