@@ -14,7 +14,7 @@ from PIL import Image
 from engine.captioners.base import Caption, Captioner
 from engine.captioners.decoder import CaptionDecoder, DecoderConfig, beam_search
 from engine.encoders import load_encoder
-from engine.encoders.runtime import autocast, short_hash
+from engine.encoders.runtime import short_hash
 from engine.errors import EncoderError
 
 SHIPPED = Path(__file__).parents[1] / "encoders" / "weights" / "captioner"
@@ -59,6 +59,6 @@ class GridCaptioner(Captioner):
         ]
 
     def _of(self, grid: torch.Tensor) -> list[Caption]:
-        with autocast(grid.device, self.dtype):
-            found = beam_search(self.decoder, grid, beams=BEAMS, penalty=PENALTY)
+        # In float32: so small a decoder would spend half its time on rounding its weights, a piece after the other.
+        found = beam_search(self.decoder, grid, beams=BEAMS, penalty=PENALTY)
         return [Caption(self.tokenizer.decode(pieces), score) for pieces, score in found]

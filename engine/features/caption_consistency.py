@@ -61,9 +61,9 @@ class CaptionConsistency(Feature):
         """Values of n posts from the captions of some of them, by row; NaN for the others."""
         values = np.full((len(posts), 2), np.nan, dtype=np.float32)
         rows = list(captions)
-        titles = self.encoder.encode([posts[row].text(self.text_fields) for row in rows]).numpy()
-        said = self.encoder.encode([captions[row].text for row in rows]).numpy()
-        values[rows, 0] = cosine(titles, said)
+        titles = [posts[row].text(self.text_fields) for row in rows]
+        vectors = self.encoder.encode([*titles, *(captions[row].text for row in rows)]).numpy()
+        values[rows, 0] = cosine(vectors[: len(rows)], vectors[len(rows) :])
         values[rows, 1] = [captions[row].confidence for row in rows]
         return values
 
