@@ -95,11 +95,9 @@ def _enlarged(table: pd.DataFrame, known: pd.Index, ids: Any, generator: np.rand
     starts = range(0, len(ids), len(known))
     row = np.concatenate([np.flatnonzero(place + start < len(ids)) for start in starts])
     start = np.concatenate([np.full((place + start < len(ids)).sum(), start) for start in starts])
-    keys = [
-        name for name in ("model", "view", "split", "stage", "dimensions") if name in table and "source" not in table
-    ]
+    keys = [name for name in ("model", "view", "split", "stage", "dimensions") if name in table]
     if keys:
-        # One model's answers to one view stand together, as `evaluate` writes them.
+        # One model's answers to one view stand together, and posts of one part, as `evaluate` writes them.
         order = np.argsort(table.groupby(keys, sort=False).ngroup().to_numpy()[row], kind="stable")
         row, start = row[order], start[order]
     found = table.iloc[row].reset_index(drop=True)

@@ -90,6 +90,17 @@ def test_report_carries_no_words_and_no_pictures(work: Path, report: Path) -> No
     assert any("title alone" in note for note in content["notes"])
 
 
+def test_posts_of_a_part_stand_together_with_what_is_known_of_each(work: Path, report: Path) -> None:
+    found = pd.read_parquet(report / "posts.parquet").set_index("post_id")
+    posts = Workspace(work).posts.set_index("post_id").loc[found.index]
+    assert (found["split"] != found["split"].shift()).sum() == found["split"].nunique() == 3
+    assert (
+        found["split"].tolist() == posts["split"].tolist() and found["group"].tolist() == posts["group_number"].tolist()
+    )
+    hashes = Workspace(work).metadata.set_index("post_id")["pixel_hash"]
+    assert found["pixel_hash"].tolist() == hashes[found.index].tolist()
+
+
 def test_figures_reach_the_bundle_and_it_still_verifies(work: Path, report: Path) -> None:
     bundle = read_bundle(Run(work, RECIPE).bundle)
     metrics = pd.read_parquet(report / "metrics.parquet")

@@ -162,8 +162,11 @@ def _narrow(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def posts_of(workspace: Workspace) -> pd.DataFrame:
-    """posts.parquet of the report: what is derived of every kept post, never its words or picture."""
-    posts = workspace.posts
+    """posts.parquet of the report: what is derived of every kept post, never its words or picture.
+
+    Those of a part stand together: whoever asks for one part need not read the others.
+    """
+    posts = workspace.posts.sort_values("split", kind="stable", ignore_index=True)
     metadata = workspace.metadata.set_index("post_id").reindex(posts["post_id"]).reset_index(drop=True)
     random = workspace.splits.set_index("post_id")["random"].reindex(posts["post_id"]).to_numpy()
     address = workspace.dataset.get("image_url")
