@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from engine.addresses import located
-from engine.errors import FirstImpressionsError
-from engine.stopping import Stopped, stopped_by_signals
+from engine.commands import outcome
 
 INPUT = """
 The input is .csv, .jsonl, .ndjson or .parquet with any of the columns post_id, title, tags, description and image, at
@@ -38,16 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--embeddings", action="store_true", help="also the pooled vectors of encoders, where the model reads any"
     )
     options = parser.parse_args(arguments)
-    try:
-        with stopped_by_signals():
-            options.run(options)
-    except FirstImpressionsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except Stopped:
-        print("Stopped; nothing was written.", file=sys.stderr)
-        return 130
-    return 0
+    return outcome(lambda: options.run(options), "Stopped; nothing was written.")
 
 
 def _add(

@@ -8,22 +8,29 @@ and titles belong to their owners: keep the folder to yourself.
 
 import argparse
 import re
+import sys
 from pathlib import Path
 
 import pandas as pd
 
+from engine.commands import outcome
+from engine.errors import DataError
 from engine.files import replacing_folder
 from training.data.sources import load_dataset
 
+TABLE = "table.csv"
 # Of posts.parquet, what the table takes over; numbers known before publication are added.
 TAKEN = ["likes", "comments", "views", "title", "group", "published_at"]
 
 
 def class_folders(data: Path, target: Path, least: int) -> pd.DataFrame:
-    """Write the folders and table.csv into `target`, in place of what was there; returns the table with `category`.
+    """Write the folders and table.csv into `target`, in place of former ones; returns the table with `category`.
 
-    Classes of fewer than `least` posts are left out, and so are posts whose likes are hidden.
+    Classes of fewer than `least` posts are left out, and so are posts whose likes are hidden. Raises DataError where
+    something else is in `target`.
     """
+    if target.exists() and not (target / TABLE).is_file() and any(target.iterdir()):
+        raise DataError(f"{target} holds something else, which would be gone; give another folder with --to.")
     posts = pd.concat(load_dataset("youtube").read(data), ignore_index=True)
     posts = posts[posts["category"].notna() & posts["drop_reason"].isna()].drop_duplicates("post_id")
     posts = posts[posts["category"].map(posts["category"].value_counts()) >= least]
@@ -39,7 +46,7 @@ def class_folders(data: Path, target: Path, least: int) -> pd.DataFrame:
             place = folder / re.sub(r"[/\\]", " ", category)
             place.mkdir(exist_ok=True)
             (place / f"{post_id}.webp").write_bytes(image)
-        table.drop(columns="category").to_csv(folder / "table.csv", index=False)
+        table.drop(columns="category").to_csv(folder / TABLE, index=False)
     return table
 
 
@@ -53,4 +60,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

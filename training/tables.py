@@ -101,6 +101,8 @@ POST_COLUMNS = tuple(POSTS.columns)
 # Most rows of a row group: whoever reads with several threads reads as many groups at once, and leaves out those whose
 # least and greatest values do not concern it.
 ROW_GROUP = 122_880
+# Of a folder that one process writes at a time.
+LOCK = ".lock"
 
 CLEANING_SCHEMA = pa.schema([("post_id", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
 
@@ -128,7 +130,7 @@ def alone(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise DataError(f"{folder} is a file; give the name of a folder.") from error
-    lock = FileLock(folder / ".lock", timeout=0)
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:

@@ -31,12 +31,15 @@ from engine.batch.text import (
 from engine.context import AUTHOR, context_of, is_context
 from engine.context import COLUMNS as CONTEXT
 from engine.errors import DataError, PostError
+from engine.posts import SURROGATE
 
 # Of a picture the first of its two names counts.
 COLUMNS = ("post_id", "title", "tags", "description", "image", "picture")
 KNOWN = (*COLUMNS, *CONTEXT)
 NEEDED = ("title", "image", "picture")
 INPUT_ENDINGS = (".csv", ".jsonl", ".ndjson", ".parquet")
+# Up to here a float tells any two whole numbers apart.
+WHOLE = 2**53
 MALFORMED_JSON = "This line is not a JSON object; write one object a line."
 REPEATED = "This line has more than one field named {}; keep one of them."
 
@@ -231,10 +234,11 @@ def _missing(value: object) -> bool:
 
 
 def _valid(text: str, name: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise PostError(f"The {name} holds characters that are not UTF-8; save the file as UTF-8.") from error
+    if found := SURROGATE.search(text):
+        # As bytes that are no UTF-8 are read.
+        if "\udc80" <= found[0] <= "\udcff":
+            raise PostError(f"The {name} holds characters that are not UTF-8; save the file as UTF-8.")
+        raise PostError(f"The {name} holds half of a character, as a cut emoji is; delete it.")
     return text.replace("\0", "").strip()
 
 
@@ -244,6 +248,9 @@ def _text(cells: Mapping[str, object], name: str) -> str:
         return ""
     if not isinstance(value, str | int | float):
         raise PostError(f"The {name} is neither text nor a number; write it as text.")
+    if isinstance(value, float) and value.is_integer() and abs(value) <= WHOLE:
+        # Where a cell is empty, spreadsheets and pandas make all whole numbers of its column floats.
+        value = int(value)
     return _valid(str(value), name)
 
 

@@ -2,14 +2,18 @@
 
 import errno
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from engine.commands import outcome
 from engine.files import replacing
 from tests.batch_files import lines, read
 
@@ -78,6 +82,39 @@ def test_the_local_engine_needs_no_ray(tmp_path: Path, capsys: pytest.CaptureFix
     assert os.listdir(tmp_path) == ["in.csv"]
 
 
+def test_who_reads_what_is_said_may_go_away(tmp_path: Path) -> None:
+    source = lines(tmp_path / "in.csv", "title", *"abc")
+    process = run("score", source, "-o", tmp_path / "out.csv", "--batch-size", 1, pause=0.6)
+    assert process.stderr is not None and process.stdout is not None
+    process.stderr.close()
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    assert len(read(tmp_path / "out.csv")) == 3
+
+
+def test_what_is_printed_to_nobody_costs_no_step() -> None:
+    code = (
+        "import sys; from engine.commands import outcome\n"
+        "def work():\n for _ in range(1000): print('x' * 1000)\n open(sys.argv[1], 'w').close()\n"
+        "sys.exit(outcome(work))"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        done = Path(folder, "done")
+        command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} {done}; echo $? >&2"
+        said = subprocess.run(["sh", "-c", f"({command}) | head -1"], cwd=ROOT, capture_output=True, text=True)
+        assert said.stderr == "0\n" and len(said.stdout) == 1001 and done.exists()
+
+
+def test_a_missing_package_is_one_sentence_and_a_missing_module_of_ours_a_fault(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert outcome(lambda: import_module("some_package.part")) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and "lacks the package some_package; run this with .venv/bin/python" in said
+    with pytest.raises(ModuleNotFoundError):
+        outcome(lambda: import_module("engine.nothing"))
+
+
 def test_command_line_refuses_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from engine.__main__ import main
 
@@ -85,6 +122,7 @@ def test_command_line_refuses_in_one_sentence(tmp_path: Path, capsys: pytest.Cap
     before = signal.getsignal(signal.SIGTERM)
     assert main(["score", str(source), "-o", str(tmp_path / "out.csv")]) == 2
     assert main(["score", str(tmp_path / "none.csv"), "-o", str(tmp_path / "out.csv")]) == 2
+    assert main(["score", str(tmp_path / f"{'long' * 99}.csv"), "-o", str(tmp_path / "out.csv")]) == 2
     titles = lines(tmp_path / "titles.csv", "title", "a")
     for command in ("score", "features"):
         # Before the model is loaded.
@@ -93,7 +131,7 @@ def test_command_line_refuses_in_one_sentence(tmp_path: Path, capsys: pytest.Cap
             patch.setitem(sys.modules, "engine.predictor", None)
             assert main(arguments) == 2
     said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 4 and "nope does not exist" in said[2] and said[2] == said[3]
+    assert len(said) == 5 and "nope does not exist" in said[3] and said[3] == said[4]
     assert all(line.startswith("error: ") and line.endswith(".") for line in said)
     assert signal.getsignal(signal.SIGTERM) is before
     for arguments in (["score", str(source)], ["score", str(source), "-o", "x.csv", "--batch-size", "0"], []):
@@ -119,7 +157,7 @@ def test_a_killed_run_leaves_nothing(tmp_path: Path, number: int, suffix: str) -
 
 
 def test_ignored_signals_stay_ignored() -> None:
-    from engine.stopping import stopped_by_signals
+    from engine.commands import stopped_by_signals
 
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

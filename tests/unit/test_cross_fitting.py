@@ -286,9 +286,20 @@ def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(
     # So does one of other posts of one's own, which have the same name.
     (alone / "report.json").write_text(json.dumps(facts))
     posts = pd.read_parquet(alone / "posts.parquet")
-    posts.assign(post_id="another " + posts["post_id"]).to_parquet(alone / "posts.parquet")
-    with pytest.raises(DataError, match=refusal):
-        ship(work, recipe, tmp_path / "model")
+    # Other pictures may go by the same names, some by chance with the same title's length.
+    for others in ({"post_id": "another " + posts["post_id"]}, {"pixel_hash": posts["pixel_hash"] + "0"}):
+        posts.assign(**others).to_parquet(alone / "posts.parquet")
+        with pytest.raises(DataError, match=refusal):
+            ship(work, recipe, tmp_path / "model")
+    # More of the same do not make it another.
+    pd.concat([posts, posts.assign(post_id="later " + posts["post_id"])]).to_parquet(alone / "posts.parquet")
+    ship(work, recipe, tmp_path / "model")
+    # A folder of that name makes no model.
+    (tmp_path / "thesis" / "report").mkdir(parents=True)
+    (tmp_path / "thesis" / "report" / "chapter.txt").write_text("mine")
+    with pytest.raises(DataError, match="thesis holds something else than a model"):
+        ship(work, recipe, tmp_path / "thesis")
+    assert (tmp_path / "thesis" / "report" / "chapter.txt").exists()
 
 
 def test_it_ships_to_an_address(work: Path, recipe: Recipe, bundle: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The index of real posts, the search in it, and the tab that shows it: made by the step itself, on made-up posts."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +37,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def models(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def models(work: Path, bundle: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model, with its index."""
     encoders = {
         "text": f"bert:{tiny.build_bert(tmp_path_factory.mktemp('bert'))}",
@@ -48,6 +49,12 @@ def models(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         with pytest.raises(DataError, match="holds no bundle"):
             step.evidence(work, model)
         (model / "bundle").mkdir()
+        for known in ({"data": {"fingerprint": "of other posts"}}, {"score_formula": "another"}):
+            patch.setattr(step, "read_bundle", lambda folder, known=known: SimpleNamespace(**{**vars(bundle), **known}))
+            with pytest.raises(DataError, match="holds a model of other posts, or of another score; name"):
+                step.evidence(work, model)
+        assert os.listdir(model) == ["bundle"]
+        patch.setattr(step, "read_bundle", lambda folder: bundle)
         folder = step.evidence(work, model, neighbours=NEIGHBOURS, resamples=20)
     return folder.parent
 

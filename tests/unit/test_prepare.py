@@ -242,6 +242,18 @@ def test_the_folder_of_the_dataset_is_no_work_folder(tmp_path: Path) -> None:
     assert (source / "posts.parquet").read_bytes() == before and len(list(source.iterdir())) == 1
 
 
+def test_a_folder_of_something_else_is_no_work_folder(tmp_path: Path, work: Path) -> None:
+    source, other = (write(tmp_path / name, [row(number)]) for number, name in enumerate(("raw", "other")))
+    before = (other / "posts.parquet").read_bytes()
+    with pytest.raises(DataError, match="something else, which would be lost; give another --work"):
+        prepare("youtube", source, other)
+    assert (other / "posts.parquet").read_bytes() == before and len(list(other.iterdir())) == 1
+    prepare("youtube", source, work)
+    # One that was killed on its way has written no dataset.json.
+    (work / "dataset.json").unlink()
+    assert prepare("youtube", source, work)["posts"]["written"] == 1
+
+
 def test_a_split_goes_with_the_posts_that_it_was_of(tmp_path: Path, work: Path) -> None:
     letters = str.maketrans("0123456789", "bcdfghjklm")
     rows = [row(number, title=str(10**6 + number * 7919).translate(letters)) for number in range(100)]

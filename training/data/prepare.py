@@ -29,7 +29,7 @@ from training.data.further import take_pictures
 from training.data.metadata import METADATA_SCHEMA, Decoder, title_metadata, try_picture
 from training.data.sources import load_dataset
 from training.data.sources.base import Dataset
-from training.tables import CLEANING_SCHEMA, COUNTS, TableWriter, alone, now, posts_schema, writing_table
+from training.tables import CLEANING_SCHEMA, COUNTS, LOCK, TableWriter, alone, now, posts_schema, writing_table
 
 INFO = "dataset.json"
 TEXT_ONLY = " (text-only post)"
@@ -95,6 +95,9 @@ def prepare(
     tables = dataset.tables(source)
     if work.resolve() in {table.resolve().parent for table in tables}:
         raise DataError(f"{work} holds the dataset itself, whose tables would be replaced; give another --work.")
+    # What was prepared there, to its end or not, has left one of these.
+    if (work / "posts.parquet").exists() and not any((work / name).exists() for name in (INFO, LOCK)):
+        raise DataError(f"{work} holds a posts.parquet of something else, which would be lost; give another --work.")
     posts, texts = Tally(limit), Tally(limit)
     with alone(work), _decoder(workers) as decode, ExitStack() as stack:
         # First in, last in place: it says that the tables belong together.

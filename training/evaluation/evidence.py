@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from engine.bundle import Side
+from engine.bundle import Side, read_bundle
 from engine.errors import DataError
 from engine.evidence.index import ENCODERS, FOLDER, POSTS, Encoded, Index, Manifest, save_index
 from engine.evidence.nearest import SAME, Numbers, likeness_of
@@ -47,17 +47,21 @@ Rows = npt.NDArray[np.int64]
 def evidence(work: Path, target: Path, *, neighbours: int = NEIGHBOURS, resamples: int = RESAMPLES) -> Path:
     """Write the index of a work folder's posts into `evidence` in the folder `target`; returns where it lies.
 
-    Raises DataError when `target` holds no bundle, a step before has not run, or a picture cannot be read any more.
+    Raises DataError when `target` holds no bundle, or one of other posts or another score, when a step before has not
+    run, or a picture cannot be read any more.
     """
     if not (target / "bundle").is_dir():
         raise DataError(f"{target} holds no bundle that the index could stand beside; name the folder of a model.")
     workspace = Workspace(work, learned=OUTSIDE_OF_TEST)
+    dataset, beside = workspace.dataset, read_bundle(target / "bundle")
+    if (beside.data["fingerprint"], beside.score_formula) != (dataset["fingerprint"], workspace.score_formula):
+        raise DataError(f"{target} holds a model of other posts, or of another score; name another with --model.")
     matrix = FeatureMatrix(workspace, FeatureSettings(encoders={str(side): spec for side, spec in ENCODERS.items()}))
     spaces = {side: Space.fit(matrix[side], WIDTH) for side in ENCODERS}
     kept = np.flatnonzero(~twins(spaces))
     removed = len(workspace.posts) - len(kept)
     spaces = {side: Space(space.rows[kept], space.mean, space.axes) for side, space in spaces.items()}
-    dataset, known = workspace.dataset, load_dataset(workspace.dataset["name"])
+    known = load_dataset(dataset["name"])
     manifest = Manifest(
         name=dataset["name"],
         data=dataset["fingerprint"],

@@ -65,7 +65,8 @@ def ship(work: Path, recipe: Recipe, target: Path | Address, signals: Path | Non
 
 def _replace(target: Path, called: Path | Address, work: Path, recipe: Recipe, signals: Path | None) -> None:
     """`ship` into a folder here, which errors call by the name that was given."""
-    if target.is_dir() and any(target.iterdir()) and not any((target / name).is_dir() for name in ("bundle", "report")):
+    ours = ("bundle/bundle.json", "report/report.json")
+    if target.is_dir() and any(target.iterdir()) and not any((target / name).is_file() for name in ours):
         raise DataError(f"{called} holds something else than a model, which would be gone; give another --name.")
     run = Run(work, recipe)
     if signals is not None and not (work / SIGNALS).is_dir():
@@ -119,9 +120,12 @@ def _whole(run: Run, evaluated: Bundle) -> Path:
 
 
 def _of_same_posts(former: Path, report: Path) -> bool:
-    """Whether two reports have any post in common: every dataset of one's own has the same name."""
-    tables = [pd.read_parquet(folder / "posts.parquet", columns=["post_id"]) for folder in (former, report)]
-    return bool(tables[0]["post_id"].isin(tables[1]["post_id"]).any())
+    """Whether two reports have posts in common, a tenth of the smaller one's: every dataset of one's own has the same
+    name, and many call their posts 1, 2, 3, so what is known of a post counts too.
+    """
+    known = ["post_id", "pixel_hash", "title_characters"]
+    first, second = (pd.read_parquet(folder / "posts.parquet", columns=known) for folder in (former, report))
+    return 10 * len(first.merge(second)) >= min(len(first), len(second))
 
 
 def _frozen(config: dict[str, Any]) -> dict[str, str | None]:
