@@ -39,7 +39,8 @@ def outcome(run: Callable[[], object], stopped: str = "stopped") -> int:
             made = f"{sys.executable} lacks the package {missing}; run this with .venv/bin/python, which make installs"
             print(f"error: {made}, or install the requirements that the README names.", file=sys.stderr)
             return 2
-        except Stopped:
+        # CatBoost makes the one of the other.
+        except (Stopped, KeyboardInterrupt):
             print(stopped, file=sys.stderr)
             return 130
         return 0

@@ -20,7 +20,7 @@ from engine.errors import DataError
 from engine.features.base import code_hash
 from engine.features.picture_statistics import PictureStatistics
 from engine.features.text_statistics import TextStatistics
-from tests import made_up, tiny
+from tests import class_folders, made_up, tiny
 from tests.unit.test_training_loop import CONFIG as SLOW
 from tests.unit.test_training_loop import Kept, Killed, counting, data_of, dying
 from tests.unit.test_training_loop import run as run_slowly
@@ -238,6 +238,23 @@ def test_a_run_is_refused_for_other_posts(tmp_path: Path) -> None:
     assert whole.extract(["picture_statistics"])[0].wanted == 120
     rows = [whole.posts.index(post) for post in few.matrix.posts]
     np.testing.assert_array_equal(whole["picture_statistics"][rows], stale)
+
+
+def test_a_run_is_refused_for_pictures_that_were_exchanged(tmp_path: Path) -> None:
+    trees, words = (
+        Recipe(name=name, summary="Made up.", members=(CatBoost(name="trees", iterations=5, features=(feature,)),))
+        for name, feature in (("trees", "picture_statistics"), ("words", "text_statistics"))
+    )
+    work = tmp_path / "work"
+    prepare("folders", class_folders.write(tmp_path / "source", class_folders.table_of(120)), work)
+    split(work)
+    for recipe in (trees, words):
+        Run(work, recipe)
+    first, second, *_ = sorted((tmp_path / "source").rglob("*.png"))
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(DataError, match="holds a run made from another set of picture files"):
+        Run(work, trees)
+    Run(work, words)
 
 
 def test_values_of_other_code_are_not_read(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import numpy as np
@@ -28,7 +29,7 @@ from training.data.workspace import split
 from training.evaluation.contributions import INTERACTION
 from training.evaluation.faithfulness import explain
 from training.evaluation.gains import reads_note
-from training.evaluation.learning_curve import learn
+from training.evaluation.learning_curve import _less, learn
 from training.evaluation.report import evaluate
 from training.evaluation.runs import GAIN
 from training.evaluation.ship import ship
@@ -422,6 +423,13 @@ def test_a_learning_curve_fits_parts_of_the_posts_and_ends_in_the_fold(
     assert learned[0] < {*groups[own == "train"]} and not learned[0] & {*groups[own != "train"]}
     sizes = sorted(table["posts"].unique())
     assert len(sizes) == 2 and sizes[1] == (own == "train").sum() and sizes[0] <= sizes[1] / 2
+    # A large group is passed over.
+    large = own.index[own == "train"][: int(0.7 * (own == "train").sum())]
+    posts = run.workspace.posts.set_index("post_id")["group_number"]
+    parted = SimpleNamespace(workspace=SimpleNamespace(posts=posts.where(~posts.index.isin(large), -1).reset_index()))
+    half, quarter = (_less(parted, own, divisor) for divisor in (2, 4))  # type: ignore[arg-type]
+    assert (half == "train").sum() == sizes[1] - len(large) and not half.index.isin(large).any()
+    assert 0.2 * sizes[1] < (quarter == "train").sum() <= sizes[1] / 4
     assert set(table["n"]) == {(own == "validation").sum()} and set(table["member"]) >= {"blend", "ngrams", "title"}
     assert table.loc[table["posts"] == sizes[0], "gain"].isna().all()
     larger = table[table["posts"] == sizes[1]]

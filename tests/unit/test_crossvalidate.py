@@ -169,8 +169,22 @@ def test_protocols_stand_side_by_side_and_deep_trees_can_stay_out(work: Path) ->
     for protocol in ("grouped", "random"):
         found = crossvalidate(work, recipe, folds=2, protocol=protocol, deepest=2)  # type: ignore[arg-type]
         assert set(found["protocol"]) == {protocol} and set(found["candidates"]) == {1}
-    report = pd.read_parquet(Run(work, recipe).report / "crossvalidation.parquet")
+    run = Run(work, recipe)
+    report = pd.read_parquet(run.report / "crossvalidation.parquet")
     assert set(report["protocol"]) == {"grouped", "random"}
+    # Folds of a protocol that was stopped on its way are not taken for all of them.
+    (run.folder / "crossvalidation" / "random" / "fold-1.parquet").unlink()
+    crossvalidate(work, recipe, folds=2, deepest=2)
+    assert set(pd.read_parquet(run.report / "crossvalidation.parquet")["protocol"]) == {"grouped"}
+
+
+def test_a_fold_that_cannot_be_calibrated_is_refused_before_any_is_fitted(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "BLENDED", 1000)
+    monkeypatch.setattr(step, "evaluate_fold", None)
+    with pytest.raises(DataError, match=r"Only \d+ groups of posts would make the choices of fold 0 of 2, which takes"):
+        crossvalidate(work, replace(RECIPE, name="few"), folds=2)
 
 
 def test_folds_go_into_the_report_of_a_shipped_model(
@@ -232,7 +246,7 @@ def test_too_few_posts_or_groups_are_a_sentence(work: Path, tmp_path: Path) -> N
     said = r"60 posts with a picture in 60 groups are too few for 20 folds: that takes 100 .*; prepare more posts\.$"
     with pytest.raises(DataError, match=said):
         stratified_folds(strata, np.arange(60), 20, 0)
-    with pytest.raises(DataError, match=r"in 4 groups are too few for 5 folds: .*; name finer groups, or leave"):
+    with pytest.raises(DataError, match=r"in 4 groups are too few for 5 folds: .*; name finer groups, or prepare"):
         stratified_folds(np.arange(200) % 5, np.arange(200) % 4, 5, 0)
     with pytest.raises(DataError, match="too few for 20 folds"):
         made_up.make_work(tmp_path, 40)

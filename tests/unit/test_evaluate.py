@@ -12,8 +12,11 @@ from engine.bundle import read_bundle
 from engine.posts import Post
 from engine.predictor import Predictor
 from engine.scoring import fit_cuts, to_level
+from tests import class_folders
 from tests.made_up import make_work, without_baselines
-from training.data.workspace import Workspace
+from training.data.prepare import prepare
+from training.data.workspace import Workspace, split
+from training.evaluation.gains import _promise
 from training.evaluation.report import evaluate
 from training.modeling.run import Run
 from training.modeling.train import train
@@ -99,6 +102,25 @@ def test_posts_of_a_part_stand_together_with_what_is_known_of_each(work: Path, r
     )
     hashes = Workspace(work).metadata.set_index("post_id")["pixel_hash"]
     assert found["pixel_hash"].tolist() == hashes[found.index].tolist()
+
+
+def test_posts_without_titles_are_evaluated(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    prepare("folders", class_folders.write(tmp_path / "source", class_folders.table_of(150), title=None), work)
+    split(work)
+    member = CatBoost(name="trees", iterations=20, early_stopping=None, features=("picture_statistics",))
+    trees = replace(RECIPE, name="untitled", members=(member,))
+    train(work, trees)
+    found = pd.read_parquet(evaluate(work, trees, resamples=20, junk=3) / "metrics.parquet")
+    assert {"picture statistics", "untitled"} <= {*found["model"]} and "text statistics" not in {*found["model"]}
+
+
+def test_of_few_groups_that_are_all_alike_no_promise_is_judged() -> None:
+    own = pd.DataFrame({"metric": ["conformal_coverage"], "value": [1.0], "low": [1.0], "high": [1.0]})
+    assert _promise(own, "conformal_coverage").endswith(
+        "90%: of so few groups of related posts that no more can be told."
+    )
+    assert _promise(own.assign(low=0.93), "conformal_coverage").endswith("more often than promised.")
 
 
 def test_figures_reach_the_bundle_and_it_still_verifies(work: Path, report: Path) -> None:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -373,6 +373,22 @@ def test_a_picture_that_cannot_be_read_leaves_no_half_map(tmp_path: Path) -> Non
     assert not list((tmp_path / "features").iterdir())
 
 
+def test_pictures_that_are_others_since_are_not_kept_as_the_former(tmp_path: Path) -> None:
+    write_posts(tmp_path, [picture(value) for value in (10, 20, 30)])
+    files, before = file_hashes(tmp_path), posts_of(tmp_path)
+    for values in ((10, 30, 20), (10, 20, 30, 40), (10, 20)):
+        write_posts(tmp_path, [picture(value) for value in values])
+        for read in (
+            lambda: extract(tmp_path, Numbers("image"), before, files, {}),
+            lambda: decoded_pictures(tmp_path, files, (4, 6)),
+        ):
+            with pytest.raises(DataError, match="are others since this step began; run it again"):
+                read()
+    write_posts(tmp_path, [picture(value) for value in (10, 20, 30)])
+    run(tmp_path, Numbers("image"))
+    np.testing.assert_array_equal(stored(tmp_path, Numbers("image"))[:, 0], [10, 20, 30])
+
+
 def test_pictures_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from training.features import pictures
 
@@ -380,9 +396,9 @@ def test_pictures_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.M
     ahead = []
     stored_pictures, load_image = pictures.stored_pictures, pictures.load_image
 
-    def watched(work: Path, *, table: str):  # type: ignore[no-untyped-def]
+    def watched(work: Path, **options: Any):  # type: ignore[no-untyped-def]
         nonlocal given
-        for item in stored_pictures(work, table=table):
+        for item in stored_pictures(work, **options):
             given += 1
             ahead.append(given - done)
             yield item

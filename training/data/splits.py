@@ -24,9 +24,9 @@ TOO_FEW = (
 LEAST_GROUPS = 5
 TOO_COARSE = (
     "The {} part would hold {:,} posts in {:,} groups, of which it takes {} or more: the largest of all {:,} holds "
-    "{:,} of {:,} posts; name finer groups, leave the column `group` out, or prepare more posts."
+    "{:,} of {:,} posts; try another --seed, name finer groups, or prepare more posts."
 )
-MORE_POSTS, MORE_GROUPS = "prepare more posts", "name finer groups, or leave the column `group` out"
+MORE_POSTS, MORE_GROUPS = "prepare more posts", "name finer groups, or prepare posts of more of them"
 TOO_EQUAL = (
     "The posts' scores are too few or too equal for five levels: {:,} of {:,} have {:.4g}; leave out posts with too "
     "few views, or give counts that differ."

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from engine.features import default_names
 from engine.members import CatBoostMember, normal_levels
@@ -55,8 +56,11 @@ class Baselines:
                 name, "baseline", "both", *(_constant(probabilities, len(self.rows[split])) for split in HELD)
             )
         yield from self._category()
-        yield self._trees("text statistics", "baseline", "text", ("text_statistics",))
-        yield self._trees("picture statistics", "baseline", "image", ("picture_statistics",))
+        sides: tuple[tuple[View, str], ...] = (("text", "text_statistics"), ("image", "picture_statistics"))
+        for view, feature in sides:
+            # Posts may have no title, or all the same picture: trees would see nothing.
+            if pd.DataFrame(self.matrix[feature][self.rows["train"]]).nunique().max() > 1:
+                yield self._trees(feature.replace("_", " "), "baseline", view, (feature,))
         yield self._ngrams()
         for role in vectors:
             yield self._neighbours(role)

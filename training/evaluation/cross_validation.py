@@ -9,6 +9,7 @@ A finished fold is kept in `runs/<recipe>/crossvalidation/<protocol>/` and not f
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from training.evaluation.shipped import FOLDS, shipped_facts, with_apart, write_
 from training.features.matrix import FeatureMatrix
 from training.metrics.bootstrap import evaluate_metrics
 from training.metrics.predictions import prediction_table, truth_of
+from training.modeling.blend import FOLDS as BLENDED
 from training.modeling.blend import fit_on_validation
 from training.modeling.fitting import fit_members
 from training.modeling.processes import own_process
@@ -37,6 +39,10 @@ from training.tables import now, replace_rows, write_table
 log = structlog.get_logger()
 # One part in five of the posts outside the outer fold makes the choices.
 INNER = 5
+FEW_GROUPS = (
+    "Only {} groups of posts would make the choices of fold {} of {}, which takes {}; give other --folds, or prepare "
+    "more posts."
+)
 TABLE = "crossvalidation.parquet"
 PRINTED = ("src", "accuracy", "macro_f1", "log_loss")
 
@@ -45,7 +51,8 @@ def assignments(workspace: Workspace, folds: int, protocol: Protocol, seed: int 
     """For every outer fold, post_id → train | validation | test, where test is the fold; see `Workspace.assignment`.
 
     Both protocols part the same posts, those outside the grouped test part of the (grouped) `workspace`: in `grouped`
-    no group is in two parts, in `random` it may be. Raises DataError where posts are too few or too equal.
+    no group is in two parts, in `random` it may be. Raises DataError where posts or groups are too few, or scores too
+    equal.
     """
     pool = workspace.posts[workspace.posts["split"] != "test"]
     strata = to_level(pool["score"], level_cuts(pool["score"]))
@@ -56,6 +63,10 @@ def assignments(workspace: Workspace, folds: int, protocol: Protocol, seed: int 
         inner = stratified_folds(strata[rest], None if groups is None else groups[rest], INNER, seed)
         part = np.full(len(pool), "test", dtype=object)
         part[rest] = np.where(inner == 0, "validation", "train")
+        choosing = pool["group_number"][part == "validation"].nunique()
+        if choosing < BLENDED:
+            # Before anything is fitted.
+            raise DataError(FEW_GROUPS.format(choosing, fold, folds, BLENDED))
         yield pd.Series(part, index=pool["post_id"].to_numpy())
 
 
@@ -139,12 +150,19 @@ def _digest(part: pd.Series) -> str:
 
 
 def _gathered(run: Path, protocol: Protocol) -> pd.DataFrame:
-    """Write the finished folds of every protocol into the report; returns those of one."""
+    """Write the folds of every protocol that is finished into the report; returns those of one."""
     columns = ["recipe", "protocol", "fold", "candidates", "chosen", "metric", "value", "n"]
-    paths = sorted((run / "crossvalidation").glob("*/fold-*.parquet"))
+    folders = [folder for folder in (run / "crossvalidation").iterdir() if folder.name == protocol or _is_whole(folder)]
+    paths = sorted(path for folder in folders for path in folder.glob("fold-*.parquet"))
     table = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)[columns]
     write_table(run / "report" / TABLE, table)
     return table[table["protocol"] == protocol]
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether every fold of a protocol is there: a few would be taken for all."""
+    parts = json.loads((folder / "settings.json").read_text(encoding="utf-8"))["parts"]
+    return len(list(folder.glob("fold-*.parquet"))) == len(parts)
 
 
 def summary(table: pd.DataFrame) -> str:

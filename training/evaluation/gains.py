@@ -112,7 +112,9 @@ def _promise(metrics: pd.DataFrame, metric: str) -> str:
     own = metrics[metrics["metric"] == metric]
     value, low, high = (float(own[name].iloc[0]) for name in ("value", "low", "high"))
     verdict = "as promised, within the interval"
-    if not low <= promised <= high:
+    if low == high:
+        verdict = "of so few groups of related posts that no more can be told"
+    elif not low <= promised <= high:
         verdict = "less often than promised" if high < promised else "more often than promised"
     return (
         f"On test, {what} of {value:.1%} of the posts (95 % interval {low:.1%} to {high:.1%}); promised are "

@@ -68,17 +68,28 @@ def learn(work: Path, recipe: Recipe, *, halvings: int = HALVINGS, resamples: in
 def _sizes(run: Run, halvings: int) -> Iterator[tuple[int, Path]]:
     """How many posts were learned from, and the file of the answers to the fold, smallest first."""
     whole = parts_without(run, FOLD)
+    before = 0
     for halving in range(halvings, 0, -1):
         parts = _less(run, whole, 2**halving)
-        yield int((parts == "train").sum()), fit_fold(run, FOLD, parts, f"learning_curve/{2**halving}")
+        posts = int((parts == "train").sum())
+        # Of large groups a half may hold no more than a quarter.
+        if posts > before:
+            yield posts, fit_fold(run, FOLD, parts, f"learning_curve/{2**halving}")
+        before = posts
     yield int((whole == "train").sum()), fit_fold(run, FOLD)
 
 
 def _less(run: Run, parts: pd.Series, divisor: int) -> pd.Series:
-    """The parts with one in `divisor` of the posts to learn from, by whole groups in one fixed order."""
+    """The parts with one in `divisor` of the posts to learn from, or a little less, by whole groups in one fixed order.
+
+    A group too large for what is left is passed over; where all are too large the smallest is taken.
+    """
     groups = run.workspace.posts.set_index("post_id")["group_number"].loc[parts.index]
     learning = groups[parts == "train"]
-    order = np.random.default_rng(0).permutation(learning.unique())
-    sizes = learning.value_counts().loc[order].cumsum()
-    kept = order[: max(1, int((sizes <= len(learning) / divisor).sum()))]
-    return parts[(parts != "train") | groups.isin(kept)]
+    sizes = learning.value_counts()
+    left, kept = len(learning) / divisor, []
+    for group in np.random.default_rng(0).permutation(learning.unique()):
+        if sizes[group] <= left:
+            left -= sizes[group]
+            kept.append(group)
+    return parts[(parts != "train") | groups.isin(kept or [sizes.index[-1]])]

@@ -1,5 +1,6 @@
 """Batches of posts whose features are computed, here or on a cluster: what is read, what is sent, what comes back."""
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -19,6 +20,7 @@ from engine.features.base import Feature, FeatureSettings, Values
 from engine.images import load_image
 from engine.posts import Post
 
+OTHERS = "The pictures of {} are others since this step began; run it again."
 MISSING = "The picture's file is missing."
 # Batches whose pictures are decoded here before they are asked for.
 AHEAD = 2
@@ -70,20 +72,34 @@ class Batch:
         ]
 
 
-def stored_pictures(work: Path, batch: int = 256, table: str = "posts.parquet") -> Iterator[tuple[str, bytes | None]]:
+def stored_pictures(
+    work: Path, batch: int = 256, table: str = "posts.parquet", files: Sequence[str] = ()
+) -> Iterator[tuple[str, bytes | None]]:
     """(post_id, the picture's file) of every row of a table in file order, a few at a time; None where it is missing.
 
-    Raises DataError when there is no such table that can be read.
+    `files` are the hashes that they had. Raises DataError when there is no such table that can be read, and for another
+    picture than that: what is computed would be kept as what the former says.
     """
     path = work / table
+    had = iter(files)
     try:
         for rows in pq.ParquetFile(path).iter_batches(batch, columns=["post_id", "image"]):
             for post_id, image in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-                yield post_id, _file(work, image)
+                file = _file(work, image)
+                if files and file_hash(file) != next(had, None):
+                    raise DataError(OTHERS.format(path))
+                yield post_id, file
+        if next(had, None) is not None:
+            raise DataError(OTHERS.format(path))
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing; run `python -m training prepare --work {work}` first.") from error
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read; run `python -m training prepare` again.") from error
+
+
+def file_hash(file: bytes | None) -> str:
+    """SHA-256 of a picture's file; "" where it is missing."""
+    return "" if file is None else hashlib.sha256(file).hexdigest()
 
 
 def _file(work: Path, image: bytes | str | None) -> bytes | None:
@@ -104,14 +120,21 @@ def decode(file: bytes | None) -> Image.Image | str:
 
 
 def read_batches(
-    work: Path, size: int, rows: Sequence[int], posts: Sequence[Post], upstream: Mapping[str, Values], pictured: bool
+    work: Path,
+    size: int,
+    rows: Sequence[int],
+    posts: Sequence[Post],
+    upstream: Mapping[str, Values],
+    pictured: bool,
+    hashes: Sequence[str] = (),
 ) -> Iterator[Batch]:
     """The posts in n ascending rows of a work folder, `size` at a time, with their pictures' files where `pictured`.
 
-    `posts` and the values `upstream` are n too.
+    `posts` and the values `upstream` are n too; `hashes` are those of all pictures of the folder, as they were.
     """
     wanted = set(rows)
-    files = (file for row, (_, file) in enumerate(stored_pictures(work)) if row in wanted) if pictured else None
+    stored = stored_pictures(work, files=hashes) if pictured else ()
+    files = (file for row, (_, file) in enumerate(stored) if row in wanted) if pictured else None
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
         above = {name: values[part] for name, values in upstream.items()}

@@ -25,6 +25,7 @@ from training.features.batches import (
     Computing,
     compute,
     decoded_ahead,
+    file_hash,
     given_up,
     here,
     read_batches,
@@ -63,7 +64,7 @@ class Extraction:
 
 def file_hashes(work: Path) -> list[str]:
     """SHA-256 of each post's stored picture file, in file order; "" where it is missing."""
-    return ["" if data is None else hashlib.sha256(data).hexdigest() for _, data in stored_pictures(work)]
+    return [file_hash(file) for _, file in stored_pictures(work)]
 
 
 def text_hash(post: Post) -> str:
@@ -126,7 +127,7 @@ def extract(
         row_of = {post_hash: row for row, post_hash in reversed(list(enumerate(hashes)))}
         rows = [row_of[post_hash] for post_hash in table.missing(hashes)]
         wanted, above = [posts[row] for row in rows], {name: values[rows] for name, values in upstream.items()}
-        read = partial(read_batches, work.absolute(), BATCH, rows, wanted, above, "image" in feature.modalities)
+        read = partial(read_batches, work.absolute(), BATCH, rows, wanted, above, "image" in feature.modalities, files)
         pending = _Pending(table)
         with tqdm(total=len(rows), desc=feature.name, unit=" posts", disable=not rows, mininterval=5) as progress:
             try:

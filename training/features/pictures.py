@@ -41,7 +41,7 @@ def decoded_pictures(
                     raise DataError(f"The picture of {post_id} cannot be read any more ({error}).") from error
                 pixels[row] = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
-            decoded = threads.in_order(decode, enumerate(stored_pictures(work, table=table)))
+            decoded = threads.in_order(decode, enumerate(stored_pictures(work, table=table, files=files)))
             for _ in tqdm(decoded, total=len(files), desc="pictures", mininterval=5):
                 continue
             pixels.flush()

@@ -9,7 +9,7 @@ A step resumes where it was stopped, takes over what is finished, and is refused
 import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from engine.bundle import MANIFEST, identity, read_bundle
 from engine.encoders import load_encoder
 from engine.errors import DataError
 from engine.features import default_names, make_features
+from engine.features.base import Feature, digest
 from engine.features.encoder_tokens import TOKENS
 from engine.features.encoder_vector import EncoderVector
 from engine.predictor import Predictor
@@ -77,8 +78,14 @@ class Run:
             # What is fitted here has no fingerprint yet: it follows from all of this.
             "features": {name: feature.fingerprint for name, feature in features.items()},
             **({"teachers": {spec: encoder.identity for spec, encoder in teachers.items()}} if teachers else {}),
+            # Those in the table are part of the dataset; files of their own may have been exchanged since.
+            **({"set of picture files": digest(self.matrix.files)} if self._reads_files(features.values()) else {}),
             **({"pictures": further.fingerprint if further else ""} if self.recipe.pictures else {}),
         }
+
+    def _reads_files(self, features: Iterable[Feature]) -> bool:
+        paths = self.workspace.dataset["image"] == "path"
+        return paths and any("image" in feature.modalities for feature in features)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -43,18 +43,18 @@ def fit_trees(
         (CatBoostRegressor, target, {"loss_function": "RMSE"}),
     ):
         trees = spec.iterations
-        if spec.early_stopping:
-            splitter = GroupShuffleSplit(1, test_size=HELD_OUT, random_state=spec.seed)
-            rest, held = next(splitter.split(table, groups=groups))
-            probe = kind(iterations=spec.iterations, **settings, **extra)
-            probe.fit(
-                table[rest],
-                labels[rest],
-                eval_set=(table[held], labels[held]),
-                early_stopping_rounds=spec.early_stopping,
-            )
-            trees = max(probe.get_best_iteration() + 1, 10)
         try:
+            if spec.early_stopping:
+                splitter = GroupShuffleSplit(1, test_size=HELD_OUT, random_state=spec.seed)
+                rest, held = next(splitter.split(table, groups=groups))
+                probe = kind(iterations=spec.iterations, **settings, **extra)
+                probe.fit(
+                    table[rest],
+                    labels[rest],
+                    eval_set=(table[held], labels[held]),
+                    early_stopping_rounds=spec.early_stopping,
+                )
+                trees = max(probe.get_best_iteration() + 1, 10)
             models.append(kind(iterations=trees, **settings, **extra).fit(table, labels))
         except CatBoostError as error:
             if "constant" not in str(error):
