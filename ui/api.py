@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from engine.scoring import LEVELS
 from ui.explanation import METHODS, OWEN
 from ui.several import FIELDS, Several
-from ui.uploads import picture_field, pictures_field, take_no_address
+from ui.uploads import altered, as_given, picture_field, pictures_field, take_no_address
 
 if TYPE_CHECKING:
     from ui.compare import Comparing
@@ -193,14 +193,9 @@ def publish(
     The last fields name a model, or none for the first, and give a context; calls may end before them.
     """
     with gr.Row(visible=False):
-        words = [text("Title", TITLE), text("Tags"), text("Description")]
-        for field in words:
-            # Gradio would make a text of anything; the handlers have a sentence for it.
-            field.preprocess = lambda payload: payload  # type: ignore[method-assign]
+        words = [as_given(field) for field in (text("Title", TITLE), text("Tags"), text("Description"))]
         inputs = [picture_field(label="Picture"), *words]
-        method = gr.Radio(list(METHODS), value=OWEN, label="Method")
-        # Gradio would log what was given instead; the handler has a sentence for it.
-        method.preprocess = lambda payload: payload  # type: ignore[method-assign]
+        method = as_given(gr.Radio(list(METHODS), value=OWEN, label="Method"))
         model, context = text("Model"), context_field()
         gr.Button().click(
             page.api_predict, [*inputs, model, context], answer("Prediction", Answer), api_name="predict", **predict
@@ -234,47 +229,38 @@ def publish(
 
 def text(label: str, example: str = "") -> gr.Textbox:
     """A field that may be left out; its `example` stands in the snippets."""
-    field = gr.Textbox("", label=label)
-    field.example_payload = lambda: example  # type: ignore[method-assign]
-    return field
+    return altered(gr.Textbox("", label=label), example_payload=lambda _: example)
 
 
 def texts(label: str, example: list[str]) -> gr.JSON:
     """A list of texts that may be left out; its `example` stands in the snippets."""
-    field = gr.JSON([], label=label)
-    field.api_info = lambda: {"type": "array", "items": {"type": "string"}}  # type: ignore[method-assign]
-    field.example_payload = lambda: example  # type: ignore[method-assign]
-    return field
+    kinds = {"type": "array", "items": {"type": "string"}}
+    return altered(gr.JSON([], label=label), api_info=lambda _: kinds, example_payload=lambda _: example)
 
 
 def context_field() -> gr.JSON:
     """When, where, by whom and as what, by the names of a file's columns; it may be left out."""
-    field = gr.JSON({}, label="Context")
-    field.api_info = lambda: CONTEXT  # type: ignore[method-assign]
-    field.example_payload = lambda: {}  # type: ignore[method-assign]
-    take_no_address(field)
-    return field
+    field = take_no_address(gr.JSON({}, label="Context"))
+    return altered(field, api_info=lambda _: CONTEXT, example_payload=lambda _: {})
 
 
 def drafts() -> gr.JSON:
     """A list of drafts, each with a picture as text or as gradio_client's file."""
-    field = gr.JSON([], label="Drafts")
     words: dict[str, Any] = {"type": "string"}
     file = {"type": "object", "additionalProperties": True}
     kinds = dict.fromkeys(FIELDS, words) | {
         "picture": {"anyOf": [words, file, {"type": "null"}]},
         "tags": {"anyOf": [words, {"type": "array", "items": words}]},
     }
-    draft = {"type": "object", "properties": kinds | {"context": CONTEXT}}
-    field.api_info = lambda: {"type": "array", "items": draft}  # type: ignore[method-assign]
-    field.example_payload = lambda: [{"title": title} for title in TITLES]  # type: ignore[method-assign]
-    take_no_address(field)
-    return field
+    schema = {"type": "array", "items": {"type": "object", "properties": kinds | {"context": CONTEXT}}}
+    return altered(
+        take_no_address(gr.JSON([], label="Drafts")),
+        api_info=lambda _: schema,
+        example_payload=lambda _: [{"title": title} for title in TITLES],
+    )
 
 
 def answer(label: str, shape: type) -> gr.JSON:
     """A JSON output whose schema says what is in it."""
     schema = TypeAdapter(shape).json_schema()
-    field = gr.JSON(label=label)
-    field.api_info = lambda: schema  # type: ignore[method-assign]
-    return field
+    return altered(gr.JSON(label=label), api_info=lambda _: schema)

@@ -20,6 +20,7 @@ from engine.errors import PostError
 from engine.settings import SHIPPED_BUNDLE, Settings
 from ui.model import Model
 from ui.scale import scale_of
+from ui.uploads import as_given
 
 if TYPE_CHECKING:
     from engine.predictor import Predictor
@@ -125,14 +126,13 @@ class Models:
 def choice_field(models: Models) -> gr.Dropdown:
     """The field to choose with; it is there for nobody to see where there is no choice."""
     offered = [(choice.label, choice.name) for choice in models.offered.values()] or [("", "")]
-    field = gr.Dropdown(
-        offered,
-        value=offered[0][1],
-        label="Answered by",
-        info="Another model answers the same draft anew.",
-        visible=len(offered) > 1,
-        elem_id="model",
+    return as_given(
+        gr.Dropdown(
+            offered,
+            value=offered[0][1],
+            label="Answered by",
+            info="Another model answers the same draft anew.",
+            visible=len(offered) > 1,
+            elem_id="model",
+        )
     )
-    # Gradio would log what was given instead; `Models.get` has a sentence for it.
-    field.preprocess = lambda payload: payload  # type: ignore[method-assign]
-    return field

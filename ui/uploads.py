@@ -107,6 +107,13 @@ def take_no_address(field: Field) -> Field:
     return altered(field, async_move_resource_to_block_cache=only_local)
 
 
+def as_given(field: Field) -> Field:
+    """A field whose value reaches the handlers as it was given: they have a sentence for what is wrong, where Gradio
+    would make a text of it or log it.
+    """
+    return altered(field, preprocess=lambda _, payload: payload)
+
+
 def altered(field: Field, **methods: Any) -> Field:
     """The field with other methods, in a class of its own: Gradio makes a field anew whenever a handler leaves it as it
     is or changes a setting, and what was set on the instance would be gone.
