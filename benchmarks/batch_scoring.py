@@ -82,8 +82,7 @@ def main() -> None:
     print(f"ratio to the passes side by side {medians['scoring'] / medians['forward passes side by side']:.3f}")
     figures = {name: (rate, "posts/s") for name, rate in medians.items()}
     what = "scoring a file, against bare forward passes of its encoders, a batch after the other"
-    found = hardware.entry(what, ratio, TARGET, figures, options.rounds, "higher", hardware.identity(options.bundle))
-    hardware.keep(options.json, "batch_scoring", found)
+    hardware.note(options, "batch_scoring", what, ratio, TARGET, figures, options.rounds, "higher")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from engine import threads
 
 TARGET = 0.8
 NEIGHBOURS = 2
-ROOT = Path(__file__).resolve().parents[1]
 RATE = re.compile(r"([\d.]+) posts/s")
 
 
@@ -41,7 +40,7 @@ def neighbours(count: int) -> Iterator[None]:
 def posts_a_second(arguments: Sequence[str | Path]) -> float:
     """Rate that the command line shows at its end."""
     command = [sys.executable, "-m", "engine", "score", *arguments]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800)
+    ran = subprocess.run(command, cwd=hardware.ROOT, capture_output=True, text=True, timeout=1800)
     rates = RATE.findall(ran.stderr)
     if ran.returncode or not rates:
         raise SystemExit(f"The measured process failed:\n{ran.stderr}")
@@ -69,10 +68,7 @@ def main() -> None:
     print(f"ratio {busy / share:.3f} (target ≥ {TARGET})")
     figures = {name: (value, "posts/s") for name, value in (("alone", quiet), ("beside", busy), ("fair share", share))}
     what = f"scoring a file beside {NEIGHBOURS} busy loops, against its fair share of the quiet rate"
-    found = hardware.entry(
-        what, busy / share, TARGET, figures, options.rounds, "higher", hardware.identity(options.bundle)
-    )
-    hardware.keep(options.json, "contention", found)
+    hardware.note(options, "contention", what, busy / share, TARGET, figures, options.rounds, "higher")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ processor, which say more than the clock's where others work on the same machine
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -35,8 +34,7 @@ from engine.files import write_json
 from training.tables import write_table
 
 FIRST, CHANGE, MEMORY = 1.5, 0.7, 1.5
-ROOT = Path(__file__).resolve().parents[1]
-REPORTS = {name: ROOT / "models" / name / "report" for name in ("youtube", "youtube_system3")}
+REPORTS = {name: hardware.ROOT / "models" / name / "report" for name in ("youtube", "youtube_system3")}
 # What is changed on each page, one after the other: the key of a choice and its value.
 SELECTIONS = (("selection", "true:3"), ("selection", "language:en"), ("selection", "off:2,title:41 to 60,set:2|3"))
 CHANGES: dict[str, tuple[tuple[str, Any], ...]] = {
@@ -195,10 +193,7 @@ def main() -> None:
             if not large.exists():
                 enlarge(REPORTS[name], large, options.posts)
             command = [sys.executable, "-m", "benchmarks.dashboard", "--pages", page, "--measure", str(large)]
-            ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3600)
-            if ran.returncode:
-                raise SystemExit(f"The measured process failed:\n{ran.stderr}")
-            found[page] = json.loads(ran.stdout.splitlines()[-1])
+            found[page] = json.loads(hardware.ran(command, timeout=3600).splitlines()[-1])
             print(_told(page, found[page]), flush=True)
     worst = {
         "first figures": (max(page["first"][0] for page in found.values()), FIRST, "s"),
@@ -210,7 +205,7 @@ def main() -> None:
     print(f"ratio of the worst to its target {ratio:.3f} (target ≤ 1)")
     figures = {name: (value, unit) for name, (value, _, unit) in worst.items()}
     what = f"the dashboard on a report of {options.posts:,} posts, the worst page against what a reader is promised"
-    hardware.keep(options.json, "dashboard", hardware.entry(what, ratio, 1, figures, 1))
+    hardware.note(options, "dashboard", what, ratio, 1, figures, 1, answered=False)
 
 
 def _told(page: str, found: dict[str, Any]) -> str:

@@ -87,9 +87,7 @@ def main() -> None:
     print(f"ratio {ratio:.3f} (target ≤ {TARGET})")
     figures = {"explanation": (whole, "s"), "forward passes": (part, "s")}
     what = "one explanation (Owen values), against the forward passes it cannot do without"
-    bundle = hardware.identity(options.bundle)
-    entry = hardware.entry(what, ratio, TARGET, figures, options.rounds, bundle=bundle)
-    hardware.keep(options.json, "explanation", entry)
+    hardware.note(options, "explanation", what, ratio, TARGET, figures, options.rounds)
 
 
 if __name__ == "__main__":

@@ -91,8 +91,7 @@ def main() -> None:
     print(f"ratio to the plain loop {times:.3f} (target ≥ {LOOP})")
     what = "extraction of pictures and titles, against bare forward passes of its encoders, a batch after the other"
     figures = {name: (rate, "posts/s") for name, rate in medians.items()}
-    found = hardware.entry(what, ratio, TARGET, figures, options.rounds, "higher", hardware.identity(options.bundle))
-    hardware.keep(options.json, "extract", found)
+    hardware.note(options, "extract", what, ratio, TARGET, figures, options.rounds, "higher")
 
 
 if __name__ == "__main__":

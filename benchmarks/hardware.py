@@ -3,7 +3,8 @@
 import argparse
 import json
 import platform
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,7 @@ from engine.bundle import folder_of, read_bundle
 from engine.errors import DataError
 from engine.files import write_json
 
+ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = ("torch", "transformers", "captum", "catboost", "gradio")
 PROCESSORS = Path("/proc/cpuinfo")
 
@@ -103,3 +105,31 @@ def keep(path: Path | None, name: str, found: Mapping[str, Any]) -> None:
         if not isinstance(known, dict):
             raise DataError(f"{path} holds no JSON object; remove it, or name another.")
     write_json(path, dict(sorted({**known, name: dict(found)}.items())))
+
+
+def note(
+    options: argparse.Namespace,
+    name: str,
+    what: str,
+    ratio: float,
+    target: float,
+    figures: Figures,
+    rounds: int,
+    better: Better = "lower",
+    *,
+    answered: bool = True,
+) -> None:
+    """Put what a benchmark found, see `entry`, into the file of its `options`.
+
+    Where a bundle `answered`, it is that of the `options`, or the shipped one.
+    """
+    bundle = identity(getattr(options, "bundle", None)) if answered else ""
+    keep(options.json, name, entry(what, ratio, target, figures, rounds, better, bundle))
+
+
+def ran(command: Sequence[str], **settings: Any) -> str:
+    """What a new process printed, in this repository's folder. Raises SystemExit, with its errors, where it fails."""
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **settings)
+    if found.returncode:
+        raise SystemExit(f"The measured process failed:\n{found.stderr}")
+    return found.stdout

@@ -46,8 +46,7 @@ def main() -> None:
     print(f"ratio {one / each:.3f} (target ≥ {TARGET})")
     figures = {"a single title": (one, "ms"), "one of many": (each, "ms"), "loading": (loading, "s")}
     what = "titles a second of the language model when many come at once, against one by one"
-    found = hardware.entry(what, one / each, TARGET, figures, options.rounds, better="higher")
-    hardware.keep(options.json, "perplexity", found)
+    hardware.note(options, "perplexity", what, one / each, TARGET, figures, options.rounds, "higher", answered=False)
 
 
 if __name__ == "__main__":

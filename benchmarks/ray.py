@@ -87,8 +87,7 @@ def main() -> None:
         "a million posts": (hours, "core-hours"),
     }
     what = "scoring a file on a Ray cluster, against scoring it without, per core"
-    found = hardware.entry(what, ratio, TARGET, figures, 1, "higher", hardware.identity(options.bundle))
-    hardware.keep(options.json, "ray", found)
+    hardware.note(options, "ray", what, ratio, TARGET, figures, 1, "higher")
 
 
 if __name__ == "__main__":

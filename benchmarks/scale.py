@@ -15,7 +15,6 @@ is that the more posts there are, the likelier one is tied alike to two communit
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -46,7 +45,6 @@ WHOLE = 1_000_000
 TITLES = 512
 # Of 1,000 as `evaluate` draws them; each costs the same.
 RESAMPLES = 20
-ROOT = Path(__file__).resolve().parents[1]
 
 
 class Remembered(Extractor):
@@ -212,16 +210,12 @@ def main() -> None:
         print(told)
     steps = ", ".join(options.steps)
     what = f"{steps} of up to {sizes[-1]:,} posts: most seconds a post, against those of {sizes[0]:,}"
-    found_of = hardware.entry(what, max(slower.values()), TARGET, figures, 1, bundle=hardware.identity(None))
-    hardware.keep(options.json, "scale", found_of)
+    hardware.note(options, "scale", what, max(slower.values()), TARGET, figures, 1)
 
 
 def _in_a_new_process(step: str, count: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.scale", "--measure", "--steps", step, "--sizes", str(count)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if ran.returncode:
-        raise SystemExit(f"The measured process failed:\n{ran.stderr}")
-    found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(hardware.ran(command).splitlines()[-1])
     return found
 
 

@@ -63,8 +63,7 @@ def main() -> None:
     print(", ".join(f"{name} {value:.0f} {unit}" for name, (value, unit) in figures.items()))
     print(f"ratio {median / PROMISED:.3f} (target ≤ 1)")
     what = "one prediction with all that is read of picture and words, against what a visitor is promised"
-    found = hardware.entry(what, median / PROMISED, 1, figures, len(whole), bundle=hardware.identity(None))
-    hardware.keep(options.json, "signals", found)
+    hardware.note(options, "signals", what, median / PROMISED, 1, figures, len(whole))
 
 
 if __name__ == "__main__":

@@ -87,9 +87,7 @@ def main() -> None:
     print(f"ratio to the passes side by side {medians['prediction'] / medians['forward passes side by side']:.3f}")
     figures = {name: (value, "ms") for name, value in medians.items()}
     what = "one prediction, against bare forward passes of its encoders, one after the other"
-    bundle = hardware.identity(options.bundle)
-    found = hardware.entry(what, ratio, TARGET, figures, options.rounds, bundle=bundle)
-    hardware.keep(options.json, "single_post", found)
+    hardware.note(options, "single_post", what, ratio, TARGET, figures, options.rounds)
     if options.profile:
         profile(lambda: predictor.predict([post]), options.rounds)
 

@@ -10,7 +10,6 @@ well is printed beside it.
 
 import os
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,7 +17,6 @@ from pathlib import Path
 from benchmarks import hardware
 
 TARGET = 1.5
-ROOT = Path(__file__).resolve().parents[1]
 
 REFERENCE = "import torch, transformers, gradio"
 # The app's own start, as in `python app.py`, with a loader that says when it is done.
@@ -47,13 +45,9 @@ demo.close(verbose=False)
 def seconds_of(code: str, environment: dict[str, str]) -> dict[str, float]:
     """Seconds from the process's start to its end and to each moment that it printed."""
     started = time.time()
-    ran = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
-    )
+    printed = hardware.ran([sys.executable, "-c", code], env=environment, timeout=300)
     moments = {"end": time.time() - started}
-    if ran.returncode:
-        raise SystemExit(f"The measured process failed:\n{ran.stderr}")
-    for line in ran.stdout.splitlines():
+    for line in printed.splitlines():
         name, _, moment = line.partition(" ")
         if name in ("page", "model"):
             moments[name] = float(moment) - started
@@ -82,9 +76,7 @@ def main() -> None:
     print(f"ratio until the model is there too {model / bare:.3f}")
     figures = {"page": (page, "s"), "model behind it": (model, "s"), "imports": (bare, "s")}
     what = "until the page answers, against importing torch, transformers and gradio"
-    bundle = hardware.identity(options.bundle)
-    found = hardware.entry(what, page / bare, TARGET, figures, options.rounds, bundle=bundle)
-    hardware.keep(options.json, "startup", found)
+    hardware.note(options, "startup", what, page / bare, TARGET, figures, options.rounds)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,6 @@ from engine.posts import Post
 
 PEAK_TARGET = 1.5
 HTTP_TARGET = 1.5
-ROOT = Path(__file__).resolve().parents[1]
 # What platforms show; cameras' pictures take longer to decode than to judge.
 USUAL = ("320x180", "480x640", "1280x720")
 METHODS = ("owen", "integrated_gradients")
@@ -57,7 +56,9 @@ def page(bundle: str | None) -> Iterator[tuple[int, str]]:
     # With one model named there is none to choose, and no field for it in a call.
     named = {"FIRST_IMPRESSIONS_BUNDLE": str(folder_of(bundle).resolve())}
     environment = {**os.environ, **named, "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
-    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "app.py"], cwd=hardware.ROOT, env=environment, stdout=subprocess.DEVNULL
+    )
     address = f"http://127.0.0.1:{port}/"
     try:
         for _ in range(600):
@@ -151,9 +152,7 @@ def watch_memory(options: argparse.Namespace, pictures: list[Path]) -> None:
         f"memory of the page at its peak in {options.predictions} predictions and {options.explanations} explanations "
         "of either kind, against that after its first prediction"
     )
-    bundle = hardware.identity(options.bundle)
-    found = hardware.entry(what, peak / start, PEAK_TARGET, figures, len(calls), bundle=bundle)
-    hardware.keep(options.json, "steady_memory", found)
+    hardware.note(options, "steady_memory", what, peak / start, PEAK_TARGET, figures, len(calls))
 
 
 def serve_crowd(options: argparse.Namespace, pictures: list[Path]) -> None:
@@ -197,9 +196,7 @@ def serve_crowd(options: argparse.Namespace, pictures: list[Path]) -> None:
     }
     figures |= {f"{options.clients} clients, {name}": value for name, value in crowded.items()}
     what = "one prediction over HTTP, upload and all, against the engine's alone"
-    bundle = hardware.identity(options.bundle)
-    found = hardware.entry(what, whole / part, HTTP_TARGET, figures, ROUNDS, bundle=bundle)
-    hardware.keep(options.json, "steady_crowd", found)
+    hardware.note(options, "steady_crowd", what, whole / part, HTTP_TARGET, figures, ROUNDS)
 
 
 def visit(address: str, pictures: list[Path], seed: int, end: float) -> tuple[list[float], int]:

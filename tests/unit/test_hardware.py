@@ -34,12 +34,16 @@ def test_an_entry_says_where_it_was_measured(tmp_path: Path) -> None:
     assert (found["ratio"], found["target"], found["rounds"]) == (1.235, 1.3, 60)
     assert found["figures"][0] == {"name": "this", "value": 12.3, "unit": "ms"}
     assert found["better"] == "lower" and "bundle" not in found
-    named = hardware.entry("this", 1.0, 1.0, {}, 1, bundle=hardware.identity(None))
-    assert named["bundle"] and named["bundle"] == hardware.identity(SHIPPED_BUNDLE)
+    path = tmp_path / "hardware.json"
+    options = hardware.parser("made up", bundle=True).parse_args(["--json", str(path)])
+    for name, answered in (("named", True), ("nameless", False)):
+        hardware.note(options, name, "this", 1.0, 1.0, {}, 1, answered=answered)
+    kept = json.loads(path.read_text())
+    assert kept["named"]["bundle"] == hardware.identity(SHIPPED_BUNDLE) and "bundle" not in kept["nameless"]
     assert found["threads"] >= 1 and "core" in found["machine"]
     assert set(found["versions"]) == {"Python", *hardware.VERSIONS}
-    hardware.keep(tmp_path / "hardware.json", "this", found)
-    assert json.loads((tmp_path / "hardware.json").read_text())["this"] == found
+    hardware.keep(path, "this", found)
+    assert json.loads(path.read_text())["this"] == found
 
 
 def test_the_processor_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
