@@ -139,6 +139,14 @@ def interval_lines(figure: go.Figure, names: Sequence[str], table: pd.DataFrame,
     )
 
 
+def interval_dots(figure: go.Figure, table: pd.DataFrame, value: str, color: str, symbol: str, **look: object) -> None:
+    """Draw each row's `value` and its interval on the line of its `name`."""
+    names = [plain(name) for name in table["name"]]
+    interval_lines(figure, names, table, color)
+    marker = {"color": color, "symbol": symbol, "size": 11, "line": {"width": 2, "color": color}}
+    figure.add_scatter(x=table[value], y=names, mode="markers", marker=marker, **look)
+
+
 def level_points(table: pd.DataFrame, places: Sequence[str], size: int, hover: str) -> go.Figure:
     """A dot a post, in two or three dimensions (columns `places`), coloured by `level`; not `chosen` ones are faint.
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts import ACCENT, NEUTRAL, WARM, annotate, interval_lines, layout, named_rows, plain
+from dashboard.charts import ACCENT, NEUTRAL, WARM, annotate, interval_dots, layout, named_rows, plain
 from dashboard.metrics import EDGY, between
 
 VERDICTS = {
@@ -36,20 +36,12 @@ def forest(table: pd.DataFrame, x: str, reach: float | None = None) -> go.Figure
         rows = table[table["verdict"] == verdict]
         if rows.empty:
             continue
-        names = [plain(name) for name in rows["name"]]
-        interval_lines(figure, names, rows, color)
         ranges = [
             between(low, high, "+.4f") or "no interval" for low, high in zip(rows["low"], rows["high"], strict=True)
         ]
-        figure.add_scatter(
-            x=rows["delta"],
-            y=names,
-            mode="markers",
-            name=verdict.capitalize(),
-            marker={"color": color, "symbol": symbol, "size": 11, "line": {"width": 2, "color": color}},
-            customdata=ranges,
-            hovertemplate="%{y}<br>%{x:+.4f} (%{customdata})<extra>" + verdict + "</extra>",
-        )
+        hover = "%{y}<br>%{x:+.4f} (%{customdata})<extra>" + verdict + "</extra>"
+        look = {"name": verdict.capitalize(), "customdata": ranges, "hovertemplate": hover}
+        interval_dots(figure, rows, "delta", color, symbol, **look)
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.5})
     layout(figure, 90, x, legend=True)
     named_rows(figure, [plain(name) for name in table["name"]])

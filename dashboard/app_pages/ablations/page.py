@@ -24,7 +24,6 @@ QUESTION = "What does each part earn?"
 NEEDS = ("ablations",)
 FAMILIES = {
     "modality": "Picture or title",
-    "statistic": "Statistics",
     "feature": "Features",
     "fusion": "Fusions",
     "head": "Heads",

@@ -12,7 +12,7 @@ from dashboard.charts import (
     NEUTRAL,
     WARM,
     interval,
-    interval_lines,
+    interval_dots,
     kept,
     layout,
     level_points,
@@ -98,18 +98,10 @@ def models(table: pd.DataFrame, names: Mapping[str, str], x: str) -> go.Figure:
     looks = ((ACCENT, "circle"), (WARM, "diamond"), (NEUTRAL, "line-ns-open"))
     for (model, label), (color, symbol) in zip(names.items(), looks, strict=True):
         rows = table[table["model"] == model]
-        places = [plain(name) for name in rows["name"]]
-        interval_lines(figure, places, rows, color)
-        figure.add_scatter(
-            x=rows["value"],
-            y=places,
-            mode="markers",
-            name=label,
-            marker={"color": color, "symbol": symbol, "size": 11, "line": {"width": 2, "color": color}},
-            customdata=[f"{row['value']:.3f} ({between(row['low'], row['high'])})" for row in records(rows)],
-            hovertemplate="%{y}: %{customdata}<extra>" + label + "</extra>",
-            cliponaxis=False,
-        )
+        told = [f"{row['value']:.3f} ({between(row['low'], row['high'])})" for row in records(rows)]
+        hover = "%{y}: %{customdata}<extra>" + label + "</extra>"
+        look = {"name": label, "customdata": told, "hovertemplate": hover, "cliponaxis": False}
+        interval_dots(figure, rows, "value", color, symbol, **look)
     layout(figure, 90, x, legend=True)
     figure.update_xaxes(range=[0, 1.02], nticks=6)
     return named_rows(figure, [plain(name) for name in dict.fromkeys(table["name"])])

@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts import ACCENT, NEUTRAL, WARM, interval_lines, layout, named_rows, plain
+from dashboard.charts import ACCENT, NEUTRAL, WARM, interval_dots, layout, named_rows, plain
 from dashboard.metrics import Metric, between, ranked
 from dashboard.store import records
 
@@ -25,17 +25,9 @@ def dots(table: pd.DataFrame, metric: Metric) -> go.Figure:
         if rows.empty:
             continue
         label, color, symbol = KINDS.get(kind, (plain(kind).capitalize(), NEUTRAL, "square"))
-        names = [plain(name) for name in rows["name"]]
-        interval_lines(figure, names, rows, color)
-        figure.add_scatter(
-            x=rows["value"],
-            y=names,
-            mode="markers",
-            name=label,
-            marker={"color": color, "symbol": symbol, "size": 11, "line": {"width": 2, "color": color}},
-            customdata=[_hover(row) for row in records(rows)],
-            hovertemplate="%{y}: %{customdata}<extra></extra>",
-        )
+        told = [_hover(row) for row in records(rows)]
+        look = {"name": label, "customdata": told, "hovertemplate": "%{y}: %{customdata}<extra></extra>"}
+        interval_dots(figure, rows, "value", color, symbol, **look)
     if metric.nominal is not None:
         figure.add_vline(x=metric.nominal, line={"dash": "dash", "color": NEUTRAL, "width": 1.5})
     layout(figure, 90, metric.title, legend=table["kind"].nunique() > 1)

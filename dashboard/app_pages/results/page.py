@@ -21,10 +21,6 @@ URL = "results"
 ICON = ":material/monitoring:"
 QUESTION = "How good is the model, compared with what?"
 NEEDS = ("metrics",)
-OUTSIDE = (
-    "Where the value lies outside its interval: drawing posts again adds noise to every bin, which can only raise a "
-    "calibration error, so the resampled values lie above the measured one."
-)
 
 
 def render(report: Report) -> None:
@@ -149,12 +145,8 @@ def _tested(report: Report, model: pd.Series, protocol: str, split: str) -> pd.D
 def _chart(table: pd.DataFrame) -> None:
     what = one_metric("Metric", table["metric"].unique().tolist(), "metric")
     rows = table[table["metric"] == what.name]
-    st.caption(f"{what.definition} On {int(rows['n'].max()):,} posts; lines are 95% intervals.{_outside(rows)}")
+    st.caption(f"{what.definition} On {int(rows['n'].max()):,} posts; lines are 95% intervals.")
     charts.show(dots(rows, what), "dots", f"{what.label} of every model with intervals")
-
-
-def _outside(rows: pd.DataFrame) -> str:
-    return f" {OUTSIDE}" if ((rows["value"] < rows["low"]) | (rows["value"] > rows["high"])).any() else ""
 
 
 def _table(table: pd.DataFrame, key: str, file: str) -> None:
@@ -164,12 +156,7 @@ def _table(table: pd.DataFrame, key: str, file: str) -> None:
     wide = wide[names].fillna("").reset_index()
     order = {kind: place for place, kind in enumerate(KINDS)}
     wide = wide.sort_values("kind", key=lambda kinds: kinds.map(order).fillna(len(order)), kind="stable")
-    columns = {
-        name: st.column_config.TextColumn(
-            metric(name).label, help=metric(name).definition + _outside(table[table["metric"] == name])
-        )
-        for name in names
-    }
+    columns = {name: st.column_config.TextColumn(metric(name).label, help=metric(name).definition) for name in names}
     titles: dict[str, Any] = {
         "kind": "Kind",
         "name": st.column_config.TextColumn("Model", pinned=True),
