@@ -10,7 +10,7 @@ from engine.members import MemberOutput, normal_levels
 from engine.predictor import Calibration
 from tests.made_up import make_work
 from training.data.workspace import Workspace
-from training.modeling.blend import Truth, fit_on_validation, fit_view, prior_of
+from training.modeling.blend import Truth, fit_on, fit_view, prior_of
 from training.modeling.choosing import SHARE, learning_and_choosing
 
 PRIOR = np.full(5, 0.2)
@@ -74,9 +74,9 @@ def test_groups_that_choose_teach_nothing_and_validation_does_not_choose(tmp_pat
     assert not set(groups[learning]) & set(groups[choosing])
     assert len(choosing) == pytest.approx(len(train) / SHARE, abs=5)
     assert set(workspace.posts["level"].iloc[choosing]) == set(range(5))
-    held = workspace.posts.iloc[workspace.rows("validation")]
-    score = held["target"].to_numpy()
-    fit = fit_on_validation({"m": MemberOutput(normal_levels(score, 1.0, 0.5), score)}, workspace)
+    held = workspace.rows("validation")
+    score = workspace.posts["target"].to_numpy()[held]
+    fit = fit_on({"m": MemberOutput(normal_levels(score, 1.0, 0.5), score)}, workspace, held)
     assert fit.slope > 0
     levels = workspace.posts["level"].iloc[train]
     np.testing.assert_allclose(prior_of(workspace), [(levels == level).mean() for level in range(5)])

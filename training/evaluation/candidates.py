@@ -8,7 +8,7 @@ from engine.blending import Calibration
 from engine.prediction import MemberOutput, View
 from training.data.workspace import Workspace
 from training.metrics.predictions import prediction_table, truth_of
-from training.modeling.blend import fit_on_validation
+from training.modeling.blend import fit_on
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Candidate:
 
 def calibrated(candidate: Candidate, workspace: Workspace) -> dict[str, pd.DataFrame]:
     """Predictions in the report's columns on validation and test, calibrated on the candidate's validation outputs."""
-    calibration = Calibration(fit_on_validation({candidate.name: candidate.validation}, workspace))
+    answers = {candidate.name: candidate.validation}
+    calibration = Calibration(fit_on(answers, workspace, workspace.rows("validation")))
     tables = {}
     for split, output in (("validation", candidate.validation), ("test", candidate.test)):
         batch = calibration.apply(candidate.view, {candidate.name: output})

@@ -29,7 +29,7 @@ from training.features.matrix import FeatureMatrix
 from training.metrics.bootstrap import evaluate_metrics
 from training.metrics.predictions import prediction_table, truth_of
 from training.modeling.blend import FOLDS as BLENDED
-from training.modeling.blend import fit_on_validation
+from training.modeling.blend import fit_on
 from training.modeling.fitting import fit_members
 from training.modeling.processes import own_process
 from training.modeling.run import Run
@@ -82,7 +82,7 @@ def evaluate_fold(matrix: FeatureMatrix, recipe: Recipe, folder: Path) -> pd.Dat
     inside, outside = (
         {name: found.outputs[split]["both"] for name, found in fitted.items()} for split in ("validation", "test")
     )
-    fit = fit_on_validation(inside, workspace)
+    fit = fit_on(inside, workspace, workspace.rows("validation"))
     truth = truth_of(workspace, "test")
     batch = Calibration(fit).apply("both", outside)
     found = evaluate_metrics(prediction_table(recipe.name, "test", batch, truth), truth)
@@ -112,7 +112,8 @@ def crossvalidate(
     run = Run(work, recipe)
     if model is not None:
         shipped_facts(model, run)
-    recipe = _shallow(recipe, deepest)
+    if deepest is not None:
+        recipe = replace(recipe, grid=tuple(spec for spec in recipe.grid if spec.depth <= deepest))
     parts = list(assignments(run.workspace, folds, protocol, seed))
     made_from = {"grid": [asdict(spec) for spec in recipe.grid], "parts": [_digest(part) for part in parts]}
     folder = run.part(f"crossvalidation/{protocol}", made_from, "folds")
@@ -135,14 +136,6 @@ def crossvalidate(
     # Whichever ends first would take the others with it.
     own_process().wait_for_everyone()
     return found
-
-
-def _shallow(recipe: Recipe, deepest: int | None) -> Recipe:
-    """The recipe without the candidates that are deeper than `deepest`."""
-    if deepest is None:
-        return recipe
-    grid = tuple(spec for spec in recipe.grid if spec.depth <= deepest)
-    return replace(recipe, grid=grid)
 
 
 def _digest(part: pd.Series) -> str:

@@ -143,8 +143,7 @@ def measure(
     truth = truth_at(workspace, kept[outside])
     nearest: dict[View, tuple[float, ...]] = {}
     figures: dict[View, dict[str, Any]] = {}
-    views: list[View] = [view for view, sides in SIDES.items() if set(sides) <= set(spaces)]
-    for view in views:
+    for view in SIDES:
         best, places = (np.concatenate(parts) for parts in zip(*_neighbours(manifest, rows, group, view), strict=True))
         nearest[view] = tuple(np.quantile(best, SHARES).tolist())
         counts = np.stack([(level[places] == k).sum(axis=1) for k in range(len(LEVELS))], axis=1)

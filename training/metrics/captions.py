@@ -29,9 +29,5 @@ def bleu4(
         *grams, own, nearest = (round(value) for value in total.tolist())
         return float(BLEU.compute_bleu(grams[:4], grams[4:], own, nearest).score) / 100
 
-    drawn = [
-        score(row @ counts)
-        for weights in (cluster_weights(np.arange(len(counts)), resamples) if resamples else ())
-        for row in weights
-    ]
+    drawn = [score(row @ counts) for weights in cluster_weights(np.arange(len(counts)), resamples) for row in weights]
     return (score(counts.sum(axis=0)), *bounds(np.array(drawn)))

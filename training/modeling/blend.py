@@ -94,11 +94,6 @@ def prior_of(workspace: Workspace) -> Array:
     return counts / counts.sum()
 
 
-def fit_on_validation(answers: Mapping[str, MemberOutput], workspace: Workspace) -> ViewFit:
-    """Blend weights and calibration of one view; `answers` are the members' on the validation posts."""
-    return fit_on(answers, workspace, workspace.rows("validation"))
-
-
 def fit_on(answers: Mapping[str, MemberOutput], workspace: Workspace, rows: npt.NDArray[np.int64]) -> ViewFit:
     """Blend weights and calibration of one view; `answers` are the members' to the posts of `rows`."""
     return fit_view(answers, Truth.of(workspace, rows), prior_of(workspace))
