@@ -26,6 +26,8 @@ FORMAT = 3
 FEATURES, MEMBERS, GUARDS = "features", "members", "guards"
 # Far above any real manifest; parsing a giant one would only fill the memory.
 MOST_BYTES = 20_000_000
+# What reading a manifest that is none may raise; RecursionError: brackets nested by the thousand.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 Name = Annotated[str, StringConstraints(pattern=r"^[\w][\w .+-]{0,99}$")]
 Side = Literal["image", "text"]
@@ -142,6 +144,16 @@ def seal(fields: dict[str, Any]) -> bytes:
     return (json.dumps(sealed, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
+def stored_fields(path: Path) -> tuple[dict[str, Any], bytes]:
+    """The fields of a manifest, their hash left out, and it as it is stored. Raises one of `UNREADABLE`."""
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError("too large")
+    stored = path.read_bytes()
+    fields = json.loads(stored)
+    fields.pop("sha256")
+    return fields, stored
+
+
 def _files(folder: Path) -> list[str]:
     """Every file but the manifest, as `folder/name` at most. Raises BundleError for links and deeper folders."""
     found = []
@@ -242,18 +254,13 @@ def read_bundle(folder: Path) -> Bundle:
             raise BundleError(f"There is no bundle at {folder}; did you mean {folder / 'bundle'}?")
         raise BundleError(f"There is no bundle at {folder}; give a folder that holds {MANIFEST}, or train one.")
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError("too large")
-        stored = path.read_bytes()
-        fields = json.loads(stored)
-        fields.pop("sha256")
+        fields, stored = stored_fields(path)
         if fields.get("format") != FORMAT:
             raise BundleError(f"The bundle {folder} has format {fields.get('format')}, not {FORMAT}; {again}.")
         if seal(fields) != stored:
             raise BundleError(f"{MANIFEST} of the bundle {folder} was changed; {again}.")
         manifest = Bundle.model_validate(fields)
-    # RecursionError: brackets nested by the thousand.
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BundleError(f"{MANIFEST} of the bundle {folder} cannot be read; {again}.") from error
     found = _files(folder)
     for name in sorted(set(manifest.files) | set(found)):

@@ -3,7 +3,6 @@
 With one model there is nothing to choose, and nothing is shown. A choice is its visitor's own.
 """
 
-import json
 import logging
 import threading
 from collections import OrderedDict
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from engine.addresses import Address
-from engine.bundle import MANIFEST, MOST_BYTES, Bundle
+from engine.bundle import MANIFEST, UNREADABLE, Bundle, stored_fields
 from engine.errors import PostError
 from engine.settings import SHIPPED_BUNDLE, Settings
 from ui.model import Model
@@ -62,13 +61,8 @@ def models_offered() -> list[Choice]:
 def _label(bundle: Path) -> str:
     """What a bundle answers and what it learned from; "" where its manifest cannot be read."""
     try:
-        path = bundle / MANIFEST
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError("too large")
-        fields = json.loads(path.read_bytes())
-        fields.pop("sha256")
-        manifest = Bundle.model_validate(fields)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        manifest = Bundle.model_validate(stored_fields(bundle / MANIFEST)[0])
+    except UNREADABLE as error:
         log.error("%s cannot be offered: %s", bundle, type(error).__name__)
         return ""
     source = manifest.data.get("description") or manifest.data.get("name") or "an unnamed dataset"

@@ -8,7 +8,6 @@
 It hangs on the dataset and on two frozen encoders, so it outlives bundles that are trained again on the same posts.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from pydantic import Field, FiniteFloat, StringConstraints
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from engine.bundle import MOST_BYTES, Side, Strict, seal
+from engine.bundle import UNREADABLE, Side, Strict, seal, stored_fields
 from engine.errors import BundleError
 from engine.evidence.space import TENSORS, Space
 from engine.files import file_digest, replacing_folder
@@ -115,16 +114,11 @@ def save_index(folder: Path, index: Index) -> Manifest:
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of an index. Raises BundleError when it is missing, changed, or of another format."""
     try:
-        path = folder / MANIFEST
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError("too large")
-        stored = path.read_bytes()
-        fields = json.loads(stored)
-        fields.pop("sha256")
+        fields, stored = stored_fields(folder / MANIFEST)
         if seal(fields) != stored:
             raise ValueError("changed")
         return Manifest.model_validate(fields)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BundleError(f"{folder} holds no sound index of real posts; {AGAIN}.") from error
 
 
