@@ -8,10 +8,10 @@ from itertools import combinations
 
 import duckdb
 
+from engine.batch.table import PROBABILITIES
 from engine.scoring import LEVELS
 
 TOP = len(LEVELS) - 1
-PROBABILITIES = ("p_very_low", "p_low", "p_average", "p_high", "p_very_high")
 LEVELED = ("level", "predicted_level", "set_low", "set_high")
 FOREIGN = "post_id NOT IN (SELECT post_id FROM posts)"
 # What may be wrong with the posts of a table, and the columns beside post_id that tell its rows apart.

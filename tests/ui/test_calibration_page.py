@@ -124,7 +124,9 @@ def test_risk_set_sizes_and_abstention_agree_with_the_predictions(folder: Path) 
     risk = queries.risk_coverage(report, SCOPE)
     assert risk["coverage"].iloc[-1] == 1
     assert risk["error"].iloc[-1] == pytest.approx((rows["level"] != rows["predicted_level"]).mean())
-    rows = rows.assign(sure=rows[PROBABILITIES].max(axis=1)).sort_values(["sure", "post_id"], ascending=[False, True])
+    rows = rows.assign(sure=rows[[*PROBABILITIES]].max(axis=1)).sort_values(
+        ["sure", "post_id"], ascending=[False, True]
+    )
     off = (rows["level"] - rows["predicted_level"]).abs().to_numpy()
     for point in records(risk):
         surest = off[: round(point["coverage"] * len(rows))]

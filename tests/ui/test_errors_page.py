@@ -234,7 +234,7 @@ def test_furthest_off_comes_first(report: Report, predictions: pd.DataFrame) -> 
 
 
 def test_the_surest_miss_and_the_least_certain_come_first(report: Report, predictions: pd.DataFrame) -> None:
-    sure = predictions[PROBABILITIES].max(axis=1).set_axis(predictions["post_id"])
+    sure = predictions[[*PROBABILITIES]].max(axis=1).set_axis(predictions["post_id"])
     missed = predictions.loc[predictions["level"] != predictions["predicted_level"], "post_id"]
     for order, most in (("Most confident misses", sure[missed].max()), ("Least certain", sure.min())):
         first = selected_posts(report, SCOPE, Selection(), order, 1, 0).iloc[0]

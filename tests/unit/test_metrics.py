@@ -88,7 +88,7 @@ def test_values_equal_scikit_learn_and_scipy() -> None:
     values = evaluate_metrics(predictions, truth)
     joined = predictions.drop(columns="level").merge(truth, on="post_id", suffixes=("_predicted", ""))
     level, top = joined["level"], joined["predicted_level"]
-    probabilities = joined[PROBABILITIES].to_numpy()
+    probabilities = joined[[*PROBABILITIES]].to_numpy()
     log_truth, log_guess = np.log(joined["score"]), np.log(joined["score_predicted"])
     expected = {
         "accuracy": reference.accuracy_score(level, top),
@@ -248,7 +248,7 @@ def test_a_well_calibrated_models_error_lies_within_its_interval(count: int) -> 
     for seed in range(5):
         predictions, truth = tables(count, seed=seed)
         drawn = np.random.default_rng(seed).random((count, 1))
-        rows = predictions.sort_values("post_id")[PROBABILITIES].to_numpy()
+        rows = predictions.sort_values("post_id")[[*PROBABILITIES]].to_numpy()
         truth = truth.assign(level=(drawn > rows.cumsum(axis=1)[:, :-1]).sum(axis=1))
         table = with_intervals(predictions, truth, resamples=100).set_index("metric")
         for name in ("classwise_ece", "ece"):

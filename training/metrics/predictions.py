@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from engine.batch.table import PROBABILITIES
 from engine.errors import DataError
 from engine.intervals import RESAMPLES, cluster_numbers, mean_interval
 from engine.prediction import BatchPrediction
@@ -17,7 +18,6 @@ from engine.scoring import LEVELS, log_score
 from training.data.workspace import Workspace
 from training.metrics.weighted import ECE_BINS, Array, Evaluated, Ranking, equal_mass_bins
 
-PROBABILITIES = [f"p_{level.lower().replace(' ', '_')}" for level in LEVELS]
 KEYS = ["model", "view", "split"]
 # Of the curve of the likeliest level, whichever that is.
 TOP = -1

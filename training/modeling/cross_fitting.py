@@ -25,7 +25,7 @@ from training.modeling.run import OUTSIDE_OF_TEST, Run
 from training.tables import write_table
 
 log = structlog.get_logger()
-PROBABILITIES = [f"p{level}" for level in range(len(LEVELS))]
+SHARES = [f"p{level}" for level in range(len(LEVELS))]
 ANSWERS = "answers.parquet"
 SECONDS = "seconds.parquet"
 
@@ -84,7 +84,7 @@ def _table(fitted: Mapping[str, Fitted], post_ids: npt.NDArray[np.object_]) -> p
     parts = []
     for name, found in fitted.items():
         for view, output in found.outputs["validation"].items():
-            columns = {column: output.probabilities[:, place] for place, column in enumerate(PROBABILITIES)}
+            columns = {column: output.probabilities[:, place] for place, column in enumerate(SHARES)}
             identity = {"member": name, "view": view, "post_id": post_ids}
             parts.append(pd.DataFrame({**identity, **columns, "score": output.score}))
     return pd.concat(parts, ignore_index=True)
@@ -109,7 +109,7 @@ def answers_of(paths: Iterable[Path], wanted: Sequence[str]) -> Answers:
     for view in VIEWS:
         for name, found in table[table["view"] == view].groupby("member", sort=False):
             own = found.set_index("post_id").loc[list(wanted)]
-            output = MemberOutput(own[PROBABILITIES].to_numpy(), own["score"].to_numpy())
+            output = MemberOutput(own[SHARES].to_numpy(), own["score"].to_numpy())
             answers.setdefault(view, {})[str(name)] = output
     return answers
 
