@@ -1,7 +1,7 @@
 """Edits of the draft on the page: tried on demand, shown as the model's opinion, put into the draft with one click."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -149,16 +149,12 @@ def _item(effect: "Effect", trial: "Trial", post: Post) -> str:
 def _worse(trial: "Trial") -> str:
     if not trial.worse:
         return ""
-    named = _named(trial.worse[:SHOWN])
+    named = ", ".join(
+        f"{effect.edit.label[:1].lower()}{effect.edit.label[1:]} ({_hundred(effect.share)})"
+        for effect in trial.worse[:SHOWN]
+    )
     more = f" and {len(trial.worse) - SHOWN} more" if len(trial.worse) > SHOWN else ""
     return f'<p class="fi-small">Would lower it: {escape(named)}{more}.</p>'
-
-
-def _named(effects: Sequence["Effect"]) -> str:
-    labels = (
-        f"{effect.edit.label[:1].lower()}{effect.edit.label[1:]} ({_hundred(effect.share)})" for effect in effects
-    )
-    return ", ".join(labels)
 
 
 def _hundred(share: float) -> int:

@@ -14,12 +14,12 @@ from engine.posts import Post
 from engine.previews import data_url
 from ui.bars import percent
 from ui.newest import Newest
+from ui.signals import quoted
 from ui.uploads import read_draft
 
 # Twice the widest cover, for screens with two dots a pixel.
 SIDE = 2 * max(WIDTHS.values())
 CAPTIONS = {"phone": "On a phone", "desktop": "On a desktop", "list": "In a list of suggestions"}
-QUOTED, QUOTE = 3, 40
 # Below this a picture is called as wide as feeds show it.
 LEAST_LOSS = 0.01
 HOW = "By size alone: capitals below about 8 pixels are hardly read in passing."
@@ -91,22 +91,17 @@ def sentences(crop: Crop, lines: Sequence[Line] | None) -> list[str]:
     )
     if not lines:
         return found
-    if cut := [line for line in lines if crop.cuts(line)]:
-        found.append(f"Words are cut off: {_quoted(cut)}.")
+    if cut := [line.text for line in lines if crop.cuts(line)]:
+        found.append(f"Words are cut off: {quoted(cut)}.")
     left = [line for line in lines if not crop.cuts(line)]
-    small = {name: too_small(left, crop, width) for name, width in WIDTHS.items()}
+    small = {name: [line.text for line in too_small(left, crop, width)] for name, width in WIDTHS.items()}
     if small["phone"]:
-        found.append(f"Words will be too small to read on a phone: {_quoted(small['phone'])}.")
+        found.append(f"Words will be too small to read on a phone: {quoted(small['phone'])}.")
     elif small["list"]:
-        found.append(f"Words can be read on a phone, but not in a list of suggestions: {_quoted(small['list'])}.")
+        found.append(f"Words can be read on a phone, but not in a list of suggestions: {quoted(small['list'])}.")
     elif left:
         found.append("All words in the picture are large enough to read, also in a list of suggestions.")
     return found
-
-
-def _quoted(lines: Sequence[Line]) -> str:
-    told = ", ".join(f"“{line.text[:QUOTE]}{'…' * (len(line.text) > QUOTE)}”" for line in lines[:QUOTED])
-    return f"{told} and {len(lines) - QUOTED} more" if len(lines) > QUOTED else told
 
 
 def _safe(crop: Crop) -> str:

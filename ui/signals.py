@@ -184,9 +184,12 @@ def _item(signal: "Signal", bundle: "Bundle") -> str:
 
 
 def _lines(signal: "Signal") -> str:
-    """The first lines of lettering, cut short."""
     if signal.name != "title_written" or not signal.detail:
         return ""
-    cut = (f"“{line[:LINE]}{'…' * (len(line) > LINE)}”" for line in signal.detail[:LINES])
-    more = f" and {len(signal.detail) - LINES} more" if len(signal.detail) > LINES else ""
-    return f'<p class="fi-small">Read there: {escape(", ".join(cut))}{more}</p>'
+    return f'<p class="fi-small">Read there: {escape(quoted(signal.detail))}</p>'
+
+
+def quoted(lines: Sequence[str]) -> str:
+    """The first lines of lettering, cut short."""
+    told = ", ".join(f"“{line[:LINE]}{'…' * (len(line) > LINE)}”" for line in lines[:LINES])
+    return f"{told} and {len(lines) - LINES} more" if len(lines) > LINES else told

@@ -87,13 +87,7 @@ def verdict_panel(
     The result is written on the `picture` where the model says a category.
     """
     unclear = prediction.abstain
-    tone = (
-        f"fi-tone-{prediction.level}"
-        if not unclear
-        else "fi-unclear fi-strange"
-        if prediction.strange
-        else "fi-unclear"
-    )
+    tone = "fi-unclear" + " fi-strange" * bool(prediction.strange) if unclear else f"fi-tone-{prediction.level}"
     note = "".join(f'<p class="fi-note">{escape(told)}</p>' for told in (prediction.note, language) if told)
     level = "" if unclear else f'<p class="fi-level">Likeliest level: <b>{escape(prediction.level_name)}</b></p>'
     return (

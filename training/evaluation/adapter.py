@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pandas as pd
 import structlog
 import torch
-from scipy.stats import spearmanr
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -21,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from engine.features.adapted import Adapted, unit
 from engine.intervals import bounds, cluster_weights
 from training.features.matrix import FeatureMatrix
+from training.metrics.bootstrap import rank_correlation
 
 log = structlog.get_logger()
 RATIOS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -76,13 +76,7 @@ def _search(matrix: FeatureMatrix) -> list[dict[str, Any]]:
         with torch.inference_mode():
             sides = net(*(unit(matrix[role][held]) for role in roles))
             answer = net.answer(torch.cat(sides, 1))[:, 0].double().numpy()
-        drawn = [
-            float(spearmanr(np.repeat(answer, row), np.repeat(target, row))[0])
-            for weights in cluster_weights(groups, RESAMPLES)
-            for row in weights.astype(np.int64)
-        ]
-        low, high = bounds(np.array(drawn))
-        value = float(spearmanr(answer, target)[0])
+        value, low, high = rank_correlation(answer, target, groups, RESAMPLES)
         log.info("adapter", ratio=ratio, src=round(value, 4))
         rows.append(_row("search", "both", "src", value, low, high, len(held), ratio))
     return rows

@@ -21,13 +21,13 @@ from engine.encoders import load_encoder
 from engine.encoders.base import Encoder
 from engine.errors import DataError
 from engine.features.base import digest
-from engine.intervals import RESAMPLES, bounds, cluster_weights
+from engine.intervals import RESAMPLES
 from training.data.further import BOUNDS, PICTURES
 from training.data.grouping import bind_posts
 from training.data.splits import stratified_folds
 from training.evaluation.categories import MAJORITY, category_metrics
 from training.features.pictures import decoded_pictures
-from training.metrics.weighted import Ranking, spearman
+from training.metrics.bootstrap import rank_correlation
 from training.modeling.heads import reading, seeing, untrained
 from training.modeling.heads_network import HeadsData, HeadsTraining, PictureOf, predict_heads
 from training.modeling.heads_trainer import figures_of, train_heads
@@ -122,7 +122,9 @@ def classify(work: Path, recipe: Recipe, model: Path, *, resamples: int = RESAMP
     true, groups = pictures.number[test], pictures.groups[test]
     found = pd.DataFrame({"category": names[true], "predicted_category": names[logits.argmax(dim=1).numpy()]})
     usual = found.assign(predicted_category=names[np.bincount(pictures.number[pictures.rows("train")]).argmax()])
-    own = [category_metrics(found, groups, resamples), _ranked(true, said.double().numpy(), groups, resamples)]
+    src = ("src", *rank_correlation(said.double().numpy(), true.astype(np.float64), groups, resamples), len(true))
+    ranked = pd.DataFrame([src], columns=["metric", "value", "low", "high", "n"])
+    own = [category_metrics(found, groups, resamples), ranked]
     height, width = encoder.size
     facts = {"size": f"{width}×{height}", "pictures": len(pictures.rows("train"))}
     tables = {
@@ -144,11 +146,3 @@ def _vectors(encoder: Encoder, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.
     """What an encoder makes of pictures (n, height, width, 3): (n, dim)."""
     parts = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
     return np.concatenate([encoder.encode([Image.fromarray(one) for one in part]).numpy() for part in parts])
-
-
-def _ranked(true: Rows, said: npt.NDArray[np.float64], groups: Rows, resamples: int) -> pd.DataFrame:
-    """Spearman correlation of what the score head says with the class: metric, value, low, high, n."""
-    sides = Ranking(said), Ranking(true.astype(np.float64))
-    value = float(spearman(*sides, np.ones((1, len(true))))[0])
-    drawn = np.concatenate([spearman(*sides, weights) for weights in cluster_weights(groups, resamples)])
-    return pd.DataFrame([("src", value, *bounds(drawn), len(true))], columns=["metric", "value", "low", "high", "n"])

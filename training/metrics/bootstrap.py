@@ -19,12 +19,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from engine.errors import DataError
 from engine.intervals import RESAMPLES, bounds, cluster_weights
 from training.metrics.predictions import evaluated
-from training.metrics.weighted import METRICS, Array, Evaluated, available
+from training.metrics.weighted import METRICS, Array, Evaluated, Ranking, available, spearman
 
 # Metrics that every resample shifts to one side, with the range that they may have: noise inside the bins adds to the
 # absolute gaps of a calibration error, and a fitted line is never as good on a resample as on its own posts.
@@ -72,6 +73,14 @@ def with_intervals(
         for name, parts in drawn.items()
     ]
     return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "n"])
+
+
+def rank_correlation(said: Array, true: Array, groups: npt.ArrayLike, resamples: int) -> tuple[float, float, float]:
+    """Spearman correlation of what is said of n posts and what is true of them, and its 95 % interval over groups."""
+    sides = Ranking(said), Ranking(true)
+    value = float(spearman(*sides, np.ones((1, len(said))))[0])
+    drawn = [spearman(*sides, weights) for weights in cluster_weights(groups, resamples)]
+    return value, *bounds(np.concatenate(drawn))
 
 
 def calibration_by_chance(predictions: pd.DataFrame, truth: pd.DataFrame, draws: int = 300) -> pd.DataFrame:
