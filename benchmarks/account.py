@@ -14,20 +14,17 @@ account, such as a work folder's, and takes those instead; there are few posts w
 The first lines are the two shares that `engine/drafts/account.py` takes from validation posts.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmarks.pairs import Posts, read
+from benchmarks.pairs import Posts, parser, read
 from engine.drafts.account import OF_ACCOUNT, WITHIN, beside, variance_of
 from engine.intervals import mean_interval
 from engine.prediction import VIEWS
-from engine.settings import Settings
 from training.modeling.train import STEPS
 
 Array = npt.NDArray[np.float64]
@@ -91,13 +88,9 @@ def measure(posts: Posts, known: int, fewest: int, variance: float, seed: int = 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--report", type=Path, default=Settings().bundle.parent / "report", help="folder of a report")
-    parser.add_argument(
-        "--posts", type=Path, help="a table with post_id and group, in the place of the report's groups"
-    )
-    parser.add_argument("--fewest", type=int, default=FEWEST, help="posts that an account must have")
-    options = parser.parse_args(arguments)
+    command = parser(__doc__)
+    command.add_argument("--fewest", type=int, default=FEWEST, help="posts that an account must have")
+    options = command.parse_args(arguments)
     scores = pd.read_parquet(options.report / "posts.parquet", columns=["split", "log_score"])
     variance = variance_of(np.quantile(scores.loc[scores["split"] == "train", "log_score"], STEPS))
     for view in VIEWS:

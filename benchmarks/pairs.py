@@ -138,14 +138,18 @@ def measure(posts: Posts, kind: Kind, partners: int = 20) -> Found:
     return Found(len(first), tuple(bins), error, float(loss), together)
 
 
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """What reads the command line of a benchmark with this docstring, for `read`."""
+    made = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    made.add_argument("--report", type=Path, default=Settings().bundle.parent / "report", help="folder of a report")
+    made.add_argument("--posts", type=Path, help="a table with post_id and group, in the place of the report's groups")
+    return made
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--report", type=Path, default=Settings().bundle.parent / "report", help="folder of a report")
-    parser.add_argument(
-        "--posts", type=Path, help="a table with post_id and group, in the place of the report's groups"
-    )
-    parser.add_argument("--partners", type=int, default=20, help="others that every post is paired with")
-    options = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--partners", type=int, default=20, help="others that every post is paired with")
+    options = command.parse_args()
     for view, kind in product(VIEWS, KINDS):
         posts = read(options.report, view, ("validation", "test") if options.posts else ("test",), options.posts)
         found = measure(posts, kind, options.partners)
