@@ -38,6 +38,7 @@ log = structlog.get_logger()
 POSTS = 150
 RANDOM = "random order"
 RANDOM_ORDERS = 4
+RESAMPLES = 2000
 AREA = "area_difference"
 METRICS = (AREA, "completeness_error", "seconds")
 
@@ -108,7 +109,7 @@ def curves_of(records: list[Record]) -> pd.DataFrame:
     return grouped.agg(value="mean", n="size").reset_index()
 
 
-def summary_of(records: list[Record], groups: npt.ArrayLike, resamples: int = 2000) -> pd.DataFrame:
+def summary_of(records: list[Record], groups: npt.ArrayLike) -> pd.DataFrame:
     """attribution_summary.parquet: means over posts with 95 % intervals, and differences between methods.
 
     `groups` (n,) are the groups of the records' posts; whole groups are drawn, as for every interval of the report.
@@ -124,7 +125,7 @@ def summary_of(records: list[Record], groups: npt.ArrayLike, resamples: int = 20
     for first, second in itertools.combinations(methods, 2):
         columns[f"{first} − {second}", AREA] = columns[first, AREA] - columns[second, AREA]
     rows = [
-        (method, metric, float(values.mean()), *mean_interval(values, groups, resamples), len(values))
+        (method, metric, float(values.mean()), *mean_interval(values, groups, RESAMPLES), len(values))
         for (method, metric), values in columns.items()
     ]
     return pd.DataFrame(rows, columns=["method", "metric", "value", "low", "high", "n"])

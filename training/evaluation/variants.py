@@ -34,6 +34,7 @@ from training.tables import COUNTS
 # A few large steps instead of many small ones: a variant costs seconds, and all are fitted alike.
 TREES = CatBoost(iterations=200, depth=4, learning_rate=0.08, early_stopping=None)
 COMPONENTS = 48
+HEAD_EPOCHS, HEAD_BATCH = 15, 128
 SIMILARITY = "similarity"
 Table = npt.NDArray[np.float32]
 
@@ -116,7 +117,7 @@ class Variants:
         member = CatBoostMember("trees", {"both": ("table",)}, {"both": models})
         return {split: member.predict("both", {"table": table[self.rows[split]]}) for split in ("validation", "test")}
 
-    def torch_head(self, table: Table, seed: int, *, epochs: int = 15, batch: int = 128) -> dict[str, MemberOutput]:
+    def torch_head(self, table: Table, seed: int) -> dict[str, MemberOutput]:
         """The networks' own head on a table, standardised on the training posts; what is unknown is the mean."""
         train = self.rows["train"]
         known = np.maximum((~np.isnan(table[train])).sum(axis=0), 1)
@@ -127,10 +128,10 @@ class Variants:
         torch.manual_seed(seed)
         head = Head(table.shape[1], 128, 0.3)
         optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=0.01)
-        steps = epochs * -(-len(train) // batch)
+        steps = HEAD_EPOCHS * -(-len(train) // HEAD_BATCH)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-        for _ in range(epochs):
-            for rows in torch.randperm(len(train)).split(batch):
+        for _ in range(HEAD_EPOCHS):
+            for rows in torch.randperm(len(train)).split(HEAD_BATCH):
                 output = head(inputs[train[rows]])
                 loss = level_loss(output.logits, level[rows])
                 loss = loss + 0.5 * functional.huber_loss(output.score, target[rows].float())

@@ -73,7 +73,7 @@ class Batch:
 
 
 def stored_pictures(
-    work: Path, batch: int = 256, table: str = "posts.parquet", files: Sequence[str] = ()
+    work: Path, table: str = "posts.parquet", files: Sequence[str] = ()
 ) -> Iterator[tuple[str, bytes | None]]:
     """(post_id, the picture's file) of every row of a table in file order, a few at a time; None where it is missing.
 
@@ -83,7 +83,7 @@ def stored_pictures(
     path = work / table
     had = iter(files)
     try:
-        for rows in pq.ParquetFile(path).iter_batches(batch, columns=["post_id", "image"]):
+        for rows in pq.ParquetFile(path).iter_batches(256, columns=["post_id", "image"]):
             for post_id, image in zip(*(column.to_pylist() for column in rows.columns), strict=True):
                 file = _file(work, image)
                 if files and file_hash(file) != next(had, None):

@@ -23,6 +23,7 @@ from training.recipes.base import Tuning
 
 Rows = npt.NDArray[np.int64]
 Array = npt.NDArray[np.float64]
+PREDICTED_AT_ONCE = 64
 # Pixels or vectors of some rows, augmented by a generator where one is given.
 PictureOf = Callable[[Rows, torch.Generator | None], torch.Tensor]
 
@@ -149,14 +150,12 @@ def evaluate_heads(model: HeadsModel, data: HeadsData, config: HeadsTraining) ->
 
 
 @torch.inference_mode()
-def predict_heads(
-    model: HeadsModel, data: HeadsData, batch: int = 64
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def predict_heads(model: HeadsModel, data: HeadsData) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Vectors (n, dim), category logits (n, categories) and scores as the head says them (n,) of all of `data`."""
     model.eval()
     parts = []
-    for start in range(0, len(data), batch):
-        rows = np.arange(start, min(start + batch, len(data)))
+    for start in range(0, len(data), PREDICTED_AT_ONCE):
+        rows = np.arange(start, min(start + PREDICTED_AT_ONCE, len(data)))
         parts.append([part.cpu() for part in model(*inputs_of(model, data, rows, None))])
     vectors, logits, said = (torch.cat(part) for part in zip(*parts, strict=True))
     return vectors, logits, said

@@ -32,6 +32,7 @@ from training.recipes.base import Tuning
 ADAPTER_RATE = 10.0
 # Blocks of a convolutional encoder that are fine-tuned when the other encoder has adapters.
 LAST_BLOCKS = 4
+PREDICTED_AT_ONCE = 64
 # Logit of a level that no post had.
 ABSENT_LEVEL = -20.0
 
@@ -231,14 +232,12 @@ def levels_from_score(
 
 
 @torch.inference_mode()
-def predict_rows(
-    model: JointNetwork, data: TrainingSet, batch_size: int = 64
-) -> dict[View, dict[str, npt.NDArray[np.float32]]]:
+def predict_rows(model: JointNetwork, data: TrainingSet) -> dict[View, dict[str, npt.NDArray[np.float32]]]:
     """Probabilities (n, 5) and scores (n,) of every view for all rows of `data`."""
     model.eval()
     parts: dict[View, list[HeadOutput]] = {view: [] for view in model.fusion.config.views}
-    for start in range(0, len(data), batch_size):
-        rows = np.arange(start, min(start + batch_size, len(data)))
+    for start in range(0, len(data), PREDICTED_AT_ONCE):
+        rows = np.arange(start, min(start + PREDICTED_AT_ONCE, len(data)))
         for view, output in model(*data.fetch(rows, seed=None)).items():
             parts[view].append(HeadOutput(output.logits.cpu(), output.score.cpu()))
     return {
