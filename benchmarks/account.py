@@ -14,6 +14,7 @@ account, such as a work folder's, and takes those instead; there are few posts w
 The first lines are the two shares that `engine/drafts/account.py` takes from validation posts.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmarks.pairs import Posts, parser, read
+from engine.commands import outcome
 from engine.drafts.account import OF_ACCOUNT, WITHIN, beside, variance_of
 from engine.intervals import mean_interval
 from engine.prediction import VIEWS
@@ -112,4 +114,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

@@ -9,6 +9,7 @@ decoding, resizing, tokenizing, statistics, members and the table are in it; and
 side, which is why the same passes side by side are printed as well.
 """
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +23,7 @@ from benchmarks.single_post import forward, in_turns
 from engine import threads
 from engine.batch.rows import read_rows
 from engine.batch.score import score_file
+from engine.commands import outcome
 from engine.images import load_image
 from engine.posts import Post
 from engine.predictor import Predictor
@@ -86,4 +88,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

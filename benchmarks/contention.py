@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from benchmarks import hardware
 from benchmarks.made_up import write_posts
 from engine import threads
+from engine.commands import outcome
 
 TARGET = 0.8
 NEIGHBOURS = 2
@@ -72,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

@@ -30,6 +30,7 @@ import pandas as pd
 
 from benchmarks import hardware
 from benchmarks.steady import megabytes
+from engine.commands import outcome
 from engine.files import write_json
 from training.tables import write_table
 
@@ -218,4 +219,4 @@ def _told(page: str, found: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

@@ -9,12 +9,14 @@ which it moves the post: of the edits beyond the noise, and as a reference of th
 """
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.explanation_stability import sample
+from engine.commands import outcome
 from engine.drafts.changes import retitled, small_copy
 from engine.drafts.edits import Trial, attempt, edits_of
 from engine.posts import Post
@@ -77,4 +79,4 @@ def report(trials: Sequence[Trial], held: Sequence[tuple[bool, bool]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

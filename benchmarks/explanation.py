@@ -9,6 +9,7 @@ bookkeeping.
 """
 
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from PIL import Image
 
 from benchmarks import hardware
 from engine import threads
+from engine.commands import outcome
 from engine.explain import owen, regions
 from engine.explain.game import VARIANTS_PER_CALL
 from engine.explain.words import split_title
@@ -91,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

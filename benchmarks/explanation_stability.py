@@ -13,6 +13,7 @@ work folder, so that a run that was stopped goes on.
 
 import json
 import statistics
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -23,6 +24,7 @@ from tqdm import tqdm
 
 import engine
 from benchmarks import hardware
+from engine.commands import outcome
 from engine.explain import owen
 from engine.explain.base import Explanation
 from engine.explain.game import Game
@@ -128,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

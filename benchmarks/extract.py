@@ -10,6 +10,7 @@ in turns, and the ratios are those of the medians. So decoding, resizing, tokeni
 bfloat16, where an encoder takes it on this processor, and that batches are computed side by side.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +24,7 @@ from benchmarks.batch_scoring import BATCH, prepared, with_threads
 from benchmarks.made_up import write_posts
 from benchmarks.single_post import forward, in_turns
 from engine import threads
+from engine.commands import outcome
 from engine.features.encoder_vector import EncoderVector
 from engine.images import load_image
 from engine.posts import Post
@@ -95,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

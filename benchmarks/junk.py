@@ -11,6 +11,7 @@ they are.
 """
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from benchmarks.explanation_stability import sample
 from engine.bundle import Bundle
+from engine.commands import outcome
 from engine.features import make_features
 from engine.features.base import FeatureSettings
 from engine.features.extractor import Extractor
@@ -89,4 +91,4 @@ def _mean(found: dict[str, tuple[float, float]], place: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

@@ -13,6 +13,7 @@ posts have a channel that is known, of validation too, which was answered out of
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -23,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from engine.commands import outcome
 from engine.drafts.compare import TOO_CLOSE, beats
 from engine.intervals import bounds, cluster_numbers, cluster_weights
 from engine.prediction import VIEWS, View
@@ -165,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

@@ -8,6 +8,7 @@ printed with its target, and that of loading the model, which the first title wa
 """
 
 import statistics
+import sys
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from benchmarks import hardware
 from benchmarks.made_up import WORDS
 from benchmarks.single_post import seconds
 from engine import threads
+from engine.commands import outcome
 from engine.language_models import load_language_model
 
 TARGET = 4.0
@@ -50,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

@@ -8,6 +8,7 @@ Reference: the same on this machine without Ray, in the same run. The ratio is t
 follow the core-hours of a million posts, and at `--price` for one their price.
 """
 
+import sys
 import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from engine.batch.ray_data import cluster
 from engine.batch.rows import Row
 from engine.batch.score import Engine, here, score_file
 from engine.batch.table import Record
+from engine.commands import outcome
 from engine.predictor import Predictor
 
 TARGET = 0.9
@@ -91,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

@@ -10,6 +10,7 @@ level (0 to 4) moves.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.explanation_stability import sample
+from engine.commands import outcome
 from engine.drafts.changes import (
     QUALITY,
     SMALL,
@@ -103,4 +105,4 @@ def _answers(predictor: Predictor, posts: Sequence[Post]) -> list[Prediction]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 from benchmarks import hardware
 from benchmarks.steady import megabytes
 from engine.batch.score import score_file
+from engine.commands import outcome
 from engine.features.base import Features, Values
 from engine.features.extractor import Extractor
 from engine.posts import Post
@@ -220,4 +221,4 @@ def _in_a_new_process(step: str, count: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

@@ -10,12 +10,14 @@ installed.
 """
 
 import statistics
+import sys
 from functools import partial
 
 from PIL import ImageDraw, ImageFont
 
 from benchmarks import hardware
 from benchmarks.single_post import seconds
+from engine.commands import outcome
 from engine.images import load_image
 from engine.posts import Post
 from engine.predictor import Predictor
@@ -67,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

@@ -9,6 +9,7 @@ The sides of a post are computed side by side where there is more than one core;
 """
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 
@@ -16,6 +17,7 @@ import torch
 
 from benchmarks import hardware
 from engine import threads
+from engine.commands import outcome
 from engine.encoders import Encoder
 from engine.encoders.base import Batch
 from engine.encoders.runtime import autocast
@@ -105,4 +107,4 @@ def profile(function: Callable[[], object], rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from benchmarks import hardware
+from engine.commands import outcome
 
 TARGET = 1.5
 
@@ -80,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))

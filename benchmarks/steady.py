@@ -33,6 +33,7 @@ from benchmarks import hardware
 from benchmarks.made_up import WORDS, cut_out
 from benchmarks.single_post import seconds
 from engine.bundle import folder_of
+from engine.commands import outcome
 from engine.images import load_image
 from engine.posts import Post
 
@@ -232,4 +233,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(outcome(main))
