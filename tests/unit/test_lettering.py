@@ -1,34 +1,24 @@
-"""Lettering of pictures and its agreement with the title, on words drawn here; and what all readers share."""
+"""Lettering of pictures and its agreement with the title, on words drawn here."""
 
 import logging
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from engine import lettering, readers, threads
-from engine.features.base import PLAIN, FeatureSettings
+from engine import lettering
+from engine.features.base import PLAIN
 from engine.features.lettering import COLUMNS, Lettering
 from engine.features.lettering_agreement import LetteringAgreement, share_within, words
 from engine.lettering import LetteringReader, cleaned, lines
 from engine.posts import Post
+from tests.pictures import drawn
 
 pytest.importorskip("rapidocr")
 DEJAVU = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans-Bold.ttf")
-
-
-def drawn(*texts: str, size: tuple[int, int] = (640, 360), height: int = 60, font: Path | None = None) -> Image.Image:
-    """Yellow lines one under the other on dark blue, letters about `height` pixels tall."""
-    picture = Image.new("RGB", size, (20, 20, 80))
-    face = ImageFont.truetype(font, height) if font else ImageFont.load_default(height)
-    for number, text in enumerate(texts):
-        ImageDraw.Draw(picture).text((size[0] // 16, size[1] // 10 + number * height * 1.6), text, (255, 230, 0), face)
-    return picture
 
 
 def row(picture: Image.Image) -> dict[str, float]:
@@ -39,16 +29,6 @@ def row(picture: Image.Image) -> dict[str, float]:
 def agreement(title: str, picture: Image.Image) -> list[float]:
     found: list[float] = LetteringAgreement().compute([Post(title, picture)], {})[0].tolist()
     return found
-
-
-@pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[LetteringReader]:
-    """A reader that has read nothing yet, behind both features; its network is the one that is loaded already."""
-    reader = LetteringReader()
-    reader._network = lettering.READER._loaded()
-    for kind in (Lettering, LetteringAgreement):
-        monkeypatch.setattr(kind, "reader", reader)
-    yield reader
 
 
 @pytest.mark.parametrize(("size", "height"), [((1280, 720), 120), ((640, 360), 60), ((320, 180), 28), ((120, 68), 15)])
@@ -153,11 +133,6 @@ def test_other_scripts_break_nothing() -> None:
     assert np.isfinite(agreement("Привет, мир! 🔥", picture)).all()
 
 
-@pytest.mark.parametrize("size", [(8, 160), (160, 8), (8, 8), (1024, 52)])
-def test_odd_shapes_break_nothing(size: tuple[int, int]) -> None:
-    assert np.isfinite(list(row(Image.effect_noise(size, 80).convert("RGB")).values())).all()
-
-
 def test_a_value_is_missing_exactly_where_a_sentence_says_why() -> None:
     written, plain = drawn("PIZZA"), Image.new("RGB", (64, 64), "red")
     posts = [Post("Pizza", written), Post("Pizza", plain), Post("!?", written), Post("Pizza", PLAIN)]
@@ -178,63 +153,13 @@ def test_a_value_is_missing_exactly_where_a_sentence_says_why() -> None:
     ]
 
 
-def test_a_picture_is_read_once_for_both(fresh: LetteringReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked = []
-    look = fresh.look
-    monkeypatch.setattr(fresh, "look", lambda network, picture: looked.append(1) or look(network, picture))
-    posts = [Post("one", drawn("ONE")), Post("two", drawn("TWO"))]
-    for feature in (Lettering(), LetteringAgreement()):
-        feature.compute(posts, {})
-    assert len(looked) == 2
-    monkeypatch.setattr(readers, "KEPT", 1)
-    fresh.read(drawn("THREE"))
-    assert len(fresh._kept) == 1
-
-
-def test_values_depend_on_no_other_post_nor_on_threads(fresh: LetteringReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    posts = [Post(text, drawn(*text.split("/"))) for text in ("GIANT PIZZA", "a/b/c d e f", "24 HOURS/OF/RAIN", "NO")]
-    monkeypatch.setattr(threads, "cores", lambda: 1)
-    alone = []
-    for post in posts:
-        fresh._kept.clear()
-        alone.append(Lettering().compute([post], {})[0])
-    monkeypatch.setattr(threads, "cores", lambda: 3)
-    fresh._kept.clear()
-    np.testing.assert_array_equal(Lettering().compute(posts[::-1], {})[::-1], alone)
-    assert Lettering().compute([], {}).shape == (0, len(COLUMNS))
-
-
-def test_nothing_is_fetched_and_nothing_is_said(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    def refuse(*args: Any, **options: Any) -> None:
-        raise AssertionError("a connection was opened")
-
-    for name in ("connect", "connect_ex", "sendto"):
-        monkeypatch.setattr(socket.socket, name, refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    reading = LetteringReader().read(drawn("QUIET"))
+def test_nothing_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    reader = LetteringReader()
+    reading = reader.read(drawn("QUIET"))
     assert reading.found is not None and [line.text for line in reading.found] == ["QUIET"]
-    assert LetteringReader().read(Image.linear_gradient("L")).found == ()
-    assert LetteringReader().read(Image.new("RGB", (64, 64), "red")).found == ()
+    assert reader.read(Image.linear_gradient("L")).found == ()
+    assert reader.read(Image.new("RGB", (64, 64), "red")).found == ()
     assert capfd.readouterr() == ("", "")
-
-
-def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    present = readers.find_spec
-    for missing in ("rapidocr", "onnxruntime"):
-        monkeypatch.setattr(
-            readers, "find_spec", lambda name, missing=missing: None if name == missing else present(name)
-        )
-        reader = LetteringReader()
-        for kind in (Lettering, LetteringAgreement):
-            monkeypatch.setattr(kind, "reader", reader)
-            feature = kind.make(kind.kind, FeatureSettings(), lambda name: pytest.fail(name))
-            post = Post("Pizza", drawn("PIZZA"))
-            assert "run: pip install -r requirements-signals.txt" in feature.unavailable
-            assert feature.why_null(post) == feature.unavailable
-            assert np.isnan(feature.compute([post], {})).all()
-            assert feature.weights == "" and feature.fingerprint
 
 
 def test_a_network_that_does_not_load_costs_its_own_values_only(
@@ -254,25 +179,6 @@ def test_a_network_that_does_not_load_costs_its_own_values_only(
         assert np.isnan(feature.compute([post, post], {})).all()
     assert len(tried) == 1 and "does not load" in caplog.text
     assert "do not load; reinstall them: pip install" in feature.unavailable == feature.why_null(post)
-
-
-def test_a_picture_that_breaks_the_network_costs_its_own_values_only(
-    fresh: LetteringReader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    look = fresh.look
-
-    def sometimes(network: Any, picture: Image.Image) -> Any:
-        if picture.width == 99:
-            raise RuntimeError("broken")
-        return look(network, picture)
-
-    monkeypatch.setattr(fresh, "look", sometimes)
-    posts = [Post(image=drawn("PIZZA")), Post(image=drawn("PIZZA", size=(99, 99)))]
-    values = Lettering().compute(posts, {})
-    assert np.isfinite(values[0]).all() and np.isnan(values[1]).all()
-    assert Lettering().why_null(posts[1]) == (
-        "The lettering of this picture could not be read; export the picture again."
-    )
 
 
 def test_the_identity_follows_sizes_and_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
