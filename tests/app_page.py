@@ -1,13 +1,14 @@
-"""What tests do with the creators' page in a browser."""
+"""The creators' page as tests run it, and what they do with it in a browser."""
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from gradio_client import Client
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 HOSTILE = "<img src=x onerror=\"document.title='hit'\"> {{this}} ${document.title='hit'} secret"
@@ -39,24 +40,41 @@ def opened() -> Iterator[Browser]:
 
 
 @contextmanager
+def running(folder: Path, *loaders: Any) -> Iterator[str]:
+    """The address of the page that `app.build` makes of these loaders; uploads lie in `folder`."""
+    import app
+    from ui.theme import launch_settings
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        demo = app.build(*loaders)
+        settings = {**launch_settings(), "quiet": True, "prevent_thread_lock": True}
+        yield demo.launch(**settings, server_name="127.0.0.1")[1]
+        demo.close(verbose=False)
+
+
+@contextmanager
+def connected(folder: Path, *loaders: Any) -> Iterator[Client]:
+    """A program's connection to such a page."""
+    with running(folder, *loaders) as address, closing(Client(address, verbose=False)) as client:
+        yield client
+
+
+@contextmanager
 def served(folder: Path, names: tuple[str, str], other: Callable[[], Any], *evidence: Any) -> Iterator[str]:
     """The address of the page of two models made for tests, the second of which `other` makes; uploads lie in `folder`.
 
     `evidence` is what loads the posts nearest to a draft, if there are any.
     """
-    import app
     from tests.page_predictor import PagePredictor
     from tests.page_signals import PageSignals
     from ui import chooser
-    from ui.theme import launch_settings
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder))
         patch.setattr(chooser, "load_from", lambda bundle: other)
         offered = [chooser.Choice(name, f"{name} model", Path(name)) for name in names]
-        demo = app.build(PagePredictor, PageSignals, offered, *evidence)  # type: ignore[arg-type]
-        yield demo.launch(**{**launch_settings(), "quiet": True, "prevent_thread_lock": True})[1]
-        demo.close(verbose=False)
+        with running(folder, PagePredictor, PageSignals, offered, *evidence) as address:
+            yield address
 
 
 def visit(browser: Browser, address: str, *, width: int = 1280, theme: str = "light") -> Page:

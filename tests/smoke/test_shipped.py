@@ -17,14 +17,13 @@ from packaging.version import Version
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-import app
 from engine.__main__ import main
 from engine.posts import Post
 from engine.predictor import Predictor
 from engine.scoring import LEVELS
+from tests.app_page import connected
 from ui.examples import EXAMPLES
 from ui.prepared import PREPARED, load_prepared
-from ui.theme import launch_settings
 from ui.uploads import read_draft
 
 ROOT = Path(__file__).parents[2]
@@ -50,14 +49,8 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        demo = app.build()
-        settings = {**launch_settings(), "quiet": True, "prevent_thread_lock": True}
-        connected = Client(demo.launch(**settings, server_name="127.0.0.1")[1], verbose=False)
-        yield connected
-        connected.close()
-        demo.close(verbose=False)
+    with connected(tmp_path_factory.mktemp("uploads")) as found:
+        yield found
 
 
 def test_the_page_answers(client: Client, picture: Path) -> None:

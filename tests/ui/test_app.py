@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from io import BytesIO
 from pathlib import Path
 
@@ -21,18 +22,17 @@ from gradio_client.exceptions import AppError
 from PIL import ExifTags, Image
 from pydantic import TypeAdapter
 
-import app
 from engine.errors import BundleError
 from engine.images import TOO_LARGE, load_image, pixel_hash
 from engine.scoring import LEVELS
 from engine.signals import SIGNALS
+from tests.app_page import running
 from tests.page_predictor import STRANGE, PagePredictor
 from tests.page_signals import PageSignals
 from ui import uploads
 from ui.api import Answer, Ranking, Readings, Reasons, Scores
 from ui.arrivals import FORM_TOO_LARGE, NO_FORM, TOO_MANY
 from ui.model import UNAVAILABLE
-from ui.theme import launch_settings
 from ui.uploads import GONE, NO_ADDRESS, NO_FILE, UPLOADS
 
 
@@ -44,20 +44,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def serve(folder: Path) -> Iterator[Callable[..., str]]:
     """Start the page with a predictor loader; everything stops with the module."""
-    started = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as started:
         patch.setenv("GRADIO_HEARTBEAT_INTERVAL", "0.5")
-
-        def start(loader: Callable) -> str:
-            demo = app.build(loader, PageSignals)
-            started.append(demo)
-            settings = {**launch_settings(), "quiet": True, "prevent_thread_lock": True}
-            return demo.launch(**settings, server_name="127.0.0.1")[1]
-
-        yield start
-        for demo in started:
-            demo.close(verbose=False)
+        yield lambda loader: started.enter_context(running(folder, loader, PageSignals))
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +56,8 @@ def address(serve: Callable[..., str]) -> str:
 
 @pytest.fixture
 def client(address: str) -> Iterator[Client]:
-    connected = Client(address, verbose=False)
-    yield connected
-    connected.close()
+    with closing(Client(address, verbose=False)) as connected:
+        yield connected
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from pydantic import TypeAdapter
 
-import app
 from engine.batch.score import score_file
 from engine.predictor import Predictor
 from tests import made_up
+from tests.app_page import connected
 from tests.page_signals import PageSignals
 from tests.smpd_files import CATEGORIES, raw, write
 from training.data.prepare import prepare
@@ -27,7 +27,6 @@ from training.recipes.base import CatBoost, Ngrams, Recipe
 from ui import handlers
 from ui.api import Answer, Ranking, Scores
 from ui.several import Several
-from ui.theme import launch_settings
 
 CONTEXT = ("time_and_place", "author", "category", "numbers")
 TREES = CatBoost(
@@ -67,14 +66,8 @@ def predictor(bundle: Path) -> Predictor:
 
 @pytest.fixture(scope="module")
 def client(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        demo = app.build(lambda: predictor, PageSignals)  # type: ignore[arg-type]
-        address = demo.launch(**{**launch_settings(), "quiet": True, "prevent_thread_lock": True})[1]
-        connected = Client(address, verbose=False)
-        yield connected
-        connected.close()
-        demo.close(verbose=False)
+    with connected(tmp_path_factory.mktemp("uploads"), lambda: predictor, PageSignals) as found:
+        yield found
 
 
 @pytest.fixture

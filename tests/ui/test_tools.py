@@ -15,14 +15,13 @@ from gradio.mcp import GradioMCPServer
 from PIL import Image
 from starlette.requests import Request
 
-import app
 from engine.images import MAX_BYTES
 from engine.scoring import LEVELS
+from tests.app_page import running
 from tests.page_predictor import PagePredictor
 from tests.page_signals import PageSignals
 from ui import tools
 from ui.arrivals import fits
-from ui.theme import launch_settings
 from ui.uploads import UPLOADS
 
 needs_mcp = pytest.mark.skipif(
@@ -52,13 +51,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder))
         patch.setenv("GRADIO_MCP_SERVER", "true")
         patch.setattr("gradio.mcp.GradioMCPServer", GradioMCPServer)
-        demo = app.build(PagePredictor, PageSignals)  # type: ignore[arg-type]
-        settings = {**launch_settings(), "quiet": True, "prevent_thread_lock": True}
-        yield demo.launch(**settings, server_name="127.0.0.1")[1]
-        demo.close(verbose=False)
+        with running(folder, PagePredictor, PageSignals) as found:
+            yield found
 
 
 def told(address: str, tool: str = "", **arguments: Any) -> Any:
