@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from benchmarks.dashboard import scanning_once
+from tests.dashboard_page import completed
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +23,9 @@ def scanned() -> Iterator[None]:
     """A second or so a run of a page."""
     with scanning_once():
         yield
+
+
+@pytest.fixture(scope="session")
+def folder(tiny_report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with all that the pages on the model read; not to be changed, `tests.tiny_report.altered` copies it."""
+    return completed(tiny_report, tmp_path_factory.mktemp("report") / "report")

@@ -5,19 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from dashboard.app_pages.ablations import queries
 from dashboard.app_pages.ablations.charts import forest, small_reach
 from dashboard.reports import open_report
 from dashboard.text import markdown
-from tests.dashboard_page import completed, page, texts
+from tests.dashboard_page import page, texts
 from tests.tiny_report import altered
-
-
-@pytest.fixture(scope="module")
-def folder(tiny_report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return completed(tiny_report, tmp_path_factory.mktemp("report") / "report")
 
 
 def test_the_shipped_model_s_picture_comes_first_and_the_reference_is_named(folder: Path) -> None:

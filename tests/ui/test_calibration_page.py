@@ -10,17 +10,12 @@ from dashboard.metrics import EDGY
 from dashboard.reports import open_report
 from dashboard.scope import Scope, predicted_models
 from dashboard.store import records
-from tests.dashboard_page import completed, page, texts
+from tests.dashboard_page import page, texts
 from tests.tiny_report import altered
 from training.evaluation.guard import PICTURES, TITLES
 from training.metrics.predictions import PROBABILITIES
 
 SCOPE = Scope("tiny", "both", "test")
-
-
-@pytest.fixture(scope="module")
-def folder(tiny_report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return completed(tiny_report, tmp_path_factory.mktemp("report") / "report")
 
 
 def test_a_figure_has_the_interval_of_the_results_page(folder: Path, tmp_path: Path) -> None:

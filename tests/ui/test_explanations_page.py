@@ -5,13 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.dashboard_page import completed, page, texts
+from tests.dashboard_page import page, texts
 from tests.tiny_report import altered
-
-
-@pytest.fixture(scope="module")
-def folder(tiny_report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return completed(tiny_report, tmp_path_factory.mktemp("report") / "report")
 
 
 def test_explanations_are_judged(folder: Path, tmp_path: Path) -> None:

@@ -9,18 +9,13 @@ import pytest
 from dashboard.app import PAGES as MODULES
 from dashboard.app import offered
 from dashboard.reports import open_report
-from tests.dashboard_page import PAGES, completed, page
+from tests.dashboard_page import PAGES, page
 from tests.tiny_report import altered
 
 TABLES = (
     "metrics", "predictions", "posts", "reliability", "coverage", "guard", "differences", "curves", "grid",
     "recipes", "crossvalidation", "ablations", "comparisons", "attribution", "attribution_summary",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def folder(tiny_report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return completed(tiny_report, tmp_path_factory.mktemp("report") / "report")
 
 
 @pytest.mark.parametrize("name", PAGES)

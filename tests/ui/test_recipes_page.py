@@ -9,13 +9,8 @@ import pytest
 from dashboard.app_pages.recipes import queries
 from dashboard.reports import open_report
 from dashboard.text import markdown
-from tests.dashboard_page import completed, page, texts
+from tests.dashboard_page import page, texts
 from tests.tiny_report import altered
-
-
-@pytest.fixture(scope="module")
-def folder(tiny_report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return completed(tiny_report, tmp_path_factory.mktemp("report") / "report")
 
 
 def test_recipes_stand_beside_one_another_with_their_target(folder: Path, tmp_path: Path) -> None:

@@ -11,13 +11,8 @@ from dashboard.app_pages.results import queries
 from dashboard.app_pages.results.charts import dots
 from dashboard.metrics import metric
 from dashboard.reports import open_report
-from tests.dashboard_page import completed, page, texts
+from tests.dashboard_page import page, texts
 from tests.tiny_report import altered
-
-
-@pytest.fixture(scope="module")
-def folder(tiny_report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return completed(tiny_report, tmp_path_factory.mktemp("report") / "report")
 
 
 def test_tiles_carry_value_interval_and_tested_difference(folder: Path) -> None:
