@@ -1,20 +1,12 @@
 """Files of posts for the tests of batch scoring, and what comes of them."""
 
 import csv
-import io
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from PIL import Image
 
 from engine.batch.score import score_file
 from tests.fake_predictor import FakePredictor
-
-
-def picture(width: int = 32, height: int = 16) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (width, height), (200, 10, 10)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def score(source: Path, target: Path | None = None, **options: object) -> list[dict[str, object]]:

@@ -1,12 +1,25 @@
-"""Pictures with something on them to be read: an astronaut's face out of scikit-image, and words drawn here."""
+"""Pictures for tests: of one colour, a gradient, an astronaut's face out of scikit-image, and words drawn here."""
 
+import io
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
-from skimage import data
+
+
+def png(width: int = 32, height: int = 16, colour: str | tuple[int, int, int] = (200, 10, 10)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def gradient_file(path: Path) -> Path:
+    Image.linear_gradient("L").resize((96, 64)).convert("RGB").save(path)
+    return path
 
 
 def photograph(name: str = "astronaut") -> Image.Image:
+    from skimage import data
+
     return Image.fromarray(getattr(data, name)()).convert("RGB")
 
 

@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from engine.scoring import LEVELS
 from tests.app_page import CHROMIUM, HOSTILE, LATE, PATIENCE, choose, clean, foreign, press_predict, visit
-from tests.batch_files import picture as drawn
 from tests.page_evidence import COVERS
+from tests.pictures import png
 from ui.history import KEY
 from ui.result_card import SIZE
 
@@ -122,7 +122,7 @@ def test_real_posts_another_model_and_a_whole_list(browser: Browser, address: st
     page = visit(browser, address)
     strangers: list[str] = []
     page.on("request", lambda request: strangers.append(request.url) if foreign(request.url, address) else None)
-    page.route(f"{COVERS}/**", lambda route: route.fulfill(body=drawn(), content_type="image/png"))
+    page.route(f"{COVERS}/**", lambda route: route.fulfill(body=png(), content_type="image/png"))
     page.locator("#examples button").first.click()
     expect(page.locator("#verdict .fi-bar")).to_have_count(5)
     page.get_by_role("tab", name="Similar posts").click()
@@ -162,7 +162,7 @@ def test_real_posts_another_model_and_a_whole_list(browser: Browser, address: st
     table, pictures = tmp_path / "posts.csv", tmp_path / "pictures.zip"
     table.write_text("title,image\nMy cat <b>never</b>!,a.png\n,b.png\n", encoding="utf-8")
     with zipfile.ZipFile(pictures, "w") as file:
-        file.writestr("a.png", drawn())
+        file.writestr("a.png", png())
     for name, path in (("#table", table), ("#zip", pictures)):
         page.locator(f"{name} input[type=file]").set_input_files(path)
         expect(page.locator(name)).to_contain_text(path.stem)

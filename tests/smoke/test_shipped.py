@@ -14,7 +14,6 @@ import pytest
 from gradio_client import Client, handle_file
 from packaging.requirements import Requirement
 from packaging.version import Version
-from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from engine.__main__ import main
@@ -22,6 +21,7 @@ from engine.posts import Post
 from engine.predictor import Predictor
 from engine.scoring import LEVELS
 from tests.app_page import connected
+from tests.pictures import gradient_file
 from ui.examples import EXAMPLES
 from ui.prepared import PREPARED, load_prepared
 from ui.uploads import read_draft
@@ -42,9 +42,7 @@ REQUIREMENTS = ("requirements.txt", "requirements-heic.txt", "requirements-signa
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("pictures") / "picture.png"
-    Image.linear_gradient("L").resize((96, 64)).convert("RGB").save(path)
-    return path
+    return gradient_file(tmp_path_factory.mktemp("pictures") / "picture.png")
 
 
 @pytest.fixture(scope="module")

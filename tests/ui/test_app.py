@@ -29,6 +29,7 @@ from engine.signals import SIGNALS
 from tests.app_page import running
 from tests.page_predictor import STRANGE, PagePredictor
 from tests.page_signals import PageSignals
+from tests.pictures import gradient_file
 from ui import uploads
 from ui.api import Answer, Ranking, Readings, Reasons, Scores
 from ui.arrivals import FORM_TOO_LARGE, NO_FORM, TOO_MANY
@@ -62,9 +63,7 @@ def client(address: str) -> Iterator[Client]:
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "sunset.png"
-    Image.linear_gradient("L").resize((96, 64)).convert("RGB").save(path)
-    return path
+    return gradient_file(tmp_path / "sunset.png")
 
 
 MARKER = "marker-3f9c1e"

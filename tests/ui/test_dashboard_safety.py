@@ -18,17 +18,12 @@ from dashboard.selected import selected_posts, selected_table
 from dashboard.selection import Selection
 from dashboard.store import records
 from tests.dashboard_page import completed, page
+from tests.pictures import png
 from tests.tiny_report import RECIPE
 
 SCOPE = Scope(RECIPE, "both", "test")
 # Published as examples of the format: small, valid, and of no real post.
 THUMBHASHES = ("1QcSHQRnh493V4dIh4eXh1h4kJUI", "3PcNNYSFeXh/d3eld0iHZoZgVwh2", "HBkSHYSIeHiPiHh8eJd4eTN0EEQG")
-
-
-def picture(side: int = 64, **options: object) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (side, side), "red").save(file, "PNG", **options)
-    return file.getvalue()
 
 
 def huge_png() -> bytes:
@@ -93,9 +88,9 @@ def test_thumbhashes_become_pictures() -> None:
 
 
 def test_a_mounted_picture_is_made_small(tmp_path: Path) -> None:
-    (small,) = shown(tmp_path, picture(2000))
+    (small,) = shown(tmp_path, png(2000, 2000))
     assert small.startswith("data:image/jpeg;base64,") and len(small) < 40_000
-    (tmp_path / "a.png").write_bytes(picture())
+    (tmp_path / "a.png").write_bytes(png())
     assert shown(tmp_path, "a.png", "./a.png")[1].startswith("data:image/jpeg")
 
 
@@ -107,7 +102,7 @@ def test_a_mounted_picture_is_made_small(tmp_path: Path) -> None:
         b"P6 8 8 x",
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 x y\n",
         b"BM" + b"\0" * 60,
-        picture()[:-40],
+        png()[:-40],
         huge_png(),
         b"\0" * 21_000_000,
     ],
@@ -135,7 +130,7 @@ def test_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_mounted_dataset_gives_titles_and_stays_in_its_folder(tmp_path: Path) -> None:
-    (tmp_path / "outside.png").write_bytes(picture())
+    (tmp_path / "outside.png").write_bytes(png())
     data = tmp_path / "data"
     data.mkdir()
     (data / "link.png").symlink_to(tmp_path / "outside.png")
@@ -150,16 +145,14 @@ def test_mounted_dataset_gives_titles_and_stays_in_its_folder(tmp_path: Path) ->
 
 @pytest.mark.parametrize("names", [("Post_ID", "TITLE", " Image"), ("video_id", "Title", "Picture")])
 def test_a_dataset_with_columns_as_preparing_takes_them_is_shown(tmp_path: Path, names: tuple[str, ...]) -> None:
-    rows = [("a", "A title", picture(), "b"), ("b", "Another", None, "a")]
+    rows = [("a", "A title", png(), "b"), ("b", "Another", None, "a")]
     pd.DataFrame(rows, columns=[*names, "id"]).to_parquet(tmp_path / "posts.parquet")
     [(found, content)] = previews.mounted(str(tmp_path), 0, ("a",)).items()
     assert found == "a" and content.title == "A title" and content.picture.startswith("data:image/jpeg")
 
 
 def test_a_dataset_of_other_types_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    pd.DataFrame({"post_id": [1], "title": [2.5], "image": [{"bytes": picture()}]}).to_parquet(
-        tmp_path / "posts.parquet"
-    )
+    pd.DataFrame({"post_id": [1], "title": [2.5], "image": [{"bytes": png()}]}).to_parquet(tmp_path / "posts.parquet")
     assert previews.mounted(str(tmp_path), 0, ("1",)) == {"1": previews.Content("2.5")}
 
 

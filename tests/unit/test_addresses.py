@@ -23,8 +23,9 @@ from engine.bundle import MANIFEST, fetch_bundle, folder_of, read_bundle
 from engine.errors import BundleError, DataError
 from engine.predictor import Predictor
 from engine.settings import SHIPPED_BUNDLE
-from tests.batch_files import errors, lines, picture, read
+from tests.batch_files import errors, lines, read
 from tests.fake_predictor import FakePredictor
+from tests.pictures import png
 from training.steps.posts import prepare
 
 
@@ -83,9 +84,9 @@ def test_files_elsewhere_give_the_table_that_files_here_give(
 ) -> None:
     data = CSV if ending == "csv" else table_of([{"post_id": "a", "title": "four", "image": "small/a.png"}] * 3)
     (tmp_path / "small").mkdir()
-    (tmp_path / "small" / "a.png").write_bytes(picture(48))
+    (tmp_path / "small" / "a.png").write_bytes(png(48))
     (tmp_path / f"in.{ending}").write_bytes(data)
-    put("memory://bucket/small/a.png", picture(48))
+    put("memory://bucket/small/a.png", png(48))
     source = put(f"memory://bucket/in.{ending}", data)
     here = score_file(FakePredictor(), tmp_path / f"in.{ending}", tmp_path / f"out.{ending}")
     there = score_file(FakePredictor(), source, f"memory://bucket/out.{ending}")
@@ -96,8 +97,8 @@ def test_files_elsewhere_give_the_table_that_files_here_give(
 
 
 def test_a_picture_is_fetched_only_below_the_named_folder(tmp_path: Path, memory: MemoryFileSystem) -> None:
-    put("memory://pictures/a.png", picture(48))
-    put("memory://secret/a.png", picture(48))
+    put("memory://pictures/a.png", png(48))
+    put("memory://secret/a.png", png(48))
     names = ["a.png", "memory://pictures/a.png", "memory://secret/a.png", "../secret/a.png", "/etc/hostname"]
     names += ["http://169.254.169.254/latest", "memory://pictures/../secret/a.png", "C:\\a.png", "absent.png"]
     source = lines(tmp_path / "in.csv", "title,image", *(f"t,{name}" for name in names))
@@ -208,7 +209,7 @@ def test_a_dataset_elsewhere_is_prepared_and_a_broken_download_goes_on(
         {
             "post_id": f"p{row}",
             "title": f"A title {row}",
-            "image": picture(64 + row),
+            "image": png(64 + row),
             "views": 100 + row,
             "likes": row,
             "comments": 1,

@@ -15,8 +15,9 @@ from engine.batch.table import SCHEMA
 from engine.errors import DataError
 from engine.posts import EMPTY_POST
 from engine.scoring import LEVELS
-from tests.batch_files import errors, lines, picture, read, score
+from tests.batch_files import errors, lines, read, score
 from tests.fake_predictor import FakePredictor
+from tests.pictures import png
 
 COLUMNS = [
     *("post_id", "level", "p_very_low", "p_low", "p_average", "p_high", "p_very_high"),
@@ -25,7 +26,7 @@ COLUMNS = [
 
 
 def test_all_formats_give_the_same_predictions(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(picture(48))
+    (tmp_path / "a.png").write_bytes(png(48))
     rows: list[dict[str, object]] = [
         {"post_id": "x1", "title": "four", "tags": ["a", "b"], "description": "d", "image": "a.png"},
         {"post_id": "x2", "title": "only a title", "tags": [], "description": "", "image": None},
@@ -69,9 +70,9 @@ def test_order_and_row_numbers_whatever_the_batch_size(tmp_path: Path, batch_siz
 
 
 def test_pictures_given_in_parquet(tmp_path: Path) -> None:
-    (tmp_path / "beside.png").write_bytes(picture(40))
+    (tmp_path / "beside.png").write_bytes(png(40))
     structs = [
-        {"bytes": picture(33), "path": "not there.png"},
+        {"bytes": png(33), "path": "not there.png"},
         {"bytes": None, "path": "beside.png"},
         {"bytes": None, "path": None},
         None,
@@ -81,7 +82,7 @@ def test_pictures_given_in_parquet(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "structs.parquet")
     rows = score(tmp_path / "structs.parquet")
     assert [row["score"] for row in rows] == [33.0, 40.0, 0.0, 0.0, None]
-    pq.write_table(pa.table({"image": pa.array([picture(21), None], pa.binary())}), tmp_path / "bytes.parquet")
+    pq.write_table(pa.table({"image": pa.array([png(21), None], pa.binary())}), tmp_path / "bytes.parquet")
     rows = score(tmp_path / "bytes.parquet")
     assert rows[0]["score"] == 21.0 and rows[1]["error"] == EMPTY_POST
 
@@ -89,7 +90,7 @@ def test_pictures_given_in_parquet(tmp_path: Path) -> None:
 def test_images_root_and_absolute_paths(tmp_path: Path) -> None:
     root = tmp_path / "pictures"
     root.mkdir()
-    (root / "a.png").write_bytes(picture(50))
+    (root / "a.png").write_bytes(png(50))
     source = lines(tmp_path / "in.csv", "image", "a.png", str(root / "a.png"), "../pictures/a.png")
     assert [row["score"] for row in score(source, images_root=root)] == [50.0] * 3
     assert [row["score"] for row in score(source)] == [None, 50.0, None]

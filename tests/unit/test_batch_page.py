@@ -21,8 +21,8 @@ from engine.batch.rows import Row
 from engine.errors import DataError, ImageError
 from engine.guard import REASONS
 from engine.images import MAX_BYTES, TOO_LARGE
-from tests.batch_files import picture
 from tests.page_predictor import STRANGE, PagePredictor
+from tests.pictures import png
 from ui import batch as page
 from ui.batch import Batch, Job
 from ui.batch_table import SHOWN
@@ -71,7 +71,7 @@ def downloaded(html: str) -> list[dict[str, str]]:
 
 
 def test_every_row_is_answered_and_nothing_is_kept(folder: Path) -> None:
-    zip_file = zipped(folder / "given.zip", covers__One__PNG=b"", **{"covers__one.png": picture(40)}).read_bytes()
+    zip_file = zipped(folder / "given.zip", covers__One__PNG=b"", **{"covers__one.png": png(40)}).read_bytes()
     (folder / "given.zip").unlink()
     text = f"post_id,title,image\n{HOSTILE},My cat never!,covers/one.png\nb,,ONE.PNG\nc,Quarterly results,\nd,,\n"
     *steps, (html, table, pictures) = run(text, zip_file)
@@ -89,16 +89,16 @@ def test_every_row_is_answered_and_nothing_is_kept(folder: Path) -> None:
     "name", ["/etc/passwd", "../secret.png", "..\\secret.png", "https://example.org/a.png", "secret.png"]
 )
 def test_no_name_in_a_table_is_a_path(folder: Path, name: str) -> None:
-    (folder.parent / "secret.png").write_bytes(picture())
-    (folder / "secret.png").write_bytes(picture())
-    [row] = downloaded(run(f"image\n{name}\n", zipped(folder / "a.zip", a=picture()).read_bytes())[-1][0])
+    (folder.parent / "secret.png").write_bytes(png())
+    (folder / "secret.png").write_bytes(png())
+    [row] = downloaded(run(f"image\n{name}\n", zipped(folder / "a.zip", a=png()).read_bytes())[-1][0])
     assert row["error"] == UNKNOWN
     [row] = downloaded(run(f"image\n{name}\n")[-1][0])
     assert "no zip of pictures came" in row["error"]
 
 
 def test_hostile_zips_cost_their_rows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = zipped(folder / "a.zip", bomb=bytes(MAX_BYTES + 1), good=picture(), torn=picture(64, 64))
+    path = zipped(folder / "a.zip", bomb=bytes(MAX_BYTES + 1), good=png(), torn=png(64, 64))
     data = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as file:
         torn, good = file.getinfo("torn"), file.getinfo("good")
@@ -106,7 +106,7 @@ def test_hostile_zips_cost_their_rows(folder: Path, monkeypatch: pytest.MonkeyPa
     data[torn.header_offset + 40 : torn.header_offset + 60] = bytes(20)
     path.write_bytes(data)
     archive = Archive(path)
-    assert archive.read("GOOD") == archive.read("./good") == picture() and good.file_size
+    assert archive.read("GOOD") == archive.read("./good") == png() and good.file_size
     for name, told in (("bomb", TOO_LARGE), ("torn", BROKEN), ("none", UNKNOWN)):
         with pytest.raises(ImageError, match=re.escape(told)):
             archive.read(name)
@@ -125,8 +125,8 @@ def test_a_damaged_picture_costs_its_row_however_it_was_packed(folder: Path) -> 
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         path = folder / "a.zip"
         with zipfile.ZipFile(path, "w", method) as file:
-            file.writestr("torn", picture(64, 64))
-            file.writestr("good", picture())
+            file.writestr("torn", png(64, 64))
+            file.writestr("good", png())
             start = file.getinfo("torn").header_offset + 40
         data = bytearray(path.read_bytes())
         data[start : start + 20] = b"\xff" * 20
@@ -134,7 +134,7 @@ def test_a_damaged_picture_costs_its_row_however_it_was_packed(folder: Path) -> 
         archive = Archive(path)
         with pytest.raises(ImageError, match=re.escape(BROKEN)):
             archive.read("torn")
-        assert archive.read("good") == picture()
+        assert archive.read("good") == png()
 
 
 def test_a_name_that_two_files_have_needs_its_folder(folder: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_table_of_no_use_gets_a_sentence(
 
 
 def test_a_zip_that_no_row_names_a_picture_of_is_not_left_out_in_silence(folder: Path) -> None:
-    zip_file = zipped(folder / "a.zip", a=picture()).read_bytes()
+    zip_file = zipped(folder / "a.zip", a=png()).read_bytes()
     (folder / "a.zip").unlink()
     assert page.UNNAMED in run("title,cover\nMy cat,a\n", zip_file)[-1][0]
     assert "data:image/webp" in run("Title,Picture\nMy cat,a\n", zip_file)[-1][0]

@@ -18,13 +18,14 @@ from engine.batch.table import guard_formula
 from engine.errors import DataError
 from engine.posts import EMPTY_POST
 from engine.scoring import LEVELS
-from tests.batch_files import errors, lines, picture, read, score
+from tests.batch_files import errors, lines, read, score
 from tests.fake_predictor import REFUSED, FakePredictor
+from tests.pictures import png
 
 
 def test_broken_rows_have_their_error_and_the_rest_go_on(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("not a picture")
-    (tmp_path / "good.png").write_bytes(picture(44))
+    (tmp_path / "good.png").write_bytes(png(44))
     rows: list[dict[str, object] | str] = [
         {"post_id": "a", "title": "fine"},
         {"post_id": "b", "image": "text.jpg"},

@@ -1,6 +1,5 @@
 """The feature store and the extract step: order, resumption, damage, work done once."""
 
-import io
 import os
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from engine.features.base import Feature, Values
 from engine.features.encoder_tokens import EncoderTokens
 from engine.features.encoder_vector import EncoderVector
 from engine.posts import Post
+from tests.pictures import png
 from training.features.extract import Extraction, extract, file_hashes, post_hashes
 from training.features.matrix import post_of
 from training.features.pictures import decoded_pictures
@@ -69,10 +69,8 @@ class Places(Numbers):
         return values
 
 
-def picture(value: int, size: tuple[int, int] = (16, 12)) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", size, (value, 0, 0)).save(file, "PNG")
-    return file.getvalue()
+def picture(value: int, width: int = 16, height: int = 12) -> bytes:
+    return png(width, height, (value, 0, 0))
 
 
 def write_posts(work: Path, images: Sequence[bytes | str | None], titles: Sequence[str | None] | None = None) -> None:
@@ -347,7 +345,7 @@ def test_a_killed_run_goes_on_without_loss_or_double_work(tmp_path: Path) -> Non
 
 
 def test_pictures_are_decoded_once_and_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_posts(tmp_path, [*(picture(value) for value in (10, 20, 30)), picture(90, (60, 40))])
+    write_posts(tmp_path, [*(picture(value) for value in (10, 20, 30)), picture(90, 60, 40)])
     files = file_hashes(tmp_path)
     pixels = decoded_pictures(tmp_path, files, (4, 6))
     assert isinstance(pixels, np.memmap) and not pixels.flags.writeable
