@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from engine.context import cells_of
+from engine.drafts.compare import Draft, answer
 from engine.errors import PostError
 from engine.guard import REASONS
 from engine.posts import Post
@@ -28,6 +29,8 @@ EXCITING = ("cat", "rocket", "launch", "secret", "never", "first", "win", "!")
 DULL = ("quarterly", "results", "lecture", "part", "meeting")
 # A title with this is withheld.
 STRANGE = "asdf"
+LIGHT = Image.linear_gradient("L").rotate(90).convert("RGB")
+DARK = Image.new("RGB", (64, 64), (20, 20, 20))
 Features = dict[str, np.ndarray]
 
 
@@ -149,6 +152,17 @@ class PagePredictor:
                 MemberPrediction("prior", PRIOR, float(np.log(0.028)), 0.3),
             ),
         )
+
+
+class Blind(PagePredictor):
+    """Answers every post alike."""
+
+    def predict(self, posts: Sequence[Post]) -> list[Prediction]:
+        return super().predict([Post("My cat") for _ in posts])
+
+
+def drafts(*posts: Post) -> list[Draft]:
+    return answer(PagePredictor(), posts)  # type: ignore[arg-type]
 
 
 def _interval(value: float) -> dict[str, float]:

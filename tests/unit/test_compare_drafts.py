@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from scipy.special import ndtr
 
 from benchmarks.pairs import KINDS, Found, Posts, draw, measure, read
@@ -15,15 +14,7 @@ from engine.errors import PostError
 from engine.posts import Post
 from engine.prediction import VIEWS
 from engine.settings import SHIPPED_BUNDLE
-from tests.page_predictor import STRANGE, PagePredictor
-
-LIGHT = Image.linear_gradient("L").rotate(90).convert("RGB")
-DARK = Image.new("RGB", (64, 64), (20, 20, 20))
-PREDICTOR = PagePredictor()
-
-
-def drafts(*posts: Post) -> list:
-    return answer(PREDICTOR, posts)  # type: ignore[arg-type]
+from tests.page_predictor import DARK, LIGHT, STRANGE, PagePredictor, drafts
 
 
 def test_the_chance_is_that_of_two_independent_normals() -> None:

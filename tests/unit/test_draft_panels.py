@@ -13,11 +13,11 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from engine.drafts.compare import MOST, Draft, answer, compare
+from engine.drafts.compare import MOST, Draft, compare
 from engine.drafts.edits import attempt, edits_of
 from engine.images import load_image, pixel_hash
 from engine.posts import Post
-from tests.page_predictor import STRANGE, PageBundle, PagePredictor
+from tests.page_predictor import DARK, LIGHT, STRANGE, Blind, PageBundle, PagePredictor, drafts
 from ui import edits, ranking
 from ui.compare import GONE, Comparing
 from ui.drafts import unless_emptied
@@ -29,12 +29,6 @@ from ui.scale import scale_of
 
 SCALE = scale_of(PageBundle())  # type: ignore[arg-type]
 HOSTILE = "<img src=x onerror=alert(1)> & {{this}} cat"
-LIGHT = Image.linear_gradient("L").rotate(90).convert("RGB")
-DARK = Image.new("RGB", (64, 64), (20, 20, 20))
-
-
-def drafts(*posts: Post) -> list[Draft]:
-    return answer(PagePredictor(), posts)  # type: ignore[arg-type]
 
 
 def page() -> Page:
@@ -240,10 +234,6 @@ def test_edits_are_told_as_the_models_opinion() -> None:
 
 
 def test_one_sentence_where_no_edit_stands_out() -> None:
-    class Blind(PagePredictor):
-        def predict(self, posts: Any) -> Any:
-            return super().predict([Post("My cat") for _ in posts])
-
     html = edits.panel(attempt(Blind(), Post("My dog")), Post("My dog"), SCALE)  # type: ignore[arg-type]
     assert edits.NOTHING in html and "data-edit" not in html and "Would lower" not in html
 

@@ -18,7 +18,7 @@ from engine.features.extractor import Extractor
 from engine.posts import MAX_TITLE, Post
 from engine.prediction import Prediction
 from engine.predictor import Predictor
-from tests.page_predictor import STRANGE, PagePredictor
+from tests.page_predictor import STRANGE, Blind, PagePredictor
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
 PICTURE = Image.fromarray(PIXELS)
@@ -98,13 +98,6 @@ def test_what_is_not_seen_where_shares_are_shown_is_not_offered(monkeypatch: pyt
     monkeypatch.setattr(module, "LEAST", moves[-2])
     found = tried(post)
     assert [abs(effect.share - found.share) for effect in (*found.better, *found.worse)] == moves[-1:]
-
-
-class Blind(PagePredictor):
-    """Answers every post alike."""
-
-    def predict(self, posts: Sequence[Post]) -> list[Prediction]:
-        return super().predict([Post("My cat") for _ in posts])
 
 
 class Nervous(PagePredictor):
