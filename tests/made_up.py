@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -68,6 +69,16 @@ def raw_posts(count: int, seed: int = 0) -> pd.DataFrame:
             "image": [picture(value, generator) for value in brightness],
         }
     )
+
+
+def write_source(folder: Path, rows: list[dict[str, Any]], titles: list[dict[str, Any]] | None = None) -> Path:
+    """The source's tables in `folder`: posts and, where they are given, titles without pictures."""
+    folder.mkdir(exist_ok=True)
+    pd.DataFrame(rows).to_parquet(folder / "posts.parquet", index=False)
+    if titles is not None:
+        table = pd.DataFrame(titles)
+        table.drop(columns=[name for name in table if name.startswith("image")]).to_parquet(folder / "titles.parquet")
+    return folder
 
 
 def make_work(folder: Path, count: int = 280) -> Path:

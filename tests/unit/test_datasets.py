@@ -14,6 +14,7 @@ from engine.batch.rows import read_tags
 from engine.context import context_of
 from engine.errors import DataError
 from engine.posts import MAX_TAG, MAX_TAGS
+from tests.made_up import write_source
 from training.data.cleaning import clean
 from training.data.sources import dataset_names, load_dataset
 from training.data.sources.base import Dataset, fit_tags
@@ -50,16 +51,6 @@ def youtube_row(post_id: str, **changes: Any) -> dict[str, Any]:
     return row | changes
 
 
-def write_youtube(folder: Path, rows: list[dict[str, Any]], titles: list[dict[str, Any]] | None = None) -> Path:
-    folder.mkdir(exist_ok=True)
-    pd.DataFrame(rows).to_parquet(folder / "posts.parquet", index=False)
-    if titles is not None:
-        pd.DataFrame(titles).drop(columns=["image", "image_width", "image_height"]).to_parquet(
-            folder / "titles.parquet"
-        )
-    return folder
-
-
 def read(dataset: Dataset, source: Path) -> pd.DataFrame:
     return pd.concat(dataset.read(source), ignore_index=True).set_index("post_id")
 
@@ -90,7 +81,7 @@ def test_youtube_hidden_likes_and_switched_off_comments(tmp_path: Path) -> None:
         youtube_row("small", likes=0, views=50),
         youtube_row("unknown", comments=None),
     ]
-    posts = read(YouTube(), write_youtube(tmp_path, rows))
+    posts = read(YouTube(), write_source(tmp_path, rows))
     assert posts["drop_reason"].dropna().to_dict() == {"hidden": "likes hidden"}
     assert pd.isna(posts.loc["hidden", "likes"])
     assert posts.loc["small", "likes"] == 0
@@ -102,7 +93,7 @@ def test_youtube_hidden_likes_and_switched_off_comments(tmp_path: Path) -> None:
 def test_own_posts_have_the_counts_that_they_were_given(tmp_path: Path) -> None:
     rows = [youtube_row("a", likes=0, comments=0, group="mine", shares=3), youtube_row("b", group="mine", shares=None)]
     dataset = load_dataset("own")
-    found = pd.concat(dataset.read(write_youtube(tmp_path / "own", rows)))
+    found = pd.concat(dataset.read(write_source(tmp_path / "own", rows)))
     assert found["likes"].tolist() == [0, 5_000] and found["comments"].tolist() == [0, 300]
     assert found["group"].tolist() == ["mine", "mine"] and found["shares"].tolist()[0] == 3
     assert "drop_reason" not in found or found["drop_reason"].isna().all()
@@ -125,7 +116,7 @@ def test_own_columns_may_have_other_usual_names_in_any_case(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("given", [20, "1", "Cats"])
 def test_own_categories_are_read_as_those_of_a_file_to_score(tmp_path: Path, given: int | str) -> None:
-    source = write_youtube(tmp_path, [youtube_row("a", category_id=given), youtube_row("b", category_id=None)])
+    source = write_source(tmp_path, [youtube_row("a", category_id=given), youtube_row("b", category_id=None)])
     table = pd.read_parquet(source / "posts.parquet").astype({"category_id": "Int64"} if given == 20 else {})
     table.to_parquet(source / "posts.parquet")
     found = read(load_dataset("own"), source)["category"]
@@ -134,16 +125,16 @@ def test_own_categories_are_read_as_those_of_a_file_to_score(tmp_path: Path, giv
 
 @pytest.mark.parametrize("given", [["one", "two"], "one|two", "one, two", '["one", "two"]'])
 def test_own_tags_are_read_as_those_of_a_file_to_score(tmp_path: Path, given: list[str] | str) -> None:
-    posts = read(load_dataset("own"), write_youtube(tmp_path, [youtube_row("a", tags=given)]))
+    posts = read(load_dataset("own"), write_source(tmp_path, [youtube_row("a", tags=given)]))
     assert posts.loc["a", "tags"] == ["one", "two"] == list(read_tags(given))
 
 
 def test_own_tags_that_are_none_cost_their_row(tmp_path: Path) -> None:
     rows = [youtube_row("a", tags=[{"name": "one"}])]
-    posts = clean(pd.concat(load_dataset("own").read(write_youtube(tmp_path, rows))))
+    posts = clean(pd.concat(load_dataset("own").read(write_source(tmp_path, rows))))
     assert posts["drop_reason"].tolist() == ["invalid tags"]
     none = [youtube_row("b", tags="[None]"), youtube_row("c", tags=None)]
-    assert read(load_dataset("own"), write_youtube(tmp_path / "none", none))["tags"].isna().all()
+    assert read(load_dataset("own"), write_source(tmp_path / "none", none))["tags"].isna().all()
 
 
 def test_youtube_columns(tmp_path: Path) -> None:
@@ -152,7 +143,7 @@ def test_youtube_columns(tmp_path: Path) -> None:
         youtube_row("empty", tags="[None]", category_id=None, channel_id=None, channel_title=None, source=None),
         youtube_row("odd", category_id=44, channel_id=None),
     ]
-    posts = read(YouTube(), write_youtube(tmp_path, rows))
+    posts = read(YouTube(), write_source(tmp_path, rows))
     assert posts.loc["full", ["category", "group", "source"]].tolist() == ["Gaming", "UC1", "us_2021"]
     assert posts.loc["full", "tags"] == ["one", "two", "three"]
     assert posts.loc["full", "image"] == b"bytes"
@@ -162,7 +153,7 @@ def test_youtube_columns(tmp_path: Path) -> None:
 
 
 def test_youtube_texts_and_count(tmp_path: Path) -> None:
-    source = write_youtube(tmp_path, [youtube_row("a")], [youtube_row("b"), youtube_row("c")])
+    source = write_source(tmp_path, [youtube_row("a")], [youtube_row("b"), youtube_row("c")])
     assert YouTube().count(source) == 1
     texts = pd.concat(YouTube().read_texts(source))
     assert texts["post_id"].tolist() == ["b", "c"]
@@ -202,11 +193,11 @@ def test_youtube_broken_cells_cost_only_their_rows(tmp_path: Path) -> None:
 
 def test_youtube_pictures_must_be_bytes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"image holds .*string; it must hold the pictures' bytes"):
-        list(YouTube().read(write_youtube(tmp_path, [youtube_row("a", image="/etc/hostname")])))
+        list(YouTube().read(write_source(tmp_path, [youtube_row("a", image="/etc/hostname")])))
 
 
 def test_youtube_damage_inside_a_file_is_said(tmp_path: Path) -> None:
-    path = write_youtube(tmp_path, [youtube_row(str(number)) for number in range(50)]) / "posts.parquet"
+    path = write_source(tmp_path, [youtube_row(str(number)) for number in range(50)]) / "posts.parquet"
     content = bytearray(path.read_bytes())
     content[4:600] = b"\xff" * 596
     path.write_bytes(content)

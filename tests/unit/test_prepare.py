@@ -23,7 +23,7 @@ from engine.errors import DataError
 from engine.images import load_image
 from engine.posts import MAX_TITLE
 from tests import class_folders
-from tests.made_up import read_table
+from tests.made_up import read_table, write_source
 from training.data.cleaning import clean
 from training.data.metadata import picture_metadata, title_metadata
 from training.data.prepare import INFO, prepare
@@ -49,14 +49,6 @@ def row(number: int, **changes: Any) -> dict[str, Any]:
         "comments": 7,
         "image": picture(number),
     } | changes
-
-
-def write(folder: Path, rows: list[dict[str, Any]], titles: list[dict[str, Any]] | None = None) -> Path:
-    folder.mkdir(exist_ok=True)
-    pd.DataFrame(rows).to_parquet(folder / "posts.parquet")
-    if titles is not None:
-        pd.DataFrame(titles).drop(columns="image").to_parquet(folder / "titles.parquet")
-    return folder
 
 
 def dropped(work: Path) -> dict[str, str]:
@@ -90,7 +82,7 @@ def test_every_fault_is_named(tmp_path: Path, work: Path) -> None:
         row(15, likes=0, views=50_000),
         row(16, title="Ünïcödé 😀 标题"),
     ]
-    info = prepare("youtube", write(tmp_path / "raw", rows), work)
+    info = prepare("youtube", write_source(tmp_path / "raw", rows), work)
     posts = read_table(work / "posts.parquet")
     assert posts["post_id"].tolist() == ["p1", "p12", "p13", "p16"]
     assert posts["title"].isna().tolist() == [False, True, True, False]
@@ -120,7 +112,7 @@ def test_every_fault_is_named(tmp_path: Path, work: Path) -> None:
 
 
 def test_tables_have_the_documented_columns(tmp_path: Path, work: Path) -> None:
-    prepare("youtube", write(tmp_path / "raw", [row(1), row(2)], [row(3), row(1), row(4, title=None)]), work)
+    prepare("youtube", write_source(tmp_path / "raw", [row(1), row(2)], [row(3), row(1), row(4, title=None)]), work)
     posts, metadata, texts = (read_table(work / f"{name}.parquet") for name in ("posts", "metadata", "texts"))
     assert tuple(posts.columns) == POST_COLUMNS == tuple(texts.columns)
     assert posts[["views", "likes", "comments", "shares"]].dtypes.eq("Int64").all()
@@ -137,24 +129,24 @@ def test_tables_have_the_documented_columns(tmp_path: Path, work: Path) -> None:
 def test_columns_that_are_not_read_and_groups_that_are_not_given_are_said(
     tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    prepare("own", write(tmp_path / "raw", [row(1, creator="me", mood=3)], [row(2, series="s")]), work)
+    prepare("own", write_source(tmp_path / "raw", [row(1, creator="me", mood=3)], [row(2, series="s")]), work)
     said = capsys.readouterr().out
     assert "columns of posts.parquet that are not read: creator, mood\n" in said
     assert "columns of titles.parquet that are not read: series\n" in said
     assert "no post says its group, so related posts can only be told by their titles and pictures\n" in said
-    prepare("own", write(tmp_path / "raw", [row(1, Channel="mine")], [row(2)]), work)
+    prepare("own", write_source(tmp_path / "raw", [row(1, Channel="mine")], [row(2)]), work)
     assert "not read" not in (said := capsys.readouterr().out) and "group" not in said
 
 
 def test_what_is_hardly_true_is_said_and_stays(tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     past, future = pd.Timestamp("2021-01-02", tz="UTC"), pd.Timestamp.now("UTC") + pd.Timedelta(days=2)
     rows = [row(1, likes=5_000, published_at=past), row(2, published_at=future), row(3, published_at=None)]
-    prepare("own", write(tmp_path / "raw", rows, [row(4, likes=2_000)]), work)
+    prepare("own", write_source(tmp_path / "raw", rows, [row(4, likes=2_000)]), work)
     said = capsys.readouterr().out
     assert "  2 posts have more likes than views: are the columns swapped?\n" in said
     assert "  1 post is of the future\n" in said
     assert read_table(work / "posts.parquet")["post_id"].tolist() == ["p1", "p2", "p3"]
-    prepare("own", write(tmp_path / "raw", [row(1, published_at=past)], [row(2)]), work)
+    prepare("own", write_source(tmp_path / "raw", [row(1, published_at=past)], [row(2)]), work)
     assert "swapped" not in (said := capsys.readouterr().out) and "future" not in said
 
 
@@ -162,18 +154,18 @@ def test_it_is_said_how_many_scores_lack_a_count_that_others_have(
     tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [row(1), row(2, likes=None), row(3, likes=None, comments=0), row(4, views=0, likes=None)]
-    prepare("own", write(tmp_path / "raw", rows, [row(5, comments=None)]), work)
+    prepare("own", write_source(tmp_path / "raw", rows, [row(5, comments=None)]), work)
     said = capsys.readouterr().out
     assert "  2 of 4 lack likes, which add nothing to their score\n" in said
     assert "  1 of 4 lack comments, which add nothing to their score\n" in said
     assert "lack shares" not in said and "lack views" not in said
-    prepare("own", write(tmp_path / "raw", [row(1), row(2)], [row(5)]), work)
+    prepare("own", write_source(tmp_path / "raw", [row(1), row(2)], [row(5)]), work)
     assert "lack" not in capsys.readouterr().out
 
 
 def test_limit_is_counted_as_what_it_is(tmp_path: Path, work: Path) -> None:
     rows = [row(1, views=0), *(row(number) for number in range(2, 6))]
-    info = prepare("youtube", write(tmp_path / "raw", rows), work, limit=2)
+    info = prepare("youtube", write_source(tmp_path / "raw", rows), work, limit=2)
     assert read_table(work / "posts.parquet")["post_id"].tolist() == ["p2", "p3"]
     assert info["posts"]["dropped"] == {"beyond the limit": 2, "no views": 1}
     with pytest.raises(DataError, match="at least 1"):
@@ -211,14 +203,14 @@ def test_pixelrec_refers_to_covers_by_relative_path(tmp_path: Path, work: Path) 
 
 def test_fingerprint_follows_the_source(tmp_path: Path) -> None:
     works = [tmp_path / name for name in "abc"]
-    first = prepare("youtube", write(tmp_path / "raw", [row(1)]), works[0])
+    first = prepare("youtube", write_source(tmp_path / "raw", [row(1)]), works[0])
     again = prepare("youtube", tmp_path / "raw", works[1])
-    changed = prepare("youtube", write(tmp_path / "raw", [row(2)]), works[2])
+    changed = prepare("youtube", write_source(tmp_path / "raw", [row(2)]), works[2])
     assert first["fingerprint"] == again["fingerprint"] != changed["fingerprint"]
 
 
 def test_worker_processes_give_the_same(tmp_path: Path) -> None:
-    source = write(tmp_path / "raw", [row(number) for number in range(5)] + [row(5, image=b"broken")])
+    source = write_source(tmp_path / "raw", [row(number) for number in range(5)] + [row(5, image=b"broken")])
     for workers in (1, 2):
         prepare("youtube", source, tmp_path / str(workers), workers=workers)
     for name in ("posts", "metadata", "cleaning"):
@@ -227,15 +219,17 @@ def test_worker_processes_give_the_same(tmp_path: Path) -> None:
 
 
 def test_nothing_left_is_an_error_and_leaves_the_former_tables(tmp_path: Path, work: Path) -> None:
-    prepare("youtube", write(tmp_path / "raw", [row(1)]), work)
+    prepare("youtube", write_source(tmp_path / "raw", [row(1)]), work)
     before = {path.name: path.read_bytes() for path in work.iterdir()}
     with pytest.raises(DataError, match=r"No post of .* is left; unreadable picture 2, no views 1"):
-        prepare("youtube", write(tmp_path / "raw", [row(2, views=0), row(3, image=b"x"), row(4, image=b"y")]), work)
+        prepare(
+            "youtube", write_source(tmp_path / "raw", [row(2, views=0), row(3, image=b"x"), row(4, image=b"y")]), work
+        )
     assert {path.name: path.read_bytes() for path in work.iterdir()} == before
 
 
 def test_the_folder_of_the_dataset_is_no_work_folder(tmp_path: Path) -> None:
-    source = write(tmp_path / "raw", [row(1)])
+    source = write_source(tmp_path / "raw", [row(1)])
     before = (source / "posts.parquet").read_bytes()
     with pytest.raises(DataError, match="holds the dataset itself"):
         prepare("youtube", source, source)
@@ -257,13 +251,13 @@ def test_a_folder_of_something_else_is_no_work_folder(tmp_path: Path, work: Path
 def test_a_split_goes_with_the_posts_that_it_was_of(tmp_path: Path, work: Path) -> None:
     letters = str.maketrans("0123456789", "bcdfghjklm")
     rows = [row(number, title=str(10**6 + number * 7919).translate(letters)) for number in range(100)]
-    source = write(tmp_path / "raw", rows)
+    source = write_source(tmp_path / "raw", rows)
     prepare("youtube", source, work)
     before = split(work)
     prepare("youtube", source, work)
     assert Workspace(work).splits.equals(before)
     # The same posts, of which more is known.
-    prepare("youtube", write(source, [{**one, "channel_id": f"c{n % 50}"} for n, one in enumerate(rows)]), work)
+    prepare("youtube", write_source(source, [{**one, "channel_id": f"c{n % 50}"} for n, one in enumerate(rows)]), work)
     with pytest.raises(DataError, match="training split"):
         Workspace(work).posts  # noqa: B018
     again = split(work)
@@ -278,7 +272,7 @@ def test_a_split_goes_with_the_posts_that_it_was_of(tmp_path: Path, work: Path) 
 
 
 def test_torn_files_and_too_few_posts_are_one_sentence(tmp_path: Path, work: Path) -> None:
-    prepare("youtube", write(tmp_path / "raw", [row(number) for number in range(3)]), work)
+    prepare("youtube", write_source(tmp_path / "raw", [row(number) for number in range(3)]), work)
     with pytest.raises(DataError, match="3 posts with a picture in 1 groups are too few"):
         split(work)
     (work / INFO).write_text('{"name": ')
@@ -292,12 +286,12 @@ def test_torn_files_and_too_few_posts_are_one_sentence(tmp_path: Path, work: Pat
 
 
 def test_half_a_like_is_no_count(tmp_path: Path, work: Path) -> None:
-    prepare("youtube", write(tmp_path / "raw", [row(1, likes=1.5), row(2, likes=2.0)]), work)
+    prepare("youtube", write_source(tmp_path / "raw", [row(1, likes=1.5), row(2, likes=2.0)]), work)
     assert dropped(work) == {"p1": "invalid likes"}
 
 
 def test_one_run_at_a_time_and_a_killed_one_leaves_nothing(tmp_path: Path, work: Path) -> None:
-    source = write(tmp_path / "raw", [row(number) for number in range(20)])
+    source = write_source(tmp_path / "raw", [row(number) for number in range(20)])
     script = textwrap.dedent(
         f"""
         import time
@@ -329,7 +323,7 @@ def test_one_run_at_a_time_and_a_killed_one_leaves_nothing(tmp_path: Path, work:
 
 
 def test_a_source_that_is_no_folder_is_said_to_be_none(tmp_path: Path, work: Path) -> None:
-    file = write(tmp_path / "raw", [row(1)]) / "posts.parquet"
+    file = write_source(tmp_path / "raw", [row(1)]) / "posts.parquet"
     for source in (tmp_path / "nowhere", file):
         with pytest.raises(DataError, match=rf"^There is no folder {source}; give the one that holds one's own"):
             prepare("own", source, work)
@@ -338,7 +332,7 @@ def test_a_source_that_is_no_folder_is_said_to_be_none(tmp_path: Path, work: Pat
 
 def test_tables_of_two_runs_never_stand_together(tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that ends while its tables are put in place leaves no dataset.json, so nothing reads what is mixed."""
-    prepare("youtube", write(tmp_path / "raw", [row(1)]), work)
+    prepare("youtube", write_source(tmp_path / "raw", [row(1)]), work)
     replace, done = os.replace, []
 
     def full(source: Path, target: Path) -> None:
@@ -349,7 +343,7 @@ def test_tables_of_two_runs_never_stand_together(tmp_path: Path, work: Path, mon
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space"):
-        prepare("youtube", write(tmp_path / "raw", [row(2)]), work)
+        prepare("youtube", write_source(tmp_path / "raw", [row(2)]), work)
     assert len(done) == 2 and INFO not in done
     with pytest.raises(DataError, match=r"dataset\.json is missing; run `python -m training prepare"):
         split(work)
@@ -431,7 +425,7 @@ def test_a_count_that_may_be_thousands_or_decimals_is_said_and_never_read(
     dataset: str, tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if dataset == "own":
-        source = write(tmp_path / "raw", [row(1, likes="70"), row(2, likes="85.803"), row(3, likes="1,234,567")])
+        source = write_source(tmp_path / "raw", [row(1, likes="70"), row(2, likes="85.803"), row(3, likes="1,234,567")])
     else:
         source = class_folders.write(
             tmp_path / "raw", class_folders.table_of(6), likes=["70", "85.803"] + ["12,000"] * 4
