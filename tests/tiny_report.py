@@ -274,6 +274,15 @@ def altered(
     return folder
 
 
+def damaged(folder: Path, table: str) -> Path:
+    """The folder, with a table whose damage shows only when rows are read: the footer at its end stays whole."""
+    path = folder / f"{table}.parquet"
+    content = bytearray(path.read_bytes())
+    content[4 : len(content) // 2] = b"\xff" * (len(content) // 2 - 4)
+    path.write_bytes(content)
+    return folder
+
+
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     print(make_report(Path(sys.argv[1])))

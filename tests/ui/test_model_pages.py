@@ -10,7 +10,7 @@ from dashboard.app import PAGES as MODULES
 from dashboard.app import offered
 from dashboard.reports import open_report
 from tests.dashboard_page import PAGES, page
-from tests.tiny_report import altered
+from tests.tiny_report import altered, damaged
 
 TABLES = (
     "metrics", "predictions", "posts", "reliability", "coverage", "guard", "differences", "curves", "grid",
@@ -106,12 +106,6 @@ def test_pages_appear_when_their_table_is_there(folder: Path, tmp_path: Path) ->
     ("name", "table"), [("results", "metrics"), ("calibration", "predictions"), ("ablations", "ablations")]
 )
 def test_damage_behind_a_good_footer_is_a_sentence(folder: Path, tmp_path: Path, name: str, table: str) -> None:
-    copy = altered(folder, tmp_path / "report")
-    path = copy / f"{table}.parquet"
-    content = bytearray(path.read_bytes())
-    # The footer at the end stays whole, so the damage shows only when rows are read.
-    content[4 : len(content) // 2] = b"\xff" * (len(content) // 2 - 4)
-    path.write_bytes(bytes(content))
-    app = page(name, copy).run()
+    app = page(name, damaged(altered(folder, tmp_path / "report"), table)).run()
     assert not app.exception
     assert app.error and "cannot be read" in app.error[0].value

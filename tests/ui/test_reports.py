@@ -14,7 +14,7 @@ from dashboard import store
 from dashboard.app_pages.dataset import queries
 from dashboard.reports import Settings, find_reports, open_report
 from engine.errors import DataError
-from tests.tiny_report import altered
+from tests.tiny_report import altered, damaged
 
 APP = str(Path(__file__).resolve().parents[2] / "dashboard" / "app.py")
 Change = Callable[[pd.DataFrame], object]
@@ -116,14 +116,10 @@ def test_what_is_left_out_is_said_on_the_page(
 @pytest.mark.parametrize("behind", [False, True])
 def test_broken_parquet_is_left_out(tiny_report: Path, tmp_path: Path, table: str, behind: bool) -> None:
     folder = altered(tiny_report, tmp_path / "report")
-    path = folder / f"{table}.parquet"
-    content = bytearray(path.read_bytes())
     if behind:
-        # The footer at the end stays whole, so the damage shows only when rows are read.
-        content[4 : len(content) // 2] = b"\xff" * (len(content) // 2 - 4)
+        damaged(folder, table)
     else:
-        content = bytearray(b"PAR1 not really")
-    path.write_bytes(bytes(content))
+        (folder / f"{table}.parquet").write_bytes(b"PAR1 not really")
     report = open_report(folder)
     assert not report.has(table) and f"{table}.parquet cannot be read" in report.problems[0]
 
