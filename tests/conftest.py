@@ -1,8 +1,9 @@
 """What several kinds of tests share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
@@ -34,6 +35,25 @@ def few_trees() -> Iterator[None]:
     quick = replace(baselines.QUICK, iterations=FEW)
     with patch.multiple(guard, ITERATIONS=FEW, FOLDS=FEW_FOLDS), patch.object(baselines, "QUICK", quick):
         yield
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Path], Path]], Path]:
+    """The folder that one of the builders of `tests.tiny` made, once for all tests: not to be changed."""
+
+    @cache
+    def folder_of(build: Callable[[Path], Path]) -> Path:
+        return build(tmp_path_factory.mktemp(build.__name__))
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def vit_and_bert(checkpoints: Callable[[Callable[[Path], Path]], Path]) -> dict[str, str]:
+    """A recipe's encoders, of such checkpoints."""
+    from tests import tiny
+
+    return {"picture": f"vit:{checkpoints(tiny.build_vit)}", "words": f"bert:{checkpoints(tiny.build_bert)}"}
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from engine.errors import DataError
-from tests import made_up, tiny
+from tests import made_up
 from training.evaluation import ablations as step
 from training.evaluation import variants
 from training.evaluation.ablations import FAMILIES, METRICS, TESTED, ablate
@@ -34,12 +34,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    encoders = {
-        "picture": f"vit:{tiny.build_vit(tmp_path_factory.mktemp('vit'))}",
-        "words": f"bert:{tiny.build_bert(tmp_path_factory.mktemp('bert'))}",
-    }
-    return Recipe(name="tiny", summary="Ablated.", members=(), encoders=encoders)
+def recipe(vit_and_bert: dict[str, str]) -> Recipe:
+    return Recipe(name="tiny", summary="Ablated.", members=(), encoders=vit_and_bert)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from engine.images import load_image
 from engine.members import load_member
 from engine.posts import Post
 from engine.predictor import Predictor
-from tests import made_up, tiny
+from tests import made_up
 from training.modeling.train import train
 from training.recipes.base import CatBoost, Network, Ngrams, Recipe
 
@@ -47,12 +47,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    encoders = {
-        "picture": f"vit:{tiny.build_vit(tmp_path_factory.mktemp('vit'))}",
-        "words": f"bert:{tiny.build_bert(tmp_path_factory.mktemp('bert'))}",
-    }
-    return train(work, replace(RECIPE, encoders=encoders))
+def made(work: Path, vit_and_bert: dict[str, str]) -> Path:
+    return train(work, replace(RECIPE, encoders=vit_and_bert))
 
 
 @pytest.fixture

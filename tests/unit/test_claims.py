@@ -109,17 +109,10 @@ def test_targets_and_encoders_make_another_network(tmp_path: Path, monkeypatch: 
 
 
 @pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    builders = {"vit": tiny.build_vit, "bert": tiny.build_bert}
-    return {kind: build(tmp_path_factory.mktemp(kind)) for kind, build in builders.items()}
-
-
-@pytest.fixture(scope="module")
-def recipe(checkpoints: dict[str, Path]) -> Recipe:
+def recipe(vit_and_bert: dict[str, str]) -> Recipe:
     network = Network(settings={"tuning": "frozen", "epochs": 1, "batch_size": 16}, shape={"width": 8, "heads": 2})
     trees = CatBoost(name="trees", iterations=5, depth=2, early_stopping=None)
-    encoders = {"picture": f"vit:{checkpoints['vit']}", "words": f"bert:{checkpoints['bert']}"}
-    return Recipe(name="claimed", summary="Made up.", encoders=encoders, members=(Ngrams(), trees, network))
+    return Recipe(name="claimed", summary="Made up.", encoders=vit_and_bert, members=(Ngrams(), trees, network))
 
 
 @pytest.fixture(scope="module")
@@ -181,20 +174,20 @@ def test_a_run_is_refused_for_another_recipe_or_feature(
 
 
 def test_a_run_is_refused_for_other_weights_of_the_same_name_and_width(
-    claimed: Path, recipe: Recipe, checkpoints: dict[str, Path], tmp_path: Path
+    work: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
-    weights = checkpoints["bert"] / "model.safetensors"
+    words = tiny.build_bert(tmp_path / "words")
+    recipe = replace(recipe, name="weighed", encoders={**recipe.encoders, "words": f"bert:{words}"})
+    Run(work, recipe)
+    weights, other = (folder / "model.safetensors" for folder in (words, tiny.build_bert(tmp_path / "other", seed=7)))
     own = weights.read_bytes()
-    other = tiny.build_bert(tmp_path, seed=7) / weights.name
-    try:
-        weights.write_bytes(other.read_bytes())
-        engine.encoders._load_shared.cache_clear()
-        with pytest.raises(DataError, match="made from another features"):
-            Run(claimed, recipe)
-    finally:
-        weights.write_bytes(own)
-        engine.encoders._load_shared.cache_clear()
-    Run(claimed, recipe)
+    weights.write_bytes(other.read_bytes())
+    engine.encoders._load_shared.cache_clear()
+    with pytest.raises(DataError, match="made from another features"):
+        Run(work, recipe)
+    weights.write_bytes(own)
+    engine.encoders._load_shared.cache_clear()
+    Run(work, recipe)
 
 
 def test_a_teacher_s_encoder_is_part_of_the_claim_and_has_seen_no_posts(

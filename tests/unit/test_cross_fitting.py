@@ -22,7 +22,7 @@ from engine.images import load_image
 from engine.posts import Post
 from engine.predictor import Predictor
 from engine.scoring import LEVELS, fit_cuts
-from tests import made_up, tiny
+from tests import made_up
 from training.data.further import PICTURES
 from training.data.prepare import prepare
 from training.data.workspace import split
@@ -76,15 +76,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    encoders = {
-        "picture": f"vit:{tiny.build_vit(tmp_path_factory.mktemp('vit'))}",
-        "words": f"bert:{tiny.build_bert(tmp_path_factory.mktemp('bert'))}",
-    }
+def recipe(vit_and_bert: dict[str, str]) -> Recipe:
     return Recipe(
         name="crossed",
         summary="Made up.",
-        encoders=encoders,
+        encoders=vit_and_bert,
         baseline_vectors=("picture", "words"),
         folds=3,
         members=(

@@ -11,7 +11,7 @@ import pytest
 
 from engine.errors import DataError
 from engine.files import write_json
-from tests import made_up, tiny
+from tests import made_up
 from training.data.splits import stratified_folds
 from training.data.workspace import Workspace
 from training.evaluation import cross_validation as step
@@ -225,14 +225,10 @@ def test_folds_go_into_the_report_of_a_shipped_model(
         crossvalidate(work, RECIPE, folds=3, model=tmp_path / "model")
 
 
-def test_networks_and_blends_are_evaluated_too(work: Path, tmp_path: Path) -> None:
-    encoders = {
-        "picture": f"vit:{tiny.build_vit(tmp_path / 'vit')}",
-        "words": f"bert:{tiny.build_bert(tmp_path / 'bert')}",
-    }
+def test_networks_and_blends_are_evaluated_too(work: Path, vit_and_bert: dict[str, str]) -> None:
     settings = {"tuning": "frozen", "epochs": 1, "batch_size": 16}
     network = Network(settings=settings, shape={"width": 16, "heads": 2})
-    recipe = Recipe(name="blended", summary="Two.", members=(Ngrams(), network), encoders=encoders)
+    recipe = Recipe(name="blended", summary="Two.", members=(Ngrams(), network), encoders=vit_and_bert)
     found = crossvalidate(work, recipe, folds=2)
     assert set(found["candidates"]) == {1}
     assert all(set(name.split(" + ")) <= {"ngrams", "network"} for name in found["chosen"])

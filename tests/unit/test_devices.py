@@ -4,7 +4,7 @@ Where there is no GPU, torch's `meta` device stands in for one: it computes shap
 on it as on a GPU. Where there is one, the whole way is run on it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,10 +38,9 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is n
 
 
 @pytest.fixture(scope="module")
-def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def specs(checkpoints: Callable) -> dict[str, str]:
     # BERT's mask is looked into to choose a kernel, and on `meta` there is nothing to see.
-    builders = {"vit": tiny.build_vit, "deberta": tiny.build_deberta}
-    return {kind: f"{kind}:{build(tmp_path_factory.mktemp(kind))}" for kind, build in builders.items()}
+    return {"picture": f"vit:{checkpoints(tiny.build_vit)}", "words": f"deberta:{checkpoints(tiny.build_deberta)}"}
 
 
 class OnMeta(FusionNetwork):
@@ -94,10 +93,7 @@ def test_a_network_in_training_takes_its_inputs_to_itself(specs: dict[str, str])
 
 
 def differentiable(specs: dict[str, str], device: str) -> DifferentiableNetworks:
-    features = {
-        name: EncoderTokens(name, spec, device=device)
-        for name, spec in zip(("picture.tokens", "words.tokens"), specs.values(), strict=True)
-    }
+    features = {f"{side}.tokens": EncoderTokens(f"{side}.tokens", spec, device=device) for side, spec in specs.items()}
     image, text = (feature.encoder for feature in features.values())
     network = FusionNetwork(FusionConfig(image.token_dim, text.token_dim, width=8, heads=2)).to(device)
     fit = SimpleNamespace(probability_weights={"network": 1.0}, temperature={"value": 1.0})
@@ -162,8 +158,7 @@ def bundle(specs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> I
     """A bundle with a network on frozen encoders."""
     work = made_up.make_work(tmp_path_factory.mktemp("devices"), 160)
     network = Network(settings={"tuning": "frozen", "epochs": 1, "batch_size": 16}, shape={"width": 8, "heads": 2})
-    encoders = dict(zip(("picture", "words"), specs.values(), strict=True))
-    yield train(work, Recipe(name="devices", summary="Made up.", encoders=encoders, members=(network,)))
+    yield train(work, Recipe(name="devices", summary="Made up.", encoders=specs, members=(network,)))
 
 
 def modules_of(predictor: Predictor) -> list[nn.Module]:

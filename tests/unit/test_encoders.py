@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -51,20 +52,11 @@ def items_for(encoder: Encoder) -> list:
     return pictures() if encoder.modality == "image" else list(TEXTS)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("checkpoints")
-    for builder in set(CHECKPOINTS.values()):
-        (root / builder.__name__).mkdir()
-        builder(root / builder.__name__)
-    return root
-
-
 @pytest.fixture(params=ENCODERS)
-def encoder(request: pytest.FixtureRequest, folder: Path) -> Encoder:
+def encoder(request: pytest.FixtureRequest, checkpoints: Callable) -> Encoder:
     spec = request.param
     if spec in CHECKPOINTS:
-        spec = f"{spec}:{folder / CHECKPOINTS[spec].__name__}"
+        spec = f"{spec}:{checkpoints(CHECKPOINTS[spec])}"
     return load_encoder(spec, device="cpu", dtype="float32")
 
 
@@ -183,25 +175,25 @@ def test_bfloat16_is_close_to_float32() -> None:
     assert exact.dtype != rough.dtype and exact.identity == rough.identity
 
 
-def test_whatever_changes_the_vectors_changes_the_identity(folder: Path, tmp_path: Path) -> None:
-    specs = ["lite0", "lite2", "lite2:128x224", "minilm", "minilm:32", f"bert:{folder / 'build_bert'}"]
+def test_whatever_changes_the_vectors_changes_the_identity(checkpoints: Callable, tmp_path: Path) -> None:
+    specs = ["lite0", "lite2", "lite2:128x224", "minilm", "minilm:32", f"bert:{checkpoints(tiny.build_bert)}"]
     specs += [f"bert:{tiny.build_bert(tmp_path, seed=7)}"]
     identities = [load_encoder(spec, device="cpu", dtype="float32").identity for spec in specs]
     assert len(set(identities)) == len(specs)
 
 
-def test_the_same_checkpoint_elsewhere_has_the_same_identity(folder: Path, tmp_path: Path) -> None:
-    for file in (folder / "build_bert").iterdir():
+def test_the_same_checkpoint_elsewhere_has_the_same_identity(checkpoints: Callable, tmp_path: Path) -> None:
+    for file in checkpoints(tiny.build_bert).iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    one, other = (load_encoder(f"bert:{place}", device="cpu") for place in (folder / "build_bert", tmp_path))
+    one, other = (load_encoder(f"bert:{place}", device="cpu") for place in (checkpoints(tiny.build_bert), tmp_path))
     assert one.identity == other.identity
 
 
 @pytest.mark.parametrize(("kind", "builder"), [("clip", tiny.build_clip), ("siglip", tiny.build_siglip)])
-def test_aligned_encoders_are_those_of_the_whole_model(kind: str, builder, folder: Path) -> None:
+def test_aligned_encoders_are_those_of_the_whole_model(kind: str, builder, checkpoints: Callable) -> None:
     from transformers import AutoModel
 
-    place = folder / builder.__name__
+    place = checkpoints(builder)
     whole = AutoModel.from_pretrained(place).eval()
     image, text = (load_encoder(f"{kind}-{side}:{place}", device="cpu") for side in ("image", "text"))
     assert image.aligned == text.aligned == str(place)
@@ -215,8 +207,8 @@ def test_aligned_encoders_are_those_of_the_whole_model(kind: str, builder, folde
     torch.testing.assert_close(text.encode(TEXTS), normalise(expected_text, dim=-1), atol=1e-5, rtol=1e-4)
 
 
-def test_clip_sees_the_borders(folder: Path) -> None:
-    encoder = load_encoder(f"clip-image:{folder / 'build_clip'}", device="cpu")
+def test_clip_sees_the_borders(checkpoints: Callable) -> None:
+    encoder = load_encoder(f"clip-image:{checkpoints(tiny.build_clip)}", device="cpu")
     cover = Image.new("RGB", (160, 90))
     marked = cover.copy()
     marked.paste((255, 255, 255), (0, 0, 20, 90))
@@ -316,8 +308,8 @@ def test_a_checkpoint_that_cannot_be_had_says_what_to_do(monkeypatch: pytest.Mon
         load_encoder("clip-image:openai/clip-vit-base-patch32")
 
 
-def test_pickled_weights_are_not_loaded(folder: Path, tmp_path: Path) -> None:
-    for file in (folder / "build_bert").iterdir():
+def test_pickled_weights_are_not_loaded(checkpoints: Callable, tmp_path: Path) -> None:
+    for file in checkpoints(tiny.build_bert).iterdir():
         if file.suffix != ".safetensors":
             (tmp_path / file.name).write_bytes(file.read_bytes())
     torch.save({}, tmp_path / "pytorch_model.bin")
@@ -325,8 +317,8 @@ def test_pickled_weights_are_not_loaded(folder: Path, tmp_path: Path) -> None:
         load_encoder(f"bert:{tmp_path}")
 
 
-def test_a_checkpoint_with_missing_weights_is_refused(folder: Path, tmp_path: Path) -> None:
-    for file in (folder / "build_bert").iterdir():
+def test_a_checkpoint_with_missing_weights_is_refused(checkpoints: Callable, tmp_path: Path) -> None:
+    for file in checkpoints(tiny.build_bert).iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     save_file({"embeddings.word_embeddings.weight": torch.zeros(200, 16)}, tmp_path / "model.safetensors")
     with pytest.raises(EncoderError, match="weights do not fit"):
@@ -336,9 +328,9 @@ def test_a_checkpoint_with_missing_weights_is_refused(folder: Path, tmp_path: Pa
         load_encoder(f"text:{tmp_path}")
 
 
-def test_another_kind_of_checkpoint_is_refused(folder: Path) -> None:
+def test_another_kind_of_checkpoint_is_refused(checkpoints: Callable) -> None:
     with pytest.raises(EncoderError, match="holds a bert model"):
-        load_encoder(f"clip-text:{folder / 'build_bert'}")
+        load_encoder(f"clip-text:{checkpoints(tiny.build_bert)}")
 
 
 def test_devices_and_precisions_have_names() -> None:

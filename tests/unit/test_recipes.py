@@ -53,18 +53,6 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_up.make_work(tmp_path_factory.mktemp("recipes"))
 
 
-@pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Path], Path]], Path]:
-    made: dict[str, Path] = {}
-
-    def folder_of(build: Callable[[Path], Path]) -> Path:
-        if build.__name__ not in made:
-            made[build.__name__] = build(tmp_path_factory.mktemp(build.__name__))
-        return made[build.__name__]
-
-    return folder_of
-
-
 def small(recipe: Recipe, **settings: Any) -> Recipe:
     """The recipe with few trees and one short epoch of a narrow network."""
     members = []
@@ -269,13 +257,12 @@ train(Path(work), Recipe(name="together", summary="By two.", encoders=encoders, 
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_bundle(work: Path, checkpoints: Callable, tmp_path: Path) -> None:
+def test_two_processes_train_one_bundle(work: Path, vit_and_bert: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "together.py").write_text(TOGETHER.format(few=(guard.ITERATIONS, guard.FOLDS)))
-    encoders = [f"vit:{checkpoints(tiny.build_vit)}", f"bert:{checkpoints(tiny.build_bert)}"]
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     environment |= {"CUDA_VISIBLE_DEVICES": ""}
-    arguments = [*launch, str(tmp_path / "together.py"), str(work), *encoders]
+    arguments = [*launch, str(tmp_path / "together.py"), str(work), *vit_and_bert.values()]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]
     bundle = work / "runs" / "together" / "bundle"

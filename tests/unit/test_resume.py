@@ -25,13 +25,9 @@ POSTS, HELD = 48, 16
 
 
 @pytest.fixture(scope="module")
-def encoders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], tuple[Any, Any]]:
+def encoders(vit_and_bert: dict[str, str]) -> Callable[[], tuple[Any, ...]]:
     """Fresh encoders of tiny checkpoints."""
-    specs = [
-        f"{kind}:{build(tmp_path_factory.mktemp(kind))}"
-        for kind, build in (("vit", tiny.build_vit), ("bert", tiny.build_bert))
-    ]
-    return lambda: tuple(load_encoder(spec, device="cpu", shared=False) for spec in specs)  # type: ignore[return-value]
+    return lambda: tuple(load_encoder(spec, device="cpu", shared=False) for spec in vit_and_bert.values())
 
 
 def made_up(pictures_seed: int = 0) -> Any:

@@ -21,7 +21,7 @@ from engine.features.time_and_place import TimeAndPlace
 from engine.images import load_image
 from engine.posts import Post
 from engine.predictor import Predictor
-from tests import made_up, tiny
+from tests import made_up
 from tests.made_up import read_table
 from tests.smpd_files import FIRST, raw, write
 from training.data.cleaning import clean
@@ -311,19 +311,15 @@ def test_controls_and_explanations_leave_the_context_where_it_is(work: Path, rep
 
 @pytest.mark.slow
 def test_each_group_has_its_row_and_is_absent_where_the_dataset_lacks_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vit_and_bert: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = raw(users=75)
     del files["user"]
     prepare("smpd", write(tmp_path / "source", files), tmp_path / "work")
     split(tmp_path / "work")
-    encoders = {
-        "picture": f"vit:{tiny.build_vit(tmp_path / 'vit')}",
-        "words": f"bert:{tiny.build_bert(tmp_path / 'bert')}",
-    }
     for module in (variants, ablations):
         monkeypatch.setattr(module, "TREES", replace(TREES, iterations=15))
-    recipe = replace(WHOLE, encoders=encoders)
+    recipe = replace(WHOLE, encoders=vit_and_bert)
     assert np.isnan(Run(tmp_path / "work", recipe).matrix["author"]).all()
     found = ablate(tmp_path / "work", recipe, 1, families=("feature", "leak", "head"), resamples=5)
     names = set(pd.read_parquet(found / "ablations.parquet")["ablation"])

@@ -1,5 +1,6 @@
 """The training loop on tiny frozen tokens that tell something on both sides: learning, stopping, resuming, alarms."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -356,12 +357,10 @@ def test_levels_are_told_apart_however_many_there_are(levels: tuple[int, ...]) -
 
 
 @pytest.fixture(scope="module")
-def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def encoders(checkpoints: Callable) -> dict[str, str]:
     """Specs of tiny checkpoints."""
-    return {
-        kind: f"{kind}:{build(tmp_path_factory.mktemp(kind))}"
-        for kind, build in {"vit": tiny.build_vit, "bert": tiny.build_bert, "deberta": tiny.build_deberta}.items()
-    }
+    builders = {"vit": tiny.build_vit, "bert": tiny.build_bert, "deberta": tiny.build_deberta}
+    return {kind: f"{kind}:{checkpoints(build)}" for kind, build in builders.items()}
 
 
 def joint(specs: dict[str, str], text: str = "bert", image: str = "vit", **settings: Any) -> tuple[JointNetwork, Any]:
