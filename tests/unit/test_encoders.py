@@ -52,7 +52,8 @@ def items_for(encoder: Encoder) -> list:
     return pictures() if encoder.modality == "image" else list(TEXTS)
 
 
-@pytest.fixture(params=ENCODERS)
+# All tests of one before the next: more are not kept at a time.
+@pytest.fixture(scope="module", params=ENCODERS)
 def encoder(request: pytest.FixtureRequest, checkpoints: Callable) -> Encoder:
     spec = request.param
     if spec in CHECKPOINTS:
