@@ -136,12 +136,18 @@ def test_it_learns_from_both_sides(tmp_path: Path) -> None:
     assert not model.training
 
 
-def test_same_seed_same_result_other_seed_another(tmp_path: Path) -> None:
-    (first, _), (second, _) = run(tmp_path / "a"), run(tmp_path / "b")
-    assert np.array_equal(first.outputs["both"]["score"], second.outputs["both"]["score"])
-    assert first.curves.equals(second.curves)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What a training comes to that nothing stops."""
+    return run(tmp_path_factory.mktemp("whole"))[0]
+
+
+def test_same_seed_same_result_other_seed_another(tmp_path: Path, whole: Any) -> None:
+    second, _ = run(tmp_path / "b")
+    assert np.array_equal(whole.outputs["both"]["score"], second.outputs["both"]["score"])
+    assert whole.curves.equals(second.curves)
     third, _ = run(tmp_path / "c", replace(CONFIG, seed=1))
-    assert not np.allclose(first.outputs["both"]["score"], third.outputs["both"]["score"])
+    assert not np.allclose(whole.outputs["both"]["score"], third.outputs["both"]["score"])
 
 
 def test_a_new_network_does_not_disturb_other_random_numbers() -> None:
@@ -150,12 +156,6 @@ def test_a_new_network_does_not_disturb_other_random_numbers() -> None:
     torch.manual_seed(5)
     JointNetwork(CONFIG)
     assert torch.equal(torch.rand(3), expected)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What a training comes to that nothing stops."""
-    return run(tmp_path_factory.mktemp("whole"))[0]
 
 
 @pytest.mark.parametrize("after", [3, 20, 47])
