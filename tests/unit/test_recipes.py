@@ -272,9 +272,9 @@ def test_two_processes_train_one_bundle(work: Path, vit_and_bert: dict[str, str]
     }
 
 
-# On these the SigLIP regression is the CLIP regression.
+# Beyond the tiny checkpoints: vectors for trees, tokens for a network.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted({*TINY} - {"siglip_deberta_regression"}))
+@pytest.mark.parametrize("name", ["catboost_clip", "vit_bert_cross_attention"])
 def test_whole_chain_on_embedded_encoders(name: str, work: Path) -> None:
     embedded = {"picture": "lite0:64x64", "words": "minilm:16"}
     recipe = small(with_encoders(load_recipe(name), embedded))
