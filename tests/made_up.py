@@ -35,6 +35,23 @@ def without_baselines() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def guards_once() -> Iterator[None]:
+    """Within the block bundles of one work folder share their guards, whatever the recipe."""
+    from training.modeling.guard import fit_guards
+
+    made: dict[frozenset[str], Any] = {}
+
+    def once(matrix: Any, sides: Any) -> Any:
+        key = frozenset(sides)
+        if key not in made:
+            made[key] = fit_guards(matrix, sides)
+        return made[key]
+
+    with patch("training.modeling.train.fit_guards", once):
+        yield
+
+
 def own_word(number: int) -> str:
     """A made-up word that no other number has."""
     parts = []

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,12 @@ TINY: dict[str, dict[str, tuple[str, Callable[[Path], Path]]]] = {
     "clip_deberta_regression": {"picture": ("clip-image", tiny.build_clip), "words": ("deberta", tiny.build_deberta)},
 }
 REGRESSIONS = ("siglip_deberta_regression", "clip_deberta_regression")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with made_up.guards_once():
+        yield
 
 
 @pytest.fixture(scope="module")
