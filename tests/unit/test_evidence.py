@@ -37,12 +37,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def models(work: Path, bundle: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def models(
+    work: Path, bundle: Any, vit_and_bert: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The folder of a model, with its index."""
-    encoders = {
-        "text": f"bert:{tiny.build_bert(tmp_path_factory.mktemp('bert'))}",
-        "image": f"vit:{tiny.build_vit(tmp_path_factory.mktemp('vit'))}",
-    }
+    encoders = {"text": vit_and_bert["words"], "image": vit_and_bert["picture"]}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(step, "ENCODERS", encoders)
         model = tmp_path_factory.mktemp("models")

@@ -1,6 +1,6 @@
 """Integrated Gradients: complete, over pixels and the words of every text encoder."""
 
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -100,12 +100,11 @@ def test_tokens_count_to_the_piece_they_start_in():
     assert outside == 25.0
 
 
-def test_two_text_encoders_are_both_explained(tmp_path: Path) -> None:
+def test_two_text_encoders_are_both_explained(checkpoints: Callable) -> None:
     """Each cuts the title into pieces of its own; the blend's answer is what the values of the words add up to."""
     features, members = {}, []
     for number, (kind, build) in enumerate({"bert": tiny.build_bert, "deberta": tiny.build_deberta}.items()):
-        (tmp_path / kind).mkdir()
-        feature = EncoderTokens(f"{kind}.tokens", f"{kind}:{build(tmp_path / kind)}", device="cpu")
+        feature = EncoderTokens(f"{kind}.tokens", f"{kind}:{checkpoints(build)}", device="cpu")
         torch.manual_seed(number)
         network = FusionNetwork(FusionConfig(0, feature.encoder.token_dim, width=8, heads=2))
         torch.nn.init.normal_(network.heads["text"].levels.weight, std=2.0)

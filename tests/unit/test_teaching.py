@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import DataError
 from engine.features.base import FeatureSettings
-from tests import made_up, tiny
+from tests import made_up
 from training.data.workspace import Workspace
 from training.features.matrix import FeatureMatrix
 from training.modeling import teaching
@@ -23,10 +23,9 @@ SETTINGS = {"epochs": 1, "batch_size": 16, "patience": 0}
 
 
 @pytest.fixture(scope="module")
-def matrix(tmp_path_factory: pytest.TempPathFactory) -> FeatureMatrix:
+def matrix(vit_and_bert: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> FeatureMatrix:
     workspace = Workspace(made_up.make_work(tmp_path_factory.mktemp("taught"), 200))
-    words = f"bert:{tiny.build_bert(tmp_path_factory.mktemp('bert'))}"
-    return FeatureMatrix(workspace, FeatureSettings({"words": words}, ("title",), {}))
+    return FeatureMatrix(workspace, FeatureSettings({"words": vit_and_bert["words"]}, ("title",), {}))
 
 
 @pytest.fixture(scope="module")
