@@ -37,9 +37,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def models(
-    work: Path, bundle: Any, vit_and_bert: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def models(work: Path, bundle: Any, vit_and_bert: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model, with its index."""
     encoders = {"text": vit_and_bert["words"], "image": vit_and_bert["picture"]}
     with pytest.MonkeyPatch.context() as patch:

@@ -237,7 +237,7 @@ def test_the_folder_of_the_dataset_is_no_work_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_something_else_is_no_work_folder(tmp_path: Path, work: Path) -> None:
-    source, other = (write(tmp_path / name, [row(number)]) for number, name in enumerate(("raw", "other")))
+    source, other = (write_source(tmp_path / name, [row(number)]) for number, name in enumerate(("raw", "other")))
     before = (other / "posts.parquet").read_bytes()
     with pytest.raises(DataError, match="something else, which would be lost; give another --work"):
         prepare("youtube", source, other)
