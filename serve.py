@@ -7,15 +7,16 @@
 
 import os
 import sys
+import tomllib
 from pathlib import Path
 from socket import socket
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from gradio.routes import App as GradioApp
-from streamlit import App, config
+from streamlit import App, config, net_util
 
 from app import build_page
 from ui.chooser import models_offered
@@ -26,6 +27,7 @@ from ui.model import load_shipped
 from ui.theme import page_settings
 
 DASHBOARD = Path(__file__).with_name("dashboard") / "app.py"
+SETTINGS = Path(__file__).with_name(".streamlit") / "config.toml"
 HOST, PORT = "127.0.0.1", 7860
 # For answers that are under way when the process is asked to stop.
 SECONDS_TO_STOP = 5
@@ -33,8 +35,7 @@ SECONDS_TO_STOP = 5
 
 def join(page: Page, host: str = HOST, port: int = PORT) -> FastAPI:
     """The server's application: this page, the dashboard, and the page's health."""
-    # What is served does not change; to look would walk through all that was imported, some of which cannot be.
-    config.set_option("server.fileWatcherType", "none")
+    _settle()
     dashboard = App(DASHBOARD)
     both = FastAPI(lifespan=dashboard.lifespan(), docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -48,9 +49,29 @@ def join(page: Page, host: str = HOST, port: int = PORT) -> FastAPI:
         """With its slash, as its files are named from there; what the address asks for stays in it."""
         return RedirectResponse(f"dashboard/{f'?{request.url.query}' if request.url.query else ''}")
 
+    @both.api_route("/dashboard/_stcore/upload_file/{file:path}", methods=["PUT", "POST", "DELETE"])
+    def upload(file: str) -> Response:
+        """No page of the dashboard asks for files; Streamlit would keep all that come, of any number, in memory."""
+        return Response(status_code=404)
+
     # The page takes every path that is left, so it comes last.
     both.mount("/dashboard", dashboard)
     return gr.mount_gradio_app(both, build_page(page), "/", server_name=host, server_port=port, **page_settings())
+
+
+def _settle() -> None:
+    """Streamlit's settings, which it looks for where the process was started, and what a server needs beside them."""
+    tables = [("", tomllib.loads(SETTINGS.read_text(encoding="utf-8")))]
+    for section, values in tables:
+        for name, value in values.items():
+            if isinstance(value, dict):
+                tables.append((f"{section}{name}.", value))
+            else:
+                config.set_option(f"{section}{name}", value)
+    # What is served does not change; to look would walk through all that was imported, some of which cannot be.
+    config.set_option("server.fileWatcherType", "none")
+    # It would ask a host on the web for it, and all visitors would wait, whenever a page elsewhere calls this server.
+    net_util.get_external_ip = lambda: None
 
 
 class Server(uvicorn.Server):

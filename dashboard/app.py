@@ -4,6 +4,7 @@ Chooses a report, offers the pages its tables allow, and runs one. The report is
 shipped under `models/`; see `dashboard.reports`.
 """
 
+import math
 import sys
 from datetime import datetime
 from functools import partial
@@ -117,8 +118,8 @@ def offered(page: ModuleType, report: Report) -> bool:
 
 def show(page: ModuleType, report: Report) -> None:
     """Run one page; what it cannot read becomes a sentence."""
-    # A choice that an address names and leaves empty would be none, where the page needs one.
-    empty = [name for name, value in st.query_params.items() if not value]
+    # A choice that an address names and leaves empty would be none, where the page needs one; no number is endless.
+    empty = [name for name, value in st.query_params.items() if not value or _is_endless(value)]
     if empty and st.session_state.get("page_now") != page.URL:
         for name in empty:
             del st.query_params[name]
@@ -131,6 +132,13 @@ def show(page: ModuleType, report: Report) -> None:
         page.render(report)
     except DataError as error:
         st.error(text.markdown(error))
+
+
+def _is_endless(value: str) -> bool:
+    try:
+        return math.isinf(float(value))
+    except ValueError:
+        return False
 
 
 def missing(title: str, report: Report) -> None:

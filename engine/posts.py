@@ -29,6 +29,7 @@ REACTIONS = (
 )
 
 # Half of a character that UTF-16 writes in two parts: no text that can be stored or sent.
+HALF = "The text holds half of a character, as a cut emoji is; delete it."
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 Facts = tuple[tuple[str, float], ...]
@@ -67,7 +68,7 @@ class Post:
 
     def __post_init__(self) -> None:
         if any(SURROGATE.search(text) for text in (self.title, self.description, self.category, *self.tags)):
-            raise PostError("The text holds half of a character, as a cut emoji is; delete it.")
+            raise PostError(HALF)
         limits = (("title", MAX_TITLE), ("description", MAX_DESCRIPTION), ("category", MAX_TITLE))
         for name, limit in limits:
             text = getattr(self, name)

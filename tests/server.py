@@ -27,11 +27,13 @@ def at_home(home: Path, port: int) -> dict[str, str]:
 
 
 @contextmanager
-def serving(arguments: Sequence[str], settings: Mapping[str, str], probe: str, log: Path) -> Iterator[subprocess.Popen]:
-    """Python with these arguments, from when the address `probe` answers; what it says goes into `log`."""
+def serving(
+    arguments: Sequence[str], settings: Mapping[str, str], probe: str, log: Path, folder: Path = ROOT
+) -> Iterator[subprocess.Popen]:
+    """Python with these arguments in `folder`, from when the address `probe` answers; what it says goes into `log`."""
     environment = {name: value for name, value in os.environ.items() if name != "GRADIO_TEMP_DIR"} | dict(settings)
     with log.open("wb") as file:
-        process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=file, stderr=file)
+        process = subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environment, stdout=file, stderr=file)
         try:
             deadline = time.monotonic() + PATIENCE
             while not _answers(probe):

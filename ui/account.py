@@ -82,7 +82,8 @@ class OwnAccount:
         if not (text or "").strip():
             return ""
         try:
-            counts, told = counts_of(text or "")
+            # Half of a character could not be quoted.
+            counts, told = counts_of((text or "").encode("utf-8", "replace").decode("utf-8"))
             if not counts:
                 return panel(told)
             if post is None:

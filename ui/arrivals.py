@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.images import MAX_BYTES, TOO_LARGE
+from ui.calls import ODD
 from ui.uploads import UPLOADS
 
 # As many as can be compared.
@@ -34,6 +35,7 @@ SECONDS_UNCLAIMED = 600
 
 FORM_TOO_LARGE = f"That is more than {MAX_FORM // 1_000_000} MB in all; give smaller files, or fewer at a time."
 TOO_MANY = f"At most {FILES_AT_ONCE} files are taken at a time; choose fewer."
+FULL = "So many files are kept here just now that no other is taken; try again in a few minutes."
 NO_FORM = "This is no form with files."
 CALL_TOO_LARGE = "The call is larger than is read, or does not say how large it is; give fewer or smaller pictures."
 # By the name of an endpoint, past the queue or through it.
@@ -66,16 +68,23 @@ class Arrivals:
             answer = await arrive(Request(scope, receive))
         elif f"{API_PREFIX}/mcp" in path and scope["method"] == "POST" and not fits(Request(scope)):
             answer = PlainTextResponse(TOO_LARGE, 413)
-        elif f"{API_PREFIX}/" in path and scope["method"] == "POST" and not fits(Request(scope), LISTS):
+        elif path and scope["method"] == "POST" and not fits(Request(scope), LISTS):
             answer = PlainTextResponse(CALL_TOO_LARGE, 413)
         elif path.endswith(f"{API_PREFIX}/upload_progress"):
             # Its bytes are not counted here; to a page that asks for them Gradio would answer with an error.
             answer = PlainTextResponse("", media_type="text/event-stream")
         elif path.endswith(f"{API_PREFIX}/deep_link"):
             answer = PlainTextResponse("Not found", 404)
-        elif (called := CALL.search(path)) and scope["method"] == "POST" and called[1] not in endpoints(scope):
-            answer = JSONResponse({"detail": NO_ENDPOINT}, 404)
+        elif (called := CALL.search(path)) and scope["method"] == "POST":
+            answer = self._call if called[1] in endpoints(scope) else JSONResponse({"detail": NO_ENDPOINT}, 404)
         await answer(scope, receive, send)
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A call, which is queued here and answered later: what Gradio raises is of its form, and quotes it."""
+        try:
+            await self._app(scope, receive, send)
+        except Exception:
+            await JSONResponse({"detail": ODD}, 422)(scope, receive, send)
 
 
 async def arrive(request: Request) -> Response:
@@ -93,6 +102,8 @@ async def arrive(request: Request) -> Response:
         return PlainTextResponse(NO_FORM, 400)
     if any(len(data) > MAX_BYTES for data, _ in files):
         return PlainTextResponse(TOO_LARGE, 413)
+    if UPLOADS.full:
+        return PlainTextResponse(FULL, 503)
     paths = []
     for data, ending in files:
         path, ready = admit(data, ending)

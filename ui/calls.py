@@ -7,6 +7,7 @@ import gradio as gr
 from gradio import routes
 from gradio_client import utils
 
+from engine.posts import HALF, SURROGATE
 from ui.uploads import UPLOADS
 
 ODD = "The call does not hold what is asked for; “Use via API” at the foot of the page shows one that does."
@@ -29,6 +30,8 @@ def lenient(demo: gr.Blocks) -> None:
 
     async def understood(block_fn: Any, inputs: list[Any], *rest: Any, **options: Any) -> list[Any]:
         try:
+            if _torn(inputs):
+                raise gr.Error(HALF, print_exception=False)
             return await read(block_fn, inputs, *rest, **options)
         except Exception as error:
             if block_fn.api_visibility == "public":
@@ -39,6 +42,13 @@ def lenient(demo: gr.Blocks) -> None:
 
     demo.validate_inputs = filled  # type: ignore[method-assign]
     demo.preprocess_data = understood  # type: ignore[method-assign]
+
+
+def _torn(given: Any) -> bool:
+    """Whether any name in a call holds half of a character: no sentence could quote it."""
+    if isinstance(given, dict):
+        return any(SURROGATE.search(str(name)) for name in given) or _torn(list(given.values()))
+    return isinstance(given, list) and any(map(_torn, given))
 
 
 def unmarked(file: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-PREFIX = "first-impressions-"
+# And eight characters that `mkdtemp` adds: a name that nobody else gives a folder, since it is deleted.
+PREFIX = "first-impressions-uploads-"
 VARIABLE = "GRADIO_TEMP_DIR"
 
 
@@ -57,7 +58,7 @@ def claim(parent: Path) -> tuple[Path, int | None]:
 
 def sweep(parent: Path) -> None:
     """Delete the folders of processes that are no more."""
-    for folder in parent.glob(f"{PREFIX}*"):
+    for folder in parent.glob(f"{PREFIX}{'?' * 8}"):
         lock = take(folder)
         if lock is not None:
             shutil.rmtree(folder, ignore_errors=True)

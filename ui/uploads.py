@@ -14,7 +14,7 @@ from gradio.utils import get_upload_folder, is_static_file
 
 from engine.context import read_context
 from engine.errors import ImageError, PostError
-from engine.images import load_image
+from engine.images import WORKING_SIZE, load_image
 from engine.memory import release, released
 from engine.posts import Post
 
@@ -25,6 +25,8 @@ Field = TypeVar("Field")
 
 # Bytes of a picture whose pixels take a hundred megabytes or so until they are made fewer.
 LARGE = 1_000_000
+# Bytes of the largest picture as it is kept, and of all that is kept, for whomever.
+PIXELS, MOST_KEPT = 3 * WORKING_SIZE**2, 10**9
 # The ending of what is kept of a picture.
 PICTURE = ".bmp"
 GONE = (
@@ -47,7 +49,11 @@ def uploaded_path(given: Any) -> str | None:
         raise gr.Error(NO_FILE, print_exception=False)
     if path.lower().startswith(("http:", "https:")):
         raise gr.Error(NO_ADDRESS, print_exception=False)
-    found = Path(path).resolve()
+    try:
+        found = Path(path).resolve()
+    except (OSError, ValueError):
+        # NUL, or half of a character.
+        raise gr.Error(NO_FILE, print_exception=False) from None
     if not found.is_relative_to(Path(get_upload_folder()).resolve()) and not is_static_file(found):
         raise gr.Error(GONE, print_exception=False)
     return str(found)
@@ -151,9 +157,10 @@ def _text(given: object, name: str) -> str:
 
 
 class Upload(NamedTuple):
-    """A file that a visitor brought: when it is ready, and the session it belongs to."""
+    """A file that a visitor brought: when it is ready, its bytes until then or after, and the session it belongs to."""
 
     ready: Future[None]
+    size: int
     session: str = ""
 
 
@@ -188,8 +195,15 @@ class Uploads:
 
         ready = self._decoder.submit(written)
         with self._lock:
-            self._uploads[path] = Upload(ready)
+            # As pixels a small file may be larger.
+            self._uploads[path] = Upload(ready, max(len(data), PIXELS))
         return path, ready
+
+    @property
+    def full(self) -> bool:
+        """Whether as much is kept, or still to be decoded, as may be."""
+        with self._lock:
+            return sum(upload.size for upload in self._uploads.values()) >= MOST_KEPT
 
     def _write(self, path: str, data: bytes) -> None:
         if len(data) > LARGE:

@@ -71,7 +71,7 @@ def traces(home: Path) -> list[str]:
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGTERM")
 def test_a_draft_leaves_no_trace(server: tuple[subprocess.Popen, str], home: Path, picture: Path) -> None:
     process, address = server
-    [uploads] = home.glob("first-impressions-*")
+    [uploads] = home.glob("first-impressions-uploads-*")
     client = Client(address, verbose=False)
     context = {"category": MARKER, "published_at": "2021-05-03T18:30+02:00"}
     draft = {"picture": handle_file(picture), "title": f"My cat {MARKER}", "context": context}

@@ -39,7 +39,9 @@ def server(home: Path) -> Iterator[tuple[subprocess.Popen, str]]:
     """The process and where it is, once its health says that it is ready."""
     port = free_port()
     address = f"http://127.0.0.1:{port}/"
-    with serving(COMMAND[1:], SETTINGS | at_home(home, port), f"{address}health", home / "log") as process:
+    # From another folder, which is nobody's business.
+    command = [str(ROOT / COMMAND[1]), *COMMAND[2:]]
+    with serving(command, SETTINGS | at_home(home, port), f"{address}health", home / "log", folder=home) as process:
         yield process, address
 
 
@@ -73,6 +75,14 @@ def test_the_page_keeps_its_limits_and_its_silence(address: str) -> None:
     assert httpx.post(f"{address}gradio_api/upload", files=large).status_code == 413
 
 
+def test_the_dashboard_takes_no_files_and_asks_nobody_who_it_is(address: str) -> None:
+    for method in ("PUT", "POST"):
+        assert httpx.request(method, f"{address}dashboard/_stcore/upload_file/session/file").status_code == 404
+    handshake = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    handshake |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": "http://elsewhere.example"}
+    assert httpx.get(f"{address}dashboard/_stcore/stream", headers=handshake).status_code == 403
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_both_apps_work_in_a_browser(address: str) -> None:
     with opened() as browser:
@@ -98,10 +108,16 @@ def test_both_apps_work_in_a_browser(address: str) -> None:
         expect(page.locator("#verdict .fi-bar .fi-name")).to_have_text(list(LEVELS))
         assert not strangers
 
+        # No number is endless. Its cards show pictures from where they were published.
+        page.goto(f"{address}dashboard/errors?page=1e400&least=inf")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Errors")
+        expect(page.get_by_role("spinbutton", name="Posts at least")).to_have_value("30")
+        expect(page.get_by_test_id("stException")).to_have_count(0)
+
 
 def test_it_ends_when_told_to_and_leaves_nothing(server: tuple[subprocess.Popen, str], home: Path) -> None:
     process, address = server
-    [uploads] = home.glob("first-impressions-*")
+    [uploads] = home.glob("first-impressions-uploads-*")
     # As a page that is still open.
     with httpx.stream("GET", f"{address}gradio_api/heartbeat/session") as stream:
         assert next(stream.iter_text()).startswith("data: ALIVE")

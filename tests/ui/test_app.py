@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 # Imported by the server only when it first sends a file: in its thread pytest's own importer fails on Python 3.11.
 import anyio._core._fileio  # noqa: F401
@@ -33,6 +34,7 @@ from tests.pictures import gradient_file
 from ui import uploads
 from ui.api import Answer, Ranking, Readings, Reasons, Scores
 from ui.arrivals import FORM_TOO_LARGE, NO_FORM, TOO_MANY
+from ui.calls import ODD
 from ui.model import UNAVAILABLE
 from ui.uploads import GONE, NO_ADDRESS, NO_FILE, UPLOADS
 
@@ -214,6 +216,16 @@ def test_what_is_no_endpoint_is_not_run(address: str, name: str, capfd: pytest.C
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("given", [{"titel": "My secret launch"}, {"title": "x", "My secret launch": 1}])
+def test_a_field_that_there_is_not_gets_a_sentence(
+    address: str, given: dict[str, Any], capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = httpx.post(f"{address}gradio_api/call/v2/predict", json=given)
+    assert answer.status_code == 422 and answer.json() == {"detail": ODD}
+    printed = capfd.readouterr()
+    assert "secret" not in printed.out + printed.err + caplog.text
+
+
 @pytest.mark.parametrize("name", ["run/predict", "api/predict", "run/describe", "run/bring_back", "run/nope"])
 def test_nothing_is_run_past_the_queue_by_its_name(address: str, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     call = httpx.post(f"{address}gradio_api/{name}", json={"data": [None, "My cat"]})
@@ -382,6 +394,27 @@ def test_uploads_beyond_the_limit_are_refused(address: str, folder: Path) -> Non
         refused = httpx.post(f"{address}gradio_api/upload", **wrong)  # type: ignore[arg-type]
         assert (refused.status_code, refused.text) == (400, told)
     assert files(folder) == before
+
+
+def test_files_are_refused_while_too_many_are_kept(
+    address: str, folder: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "MOST_KEPT", sum(upload.size for upload in uploads.UPLOADS._uploads.values()) + 1)
+
+    def send() -> httpx.Response:
+        return httpx.post(f"{address}gradio_api/upload", files={"files": picture.read_bytes()})
+
+    first, second = send(), send()
+    assert first.status_code == 200 and second.status_code == 503 and "try again in a few minutes" in second.text
+    uploads.UPLOADS.drop(first.json()[0])
+    third = send()
+    assert third.status_code == 200
+    uploads.UPLOADS.drop(third.json()[0])
+
+
+def test_no_body_is_read_whose_length_is_unknown(address: str) -> None:
+    for path in ("login", "gradio_api/call/predict", "nowhere"):
+        assert httpx.post(f"{address}{path}", content=iter([b"x"] * 9)).status_code == 413, path
 
 
 def test_a_page_that_asks_how_far_an_upload_is_gets_no_error(address: str) -> None:

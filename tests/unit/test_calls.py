@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from engine.posts import HALF
 from ui.calls import ODD, lenient
 from ui.uploads import UPLOADS, picture_field
 
@@ -51,6 +52,14 @@ def test_files_of_a_call_that_is_refused_are_deleted(
     with pytest.raises(gr.Error, match="no file"):
         understood(page, 0, [picture], 5)
     assert not Path(file).exists()
+
+
+@pytest.mark.parametrize("given", [{"\ud800": 1}, [{"title": "a"}, {"context": {"author.\udc00": 2}}]])
+def test_a_name_with_half_of_a_character_is_said_and_quoted_nowhere(page: Any, given: object) -> None:
+    for event in (0, 1):
+        with pytest.raises(gr.Error) as error:
+            understood(page, event, given, 5)
+        assert error.value.message == HALF and not error.value.print_exception
 
 
 def test_the_mark_of_a_file_opens_no_other(page: Any) -> None:

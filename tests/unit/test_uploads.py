@@ -44,7 +44,21 @@ def test_a_picture_field_made_anew_opens_no_file(tmp_path: Path, monkeypatch: py
             own.preprocess({"path": "/etc/passwd"})
 
 
-@pytest.mark.parametrize("given", ["a.jpg", 5, True, [], {}, {"path": None}, {"path": 5}, {"url": "data:image/png,a"}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "a.jpg",
+        5,
+        True,
+        [],
+        {},
+        {"path": None},
+        {"path": 5},
+        {"path": "a\0"},
+        {"path": "\ud800"},
+        {"url": "data:image/png,a"},
+    ],
+)
 def test_what_is_no_file_is_no_picture(given: object) -> None:
     with gr.Blocks():
         field, several = picture_field(), pictures_field(gr.File)
