@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.bundle import amend_bundle
+from engine.bundle import amend_bundle, read_bundle
 from engine.errors import DataError
 from engine.explain import gradients, owen
 from engine.predictor import Predictor
 from tests.made_up import make_work
 from training.evaluation import faithfulness as attribution
-from training.evaluation.faithfulness import AREA, RANDOM, explain, summary_of
+from training.evaluation.faithfulness import AREA, RANDOM, explain, explained, summary_of
 from training.modeling.run import Run
 from training.modeling.train import train
 from training.recipes.base import CatBoost, Ngrams, Recipe
@@ -59,6 +59,12 @@ def test_tables_are_those_of_the_architecture(report: Path) -> None:
     assert gain == pytest.approx(found[owen.METHOD, AREA] - found[RANDOM, AREA])
     assert found[owen.METHOD, "completeness_error"] < 1e-6 and found[owen.METHOD, "seconds"] > 0
     assert (RANDOM, "seconds") not in found
+
+
+def test_explanations_are_of_one_bundle(work: Path, report: Path) -> None:
+    run = Run(work, RECIPE)
+    bundle = read_bundle(run.bundle)
+    assert explained(run, bundle) and not explained(run, bundle.model_copy(update={"prior": (0.2,) * 5}))
 
 
 def test_curves_of_all_methods_share_their_ends(report: Path) -> None:

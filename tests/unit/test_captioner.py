@@ -104,9 +104,12 @@ def test_a_captioner_is_trained_kept_and_read(tmp_path: Path) -> None:
     photos(60).to_parquet(tmp_path / "photos.parquet")
     pairs = read_photos(tmp_path / "photos.parquet")
     config = CaptioningConfig(tower="lite0:64x64", vocabulary=60, width=32, layers=1, epochs=3, photos=10, warmup=2)
+    # One that is given few minutes is there after a pass, and goes on when it is given more.
+    train_captioner(pairs, tmp_path / "run", tmp_path / "signals", config, minutes=0)
+    assert len(pd.read_parquet(tmp_path / "run" / "curves.parquet")["epoch"].unique()) == 1
     folder = train_captioner(pairs, tmp_path / "run", tmp_path / "signals", config)
     curves = pd.read_parquet(tmp_path / "run" / "curves.parquet").pivot(index="epoch", columns="metric", values="value")
-    assert curves["loss"].iloc[-1] < curves["loss"].iloc[0]
+    assert curves["loss"].iloc[-1] < curves["loss"].iloc[0] and len(curves) == 3
     assert train_captioner(pairs, tmp_path / "run", tmp_path / "signals", config) == folder
     captioner = load_captioner(f"grid:{folder}")
     said = captioner.captions([CAT] * 3)

@@ -1,5 +1,6 @@
 """The study of picture and words: its parts on numbers made for them, and the whole on a small run."""
 
+import shutil
 from itertools import product
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from engine.bundle import read_bundle
+from engine.encoders import aligned
 from engine.features.adapted import Adapted
 from engine.features.base import FeatureSettings
 from engine.features.encoder_vector import EncoderVector
@@ -18,6 +20,7 @@ from training.evaluation import consistency
 from training.evaluation.adapter import likeness, probes
 from training.evaluation.consistency import COLUMNS, controls_of, intervals_of, trend
 from training.evaluation.report import evaluate
+from training.evaluation.shipped import facts_of
 from training.evaluation.verdicts import verdicts
 from training.features.matrix import FeatureMatrix
 from training.modeling.run import Run
@@ -109,6 +112,13 @@ def test_a_verdict_follows_from_the_figures(raw, strict, verdict: str, survives:
     assert f"{-raw[0]:+.3f} ({-raw[2]:+.3f} to {-raw[1]:+.3f}, n = 1,000)" in row["sentence"]
 
 
+def test_of_too_few_posts_there_is_no_verdict_and_of_a_published_popularity_no_rate() -> None:
+    trends = table_of({("uncleaned", "raw"): (0.2, 0.1, 0.3)})
+    assert list(verdicts(trends[:0])) == list(verdicts(trends)) and verdicts(trends[:0]).empty
+    [row] = verdicts(trends.assign(against="popularity"), published=True).to_dict("records")
+    assert "popularity (as it was published)" in row["sentence"] and "reactions" not in row["sentence"]
+
+
 def test_probes_find_what_is_there_and_likeness_knows_a_rotation() -> None:
     generator = np.random.default_rng(0)
     target, noise = generator.normal(size=200), generator.normal(size=(200, 4))
@@ -158,6 +168,18 @@ def test_the_study_of_a_small_run_ends_in_its_report_and_bundle(
     median = float(report["signals"]["similarity"][(posts["level"] == 4).to_numpy()].median())
     assert typical["similarity"][4][2] == pytest.approx(median)
     assert [entry["step"] for entry in small_run.test_reads()][-1] == "consistency"
+    assert facts_of(small_run.report)["test_reads"] == small_run.test_reads()
+    # What was trained in that folder and is not what the page reads is none of its tools.
+    (small_run.work / "alignment").mkdir()
+    pd.DataFrame({"auc": [0.5]}).to_parquet(small_run.work / "alignment" / "matching.parquet")
+    trained = small_run.work / "signals" / "alignment"
+    for files, tools in ((b"another", False), (None, True)):
+        shutil.rmtree(trained, ignore_errors=True)
+        shutil.copytree(aligned.SHIPPED, trained)
+        if files:
+            (trained / aligned.IMAGE).write_bytes(files)
+        consistency.consistency(small_run)
+        assert (small_run.report / "matching.parquet").exists() == tools
 
 
 def made_up_signals(matrix: FeatureMatrix) -> pd.DataFrame:

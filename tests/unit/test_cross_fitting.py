@@ -260,8 +260,10 @@ def test_tables_that_hang_on_no_recipe_stay_and_say_since_when(
     with pytest.raises(DataError, match="run `python -m training align`"):
         ship(work, recipe, tmp_path / "model", tmp_path / "signals")
     (work / "signals").mkdir(exist_ok=True)
+    pd.DataFrame({"of": ["others"]}).to_parquet(Run(work, recipe).report / "verdicts.parquet")
     without = ship(work, recipe, tmp_path / "model", tmp_path / "signals") / "report"
-    assert (without / "recipes.parquet").exists()
+    (Run(work, recipe).report / "verdicts.parquet").unlink()
+    assert (without / "recipes.parquet").exists() and not (without / "verdicts.parquet").exists()
     assert not (without / "ablations.parquet").exists() and not (without / "signals.parquet").exists()
     # Every reading counts, of the former report too.
     assert reads_note(facts["test_reads"]) in facts["notes"]

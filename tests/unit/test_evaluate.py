@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from engine.bundle import read_bundle
+from engine.errors import DataError
 from engine.posts import Post
 from engine.predictor import Predictor
 from engine.scoring import fit_cuts, to_level
@@ -111,6 +112,13 @@ def test_posts_without_titles_are_evaluated(tmp_path: Path) -> None:
     member = CatBoost(name="trees", iterations=20, early_stopping=None, features=("picture_statistics",))
     trees = replace(RECIPE, name="untitled", members=(member,))
     train(work, trees)
+    card = (Run(work, trees).bundle / "README.md").read_text()
+    assert "- Reads: picture. Predicts" in card and "It knows only pictures. Who" in card
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.evaluation.report.FOLDS", 100)
+        with pytest.raises(DataError, match="too few for 100 folds"):
+            evaluate(work, trees, resamples=20, junk=3)
+    assert not Run(work, trees).test_reads()
     found = pd.read_parquet(evaluate(work, trees, resamples=20, junk=3) / "metrics.parquet")
     assert {"picture statistics", "untitled"} <= {*found["model"]} and "text statistics" not in {*found["model"]}
 

@@ -74,6 +74,10 @@ def test_gains_and_notes_follow_from_the_table(predictions: pd.DataFrame, truth:
     assert any("all but holds 0" in note for note in notes_of(WORKSPACE, edge, metrics))  # type: ignore[arg-type]
     lost = table.assign(low=-1.0)
     assert any("not shown to be better" in note for note in notes_of(WORKSPACE, lost, metrics))  # type: ignore[arg-type]
+    # A model that reads no words is not said to.
+    sides = pd.concat([metrics, metrics.assign(view="text")])
+    for told, start in ((sides, "Picture and title together"), (metrics, "What it sees, without any words,")):
+        assert f"{start} against a ridge" in " ".join(notes_of(WORKSPACE, table, told))  # type: ignore[arg-type]
     # A model that makes little of the title alone owes its gain over that to the title.
     weak = table.assign(high=table["high"].where(table["view"] != "text", -0.01))
     found = next(note for note in notes_of(WORKSPACE, weak, metrics) if "title alone" in note)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from engine.fusion import FUSIONS
 from engine.prediction import MemberOutput
 from training.data.workspace import Workspace
 from training.evaluation.candidates import Candidate, calibrated
+from training.evaluation.shipped import note_reads
 from training.evaluation.variants import COMPONENTS, TREES, Variants
 from training.metrics.bootstrap import evaluate_metrics, paired_bootstrap
 from training.metrics.predictions import truth_of
@@ -112,6 +113,7 @@ def ablate(
     made_from = {"features": features, "trees": asdict(TREES), "components": COMPONENTS}
     folder = run.part("ablations", made_from, "ablations")
     run.read_test("ablate")
+    note_reads(run)
     every = variants_of(bench)
     references = {variant.reference for variant in every if variant.family in families}
     for variant in every:

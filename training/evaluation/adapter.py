@@ -35,7 +35,7 @@ STAGES = ("before", "after")
 
 
 def adapter(matrix: FeatureMatrix) -> dict[str, pd.DataFrame]:
-    """Tables `adapter` and `embedding` of a report, on the first encoder of each side."""
+    """Tables `adapter` and `embedding` of a report, on the matrix's first encoder of each side."""
     posts = matrix.workspace.posts
     outside = np.flatnonzero(posts["split"].isin(("validation", "test")).to_numpy())
     rows = _search(matrix)

@@ -21,7 +21,7 @@ from training.data.pairs import Pairs, plain_caption, read_covers, read_photos
 from training.data.workspace import Workspace
 from training.metrics.captions import bleu4
 from training.metrics.retrieval import mismatched_rows
-from training.modeling.alignment import SIGNALS
+from training.modeling.alignment import CAPTIONER, SIGNALS
 from training.modeling.captioning import CaptioningConfig, train_captioner
 from training.tables import write_table
 
@@ -32,13 +32,11 @@ EXAMPLES = 24
 def caption(photos: Path, work: Path, *, epochs: int, minutes: float) -> Path:
     """The folder of the trained captioner; its figures and examples lie beside it."""
     pairs = read_photos(photos)
-    folder = train_captioner(
-        pairs, work / "captioner", work / SIGNALS, CaptioningConfig(epochs=epochs), minutes=minutes
-    )
+    folder = train_captioner(pairs, work / CAPTIONER, work / SIGNALS, CaptioningConfig(epochs=epochs), minutes=minutes)
     groups = Workspace(work).posts.set_index("post_id")["group_number"]
     captioner = load_captioner(f"grid:{folder}")
     for name, table in measure(captioner, pairs, read_covers(work), groups).items():
-        write_table(work / "captioner" / f"{name}.parquet", table)
+        write_table(work / CAPTIONER / f"{name}.parquet", table)
     return folder
 
 

@@ -8,6 +8,7 @@ from the rank correlations. Intervals draw whole groups. These are associations 
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -23,8 +24,10 @@ from engine.intervals import bounds, cluster_weights, mean_interval
 from training.data.quality import reasons
 from training.data.workspace import Workspace
 from training.evaluation.adapter import adapter
+from training.evaluation.shipped import note_reads
 from training.evaluation.verdicts import verdicts
 from training.features.matrix import FeatureMatrix
+from training.modeling.alignment import ALIGNMENT, CAPTIONER, is_packaged
 from training.modeling.run import Run
 from training.tables import write_table
 
@@ -132,6 +135,9 @@ class Study:
         # What is popular is the count of reactions, or what the dataset publishes in their place; the score is a rate.
         popular = workspace if workspace.is_published else Workspace(workspace.folder, target="popularity")
         self.popularity = popular.posts["log_score"].to_numpy(dtype=np.float64) / np.log(2)
+        # A dataset that publishes a popularity says nothing else of how a post did.
+        rate = {} if workspace.is_published else {"score": self.score}
+        self.against = {**rate, "popularity": self.popularity}
         self.level, self.interval = posts["level"].to_numpy(), intervals_of(self.popularity)
         self.controls = controls_of(posts, metadata)
         self.removed = reasons(posts["title"], metadata, signals["log_perplexity"].to_numpy(), train)
@@ -191,14 +197,14 @@ class Study:
         rows: list[dict[str, Any]] = []
         for signal, cleaning, there in self._known(LEAST_POSTS):
             own, groups = self.signals[signal].to_numpy()[there], self.groups[there]
-            for against, values in (("score", self.score), ("popularity", self.popularity)):
+            for against, values in self.against.items():
                 for control, controls in (("raw", None), ("controlled", self.controls[there])):
                     value, low, high = trend(own, values[there], groups, controls)
                     rows.append(
                         {"signal": signal, "against": against, "cleaning": cleaning, "control": control}
                         | {"value": value, "low": low, "high": high, "n": len(own)}
                     )
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=["signal", "against", "cleaning", "control", "value", "low", "high", "n"])
 
     def removal(self) -> pd.DataFrame:
         """removal.parquet."""
@@ -222,22 +228,26 @@ class Study:
 def consistency(run: Run) -> pd.DataFrame:
     """Write the study into a run's report and the typical signals into its bundle; returns the verdicts.
 
-    What `align` and `caption` measured in the same work folder goes into the report with it.
+    What `align` and `caption` measured in the same work folder goes into the report with it where the page reads what
+    they trained there, as the study does.
     """
     report = run.need_report()
     # Levels and counts of test posts are read, and nothing is chosen by them.
     run.read_test("consistency")
-    matrix = FeatureMatrix(run.workspace, SETTINGS)
+    note_reads(run)
+    # Whatever the recipe learns: the study asks of the engagement score, and of popularity beside it.
+    workspace = run.workspace if run.workspace.is_published else replace(run.workspace, target="score")
+    matrix = FeatureMatrix(workspace, SETTINGS)
     matrix.extract(dict.fromkeys(name for name, _ in COLUMNS.values()))
-    study = Study(run.workspace, signals_of(matrix))
+    study = Study(workspace, signals_of(matrix))
     trends = study.trends()
-    said = verdicts(trends)
+    said = verdicts(trends, published=workspace.is_published)
     tables = {"signals": study.table, "consistency": study.means(), "trends": trends, "removal": study.removal()}
     for name, table in {**tables, "verdicts": said, **adapter(matrix)}.items():
         write_table(report / f"{name}.parquet", table)
-    for name, source in (("matching", "alignment"), ("captions", "captioner"), ("caption_examples", "captioner")):
+    for name, source in (("matching", ALIGNMENT), ("captions", CAPTIONER), ("caption_examples", CAPTIONER)):
         path = run.work / source / f"{name}.parquet"
-        if path.exists():
+        if path.exists() and is_packaged(run.work, source):
             write_table(report / path.name, pd.read_parquet(path))
     amend_bundle(run.bundle, typical=study.typical())
     return said

@@ -20,7 +20,7 @@ import pandas as pd
 import structlog
 from tqdm import tqdm
 
-from engine.bundle import fingerprint
+from engine.bundle import Bundle, fingerprint
 from engine.encoders.runtime import short_hash
 from engine.errors import DataError
 from engine.explain import gradients, owen
@@ -29,6 +29,7 @@ from engine.files import write_json
 from engine.intervals import mean_interval
 from engine.posts import Post
 from engine.predictor import Predictor
+from training.evaluation.shipped import note_reads
 from training.features.extract import with_pictures
 from training.modeling.run import Run
 from training.recipes.base import Recipe
@@ -39,11 +40,20 @@ POSTS = 150
 RANDOM = "random order"
 RANDOM_ORDERS = 4
 RESAMPLES = 2000
+ATTRIBUTION = ("attribution", "attribution_summary")
+
+
 AREA = "area_difference"
 METRICS = (AREA, "completeness_error", "seconds")
 
 Record = dict[str, Any]
 Values = npt.NDArray[np.float64]
+
+
+def explained(run: Run, bundle: Bundle) -> bool:
+    """Whether the explanations that a run has are of this bundle."""
+    path = run.folder / ATTRIBUTION[0] / "settings.json"
+    return path.exists() and json.loads(path.read_text(encoding="utf-8"))["bundle"] == fingerprint(bundle)
 
 
 def explain(work: Path, recipe: Recipe, posts: int = POSTS, *, seed: int = 0) -> Path:
@@ -64,6 +74,7 @@ def explain(work: Path, recipe: Recipe, posts: int = POSTS, *, seed: int = 0) ->
     }
     folder = run.part("attribution", made_from, "explanations")
     run.read_test("explain")
+    note_reads(run)
     chosen = np.random.default_rng(seed).permutation(run.workspace.rows("test"))[:posts]
     paths = {row: _path(folder, run.matrix.posts[row]) for row in chosen.tolist()}
     missing = [row for row, path in paths.items() if not path.exists()]
@@ -82,8 +93,8 @@ def explain(work: Path, recipe: Recipe, posts: int = POSTS, *, seed: int = 0) ->
         raise DataError(f"None of the {len(paths)} test posts could be explained; the reasons are logged above.")
     records = [json.loads(paths[row].read_text(encoding="utf-8")) for row in done]
     groups = run.workspace.posts["group_number"].to_numpy()[done]
-    write_table(run.report / "attribution.parquet", curves_of(records))
-    write_table(run.report / "attribution_summary.parquet", summary_of(records, groups))
+    for name, table in zip(ATTRIBUTION, (curves_of(records), summary_of(records, groups)), strict=True):
+        write_table(run.report / f"{name}.parquet", table)
     return run.report
 
 

@@ -72,7 +72,7 @@ GAINS = {
         "so on these posts the picture is not shown to add to the rank order that the title gives",
     ),
     "ngrams": (
-        "Picture and title together against a ridge on the title's n-grams",
+        "{} against a ridge on the title's n-grams",
         "so the model is better than that strong baseline",
         "so the model is not shown to be better than that strong baseline",
     ),
@@ -83,8 +83,9 @@ GAINS = {
 WEAK = "which says little of the picture: to the title alone the model answers worse than a ridge on its n-grams"
 
 
-def _gain(name: str, gain: Mapping[str, float], weak: bool) -> str:
+def _gain(name: str, gain: Mapping[str, float], weak: bool, reads_words: bool) -> str:
     start, shown, not_shown = GAINS[name]
+    start = start.format("Picture and title together" if reads_words else "What it sees, without any words,")
     if gain["low"] < EDGE * (gain["low"] + gain["high"]) / 2:
         shown = AT_THE_EDGE
     if name == "picture" and weak:
@@ -152,7 +153,7 @@ def notes_of(
     sentences = [
         score,
         *workspace.dataset.get("notes", ()),
-        *(_gain(name, gain["src"], weak) for name, gain in gains.items()),
+        *(_gain(name, gain["src"], weak, "text" in set(metrics["view"])) for name, gain in gains.items()),
         *(_promise(own, metric) for metric in PROMISES),
         _calibration(own),
         "Intervals draw whole groups of related posts (cluster bootstrap).",

@@ -18,16 +18,19 @@ from engine.bundle import amend_bundle
 from engine.files import write_json
 from engine.prediction import MemberOutput
 from engine.predictor import Predictor
+from training.data.splits import stratified_folds
 from training.data.workspace import Workspace
 from training.evaluation.answers import Key, answers_of, answers_out_of_fold
 from training.evaluation.baselines import Baselines
 from training.evaluation.candidates import Candidate, calibrated
 from training.evaluation.categories import category_tables, leaks, metrics_by_model, networks_of, says_categories
 from training.evaluation.contributions import contributions
+from training.evaluation.faithfulness import ATTRIBUTION, explained
 from training.evaluation.gains import differences_of, earned_notes, gains_of, notes_of
 from training.evaluation.guard import guard_notes, guard_table
 from training.metrics.bootstrap import calibration_by_chance, with_intervals
 from training.metrics.predictions import coverage, prediction_table, reliability, truth_at, truth_of
+from training.modeling.blend import FOLDS
 from training.modeling.cross_fitting import parts_without
 from training.modeling.run import Run
 from training.recipes.base import DRIFT, Recipe
@@ -88,8 +91,12 @@ def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000, junk: int = 2
     run = Run(work, recipe)
     predictor = run.measured()
     trained = json.loads((run.folder / "seconds.json").read_text()) if (run.folder / "seconds.json").exists() else {}
-    run.read_test("evaluate")
     workspace, report = run.workspace, run.report
+    held = workspace.posts.iloc[workspace.rows("validation")]
+    if len(held):
+        # What is calibrated takes so many; to find out later would have read test for nothing.
+        stratified_folds(held["level"].to_numpy(), held["group_number"].to_numpy(), FOLDS, 0)
+    run.read_test("evaluate")
     found = list(_model_tables(predictor, run))
     for candidate in (*_baselines(run), *(leaks(run) if leak else ())):
         found += [(candidate.kind, table) for table in calibrated(candidate, workspace).values()]
@@ -125,6 +132,9 @@ def evaluate(work: Path, recipe: Recipe, *, resamples: int = 1000, junk: int = 2
             tables[name] = pd.read_parquet(run.folder / f"{name}.parquet")
     # Beside other tables the former one would be believed.
     (report / "report.json").unlink(missing_ok=True)
+    if not explained(run, predictor.bundle):
+        for name in ATTRIBUTION:
+            (report / f"{name}.parquet").unlink(missing_ok=True)
     for name, table in tables.items():
         write_table(report / f"{name}.parquet", table)
     notes = notes_of(workspace, differences, metrics[metrics["model"] == recipe.name], run.test_reads())

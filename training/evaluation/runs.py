@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import structlog
 
-from training.evaluation.shipped import OTHERS, shipped_facts, with_apart, with_reads, write_facts
+from training.evaluation.shipped import OTHERS, note_reads, shipped_facts, with_apart, with_reads, write_facts
 from training.metrics.bootstrap import paired_bootstrap
 from training.metrics.predictions import truth_of
 from training.modeling.run import Run
@@ -80,6 +80,7 @@ def compare(work: Path, recipe: Recipe, model: Path | None = None) -> Path:
         target, facts = model / "report", shipped_facts(model, run, recipe.name)
         found_here = [(target, facts), *(found for found in found_here if found[1]["recipe"] != recipe.name)]
     run.read_test("compare", model and model / "bundle")
+    note_reads(run)
     truth, own_answers = truth_of(run.workspace, "test"), answers_on_test(target, recipe.name)
     figures: list[pd.DataFrame] = []
     shared: dict[str, list[pd.DataFrame]] = {}

@@ -16,7 +16,7 @@ from engine.evidence.index import FOLDER
 from engine.files import replacing_folder, write_json
 from training.evaluation.runs import GAIN, answers_on_test
 from training.evaluation.shipped import FOLDS, OTHERS, REPORT, facts_of, with_apart, with_reads
-from training.modeling.alignment import SIGNALS
+from training.modeling.alignment import ALIGNMENT, CAPTIONER, SIGNALS, is_packaged
 from training.modeling.run import Run
 from training.recipes.base import Recipe
 from training.tables import write_table
@@ -49,9 +49,9 @@ def ship(work: Path, recipe: Recipe, target: Path | Address, signals: Path | Non
     former report holds of the same posts, split, encoders and signals and this run did not make anew (`APART`); a note
     says since when; so does the index of real posts (`evidence`), which hangs on the posts alone.
     Reads of the same test posts since the report, and earlier ones that the former report knows, are kept in the new
-    one. Into the folder `signals` goes what `align` and `caption` trained. Raises BundleError or DataError when the run
-    has no sound bundle or no report, or its refit is of another one, when `target` holds a model of another dataset or
-    something else, or the address cannot be written to.
+    one. Into the folder `signals` goes what `align` and `caption` trained, and the study of others goes. Raises
+    BundleError or DataError when the run has no sound bundle or no report, or its refit is of another one, when
+    `target` holds a model of another dataset or something else, or the address cannot be written to.
     """
     if isinstance(target, Address):
         with TemporaryDirectory() as kept:
@@ -84,13 +84,18 @@ def _replace(target: Path, called: Path | Address, work: Path, recipe: Recipe, s
     with replacing_folder(target) as staging:
         shutil.copytree(_whole(run, evaluated), staging / "bundle")
         shutil.copytree(report, staging / "report")
+        # The study is of those that are packaged.
+        gone = {STUDY} if signals is not None and not is_packaged(work, ALIGNMENT, CAPTIONER) else set()
+        if gone:
+            for name in APART[STUDY]:
+                (staging / "report" / f"{name}.parquet").unlink(missing_ok=True)
+            typical = {}
         if (former / HARDWARE).exists() and not (report / HARDWARE).exists():
             shutil.copy(former / HARDWARE, staging / "report")
         if (target / FOLDER).is_dir() and before.get("data", {}).get("fingerprint") == new["data"]["fingerprint"]:
             shutil.copytree(target / FOLDER, staging / FOLDER)
         if before.get("split") == new["split"] and before["data"]["fingerprint"] == new["data"]["fingerprint"]:
-            # With other signals the study is another, and so are the frozen encoders' ablations with other encoders.
-            gone = {STUDY} if signals is not None else set()
+            # With other encoders the frozen ones' ablations are others.
             if _frozen(before["config"]) != _frozen(new["config"]):
                 gone.add(ABLATIONS)
             new = _with_apart(new, before, former, staging / "report", gone)

@@ -51,6 +51,12 @@ def with_reads(new: dict[str, Any], former: dict[str, Any], since: list[dict[str
     return {**new, "notes": notes, "test_reads": sorted(reads, key=lambda read: read["at"])}
 
 
+def note_reads(run: Run) -> None:
+    """Say in a run's report, where there is one, how often the test posts were read by now."""
+    if facts := facts_of(run.report):
+        write_json(run.report / REPORT, with_reads(facts, {}, run.test_reads()))
+
+
 def with_apart(facts: dict[str, Any], apart: Mapping[str, str]) -> dict[str, Any]:
     """The report.json that says of parts which a run of its own model did not make when their last rows were made, in
     `apart` and in notes; what it says of other parts stays.

@@ -13,9 +13,13 @@ ASKED: Mapping[str, tuple[str, int]] = {
 }
 
 
-def verdicts(trends: pd.DataFrame) -> pd.DataFrame:
-    """verdicts.parquet: for each signal asked of, whether it goes with engagement or popularity, in one sentence."""
-    names = {"score": "engagement (reactions for a view)", "popularity": "popularity (reactions in all)"}
+def verdicts(trends: pd.DataFrame, *, published: bool = False) -> pd.DataFrame:
+    """verdicts.parquet: for each signal asked of, whether it goes with engagement or popularity, in one sentence.
+
+    `published` says that the dataset itself publishes the popularity.
+    """
+    popularity = "popularity (as it was published)" if published else "popularity (reactions in all)"
+    names = {"score": "engagement (reactions for a view)", "popularity": popularity}
     rows = []
     for signal, (what, sign) in ASKED.items():
         for against in ("score", "popularity"):
@@ -30,7 +34,7 @@ def verdicts(trends: pd.DataFrame) -> pd.DataFrame:
                 {"signal": signal, "against": against, "verdict": way, "survives": survives}
                 | {"sentence": _sentence(what, names[against], sign, way, survives, raw, strict)}
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["signal", "against", "verdict", "survives", "sentence"])
 
 
 def _way(row: Any, sign: int) -> str:

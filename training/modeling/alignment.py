@@ -6,6 +6,7 @@ projections learn, on what the towers make of everything, which is computed once
 validation photos and covers. A run that was stopped goes on at the epoch it was in.
 """
 
+import filecmp
 import json
 import math
 import time
@@ -24,6 +25,8 @@ from torch import nn
 from torch.nn import functional
 
 from engine import threads
+from engine.captioners import packaged
+from engine.encoders import aligned
 from engine.encoders.aligned import CONFIG, IMAGE, PROJECTION, TEXT
 from engine.files import replacing, replacing_folder, write_json
 from training.data.pairs import Pairs
@@ -35,7 +38,19 @@ from training.tables import claim, write_table
 log = structlog.get_logger()
 CHECKPOINT, FINISHED = "checkpoint.pt", "curves.parquet"
 # Of a work folder: where trained signals lie beside one another, as they are shipped.
-SIGNALS, ALIGNMENT = "signals", "alignment"
+SIGNALS, ALIGNMENT, CAPTIONER = "signals", "alignment", "captioner"
+# Where the page reads them.
+PACKAGED = {ALIGNMENT: aligned.SHIPPED, CAPTIONER: packaged.SHIPPED}
+
+
+def is_packaged(work: Path, *names: str) -> bool:
+    """Whether signals that were trained in a work folder are, to the byte, those that the page reads."""
+    for name in names:
+        trained, shipped = work / SIGNALS / name, PACKAGED[name]
+        files = sorted(path.name for path in shipped.iterdir())
+        if not trained.is_dir() or filecmp.cmpfiles(trained, shipped, files, shallow=False)[0] != files:
+            return False
+    return True
 
 
 def _contrast(pictures: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, smoothing: float) -> torch.Tensor:

@@ -33,6 +33,7 @@ from engine.files import replacing, replacing_folder, write_json
 from engine.images import load_image
 from training.data.pairs import Pairs, plain_caption
 from training.metrics.captions import bleu4
+from training.modeling.alignment import CAPTIONER
 from training.modeling.network import average_in
 from training.tables import claim, write_table
 
@@ -218,8 +219,11 @@ def train_captioner(
     tower = load_encoder(config.tower)
     made_from = {"config": asdict(config), "photos": photos.fingerprint, "tower": tower.identity}
     claim(folder, made_from, "a captioner")
-    result = signals / "captioner"
-    if (folder / FINISHED).exists() and (result / CONFIG).exists():
+    result = signals / CAPTIONER
+    made = result / CONFIG
+    finished = (folder / FINISHED).exists() and made.exists()
+    # One that was given few minutes goes on.
+    if finished and json.loads(made.read_text(encoding="utf-8"))["passes"] >= config.epochs:
         return result
     run = _Training(photos, _grids(tower, photos, folder / "grids.npy"), tower, config, folder)
     run.resume()

@@ -1,7 +1,7 @@
 """The `train` and `refit` steps: a recipe on a work folder → members, blend, bundle."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +118,9 @@ def merged(parts: Iterable[Mapping[str, Feature]]) -> dict[str, Feature]:
     for part in parts:
         for name, feature in part.items():
             if features.setdefault(name, feature).fingerprint != feature.fingerprint:
-                raise DataError(f"Two parts of the recipe read another {name} each; give their encoders other roles.")
+                raise DataError(
+                    f"Two parts of the recipe read another {name}; give their encoders other roles, or drop it."
+                )
     return features
 
 
@@ -185,14 +187,17 @@ def entry_of(feature: Feature) -> FeatureEntry:
     )
 
 
-def model_card(run: Run, features: Iterable[Feature], learned: int) -> str:
+def model_card(run: Run, features: Collection[Feature], learned: int) -> str:
     """The bundle's README.md: what it is, what it was made from and reads, what it must not be used for."""
     recipe, workspace, dataset = run.recipe, run.workspace, run.workspace.dataset
     counts = ", ".join(dataset["absent_counts"]) or "none"
     what = "engagement" if recipe.target == "score" and not workspace.is_published else "popularity"
     says = ", and the category" if any(isinstance(spec, Heads) for spec in recipe.members) else ""
     context = [feature.name.replace("_", " ") for feature in features if not feature.modalities]
-    knows = f"pictures, words and {', '.join(context)}" if context else "pictures and words"
+    read = {side for feature in features for side in feature.modalities}
+    pictures, words = (["picture"] if "image" in read else []), ([*recipe.text_fields] if "text" in read else [])
+    *most, last = [*("pictures" for _ in pictures), *("words" for _ in words[:1]), *context]
+    knows = f"{', '.join(most)} and {last}" if most else last
     encoders = ", ".join(f"{role} = `{spec}`" for role, spec in recipe.encoders.items()) or "none"
     figures = "Its figures on posts it never saw are"
     if learned > len(workspace.learned_rows):
@@ -205,7 +210,7 @@ def model_card(run: Run, features: Iterable[Feature], learned: int) -> str:
 {recipe.summary}
 
 - Trained on {learned:,} of {len(workspace.posts):,} posts of {dataset["description"]} (fingerprint `{dataset["fingerprint"][:16]}`); counts absent there: {counts}.
-- Reads: {", ".join(["picture", *recipe.text_fields, *context])}. Predicts five levels of the {what} score and the score itself{says}.
+- Reads: {", ".join([*pictures, *words, *context])}. Predicts five levels of the {what} score and the score itself{says}.
 - Encoders: {encoders}.
 - {figures} in the report beside it, and under `test_metrics` in `bundle.json`.
 - It knows only {knows}. Who publishes, when, and to whom decides most of a post's engagement; use it to

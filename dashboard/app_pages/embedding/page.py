@@ -53,8 +53,8 @@ def _evidence(report: Report, probes: pd.DataFrame) -> None:
         f"{said}What counts is whether a straight line through the vectors tells the score of posts it has not seen: "
         f"R² is {_figure(found['before'])} before the adapter and {_figure(found['after'])} after it, a difference of "
         f"{_figure(change, '+.3f')} on {int(change['n']):,} posts outside of training: "
-        f"**{verdict(PROBE, change['low'], change['high'])}**. The vectors are of the recipe's first encoder of each "
-        "side, frozen; the adapter was fitted for this question and is no part of the model."
+        f"**{verdict(PROBE, change['low'], change['high'])}**. The vectors are those by which picture and words "
+        "are compared (*Picture against words*); the adapter was fitted for this question and is no part of the model."
         f"{report.apart('the study of picture and words')}",
         icon=":material/info:",
     )
