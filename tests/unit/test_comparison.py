@@ -42,6 +42,8 @@ def write_run(work: Path, name: str, src: float, *, folds: bool = False, trees: 
         "config": {"name": name, "expects": {"src": src}, "target": "score", "members": [trees or name]},
         "data": {"fingerprint": workspace.dataset["fingerprint"]},
         "split": workspace.split_digest,
+        "notes": [],
+        "test_reads": [],
     }
     (report / "report.json").write_text(json.dumps({**content, **other}))
     rows = [(kind, split, src) for kind in ("model", "baseline") for split in ("validation", "test")]
