@@ -249,11 +249,11 @@ def read_bundle(folder: Path) -> Bundle:
     """
     path = folder / MANIFEST
     again = "fetch or train the bundle again"
-    if not path.is_file():
-        if (folder / "bundle" / MANIFEST).is_file():
-            raise BundleError(f"There is no bundle at {folder}; did you mean {folder / 'bundle'}?")
-        raise BundleError(f"There is no bundle at {folder}; give a folder that holds {MANIFEST}, or train one.")
     try:
+        if not path.is_file():
+            if (folder / "bundle" / MANIFEST).is_file():
+                raise BundleError(f"There is no bundle at {folder}; did you mean {folder / 'bundle'}?")
+            raise BundleError(f"There is no bundle at {folder}; give a folder that holds {MANIFEST}, or train one.")
         fields, stored = stored_fields(path)
         if fields.get("format") != FORMAT:
             raise BundleError(f"The bundle {folder} has format {fields.get('format')}, not {FORMAT}; {again}.")

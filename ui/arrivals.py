@@ -1,6 +1,7 @@
 """Where pictures arrive: decoded in memory, so that no file name and no metadata of a visitor's reaches the disk."""
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future
@@ -19,6 +20,7 @@ from engine.images import MAX_BYTES, TOO_LARGE
 from ui.calls import ODD
 from ui.uploads import UPLOADS
 
+log = logging.getLogger(__name__)
 # As many as can be compared.
 FILES_AT_ONCE = 6
 # Bytes of a form: pictures that come together are seldom large.
@@ -83,7 +85,9 @@ class Arrivals:
         """A call, which is queued here and answered later: what Gradio raises is of its form, and quotes it."""
         try:
             await self._app(scope, receive, send)
-        except Exception:
+        except Exception as error:
+            # Its message may quote a draft.
+            log.warning("A call could not be queued: %s", type(error).__name__)
             await JSONResponse({"detail": ODD}, 422)(scope, receive, send)
 
 

@@ -102,17 +102,19 @@ def test_both_apps_work_in_a_browser(address: str) -> None:
         expect(page.get_by_role("heading", level=1)).to_have_text("Results")
         assert set(sockets) == {f"{address.replace('http', 'ws', 1)}dashboard/_stcore/stream"}
 
+        # No number is endless. Its cards show pictures from where they were published.
+        other = browser.new_page()
+        other.goto(f"{address}dashboard/errors?page=1e400&least=inf")
+        expect(other.get_by_role("heading", level=1)).to_have_text("Errors")
+        expect(other.get_by_role("spinbutton", name="Posts at least")).to_have_value("30")
+        expect(other.get_by_test_id("stException")).to_have_count(0)
+        other.close()
+
         page.goto(address)
         page.get_by_label("Title").fill("My cat judges me every morning")
         page.get_by_role("button", name="Predict engagement").click()
         expect(page.locator("#verdict .fi-bar .fi-name")).to_have_text(list(LEVELS))
         assert not strangers
-
-        # No number is endless. Its cards show pictures from where they were published.
-        page.goto(f"{address}dashboard/errors?page=1e400&least=inf")
-        expect(page.get_by_role("heading", level=1)).to_have_text("Errors")
-        expect(page.get_by_role("spinbutton", name="Posts at least")).to_have_value("30")
-        expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
 def test_it_ends_when_told_to_and_leaves_nothing(server: tuple[subprocess.Popen, str], home: Path) -> None:

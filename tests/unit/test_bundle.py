@@ -178,6 +178,9 @@ def test_a_file_too_many_is_named(bundle: Path, name: str) -> None:
 
 
 def test_no_bundle_at_all_says_so(tmp_path: Path) -> None:
+    # No file system takes such a name, and what that raises is no answer either.
+    with pytest.raises(BundleError, match="cannot be read"):
+        read_bundle(tmp_path / ("long" * 99))
     with pytest.raises(BundleError, match="There is no bundle at"):
         Predictor.load(tmp_path / "nowhere")
     # What `ship` prints is the folder around it.
