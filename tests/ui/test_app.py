@@ -27,6 +27,7 @@ from engine.errors import BundleError
 from engine.images import TOO_LARGE, load_image, pixel_hash
 from engine.scoring import LEVELS
 from engine.signals import SIGNALS
+from tests.absent import lacking
 from tests.app_page import running
 from tests.page_predictor import STRANGE, PagePredictor
 from tests.page_signals import PageSignals
@@ -239,7 +240,7 @@ def test_what_use_via_api_shows_runs_as_shown(address: str, endpoint: str, langu
     shown = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"][endpoint]["code_snippets"][language]
     command = {"python": [sys.executable], "bash": ["bash"]}[language]
     if language == "bash" and shutil.which("curl") is None:
-        pytest.skip("the bash snippet calls curl, which this machine lacks")
+        lacking("the bash snippet calls curl, which is not here")
     ran = subprocess.run([*command, "-c", shown], capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
     answers = {"/predict": "probabilities", "/explain": "base_value", "/signals": "sentence", "/compare": "too_close"}

