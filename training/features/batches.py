@@ -133,8 +133,8 @@ def read_batches(
     `posts` and the values `upstream` are n too; `hashes` are those of all pictures of the folder, as they were.
     """
     wanted = set(rows)
-    stored = stored_pictures(work, files=hashes) if pictured else ()
-    files = (file for row, (_, file) in enumerate(stored) if row in wanted) if pictured else None
+    stored = enumerate(stored_pictures(work, files=hashes))
+    files = (file for row, (_, file) in stored if row in wanted) if pictured else None
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
         above = {name: values[part] for name, values in upstream.items()}
