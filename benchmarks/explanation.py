@@ -2,10 +2,10 @@
 
     python -m benchmarks.explanation [--bundle models/youtube/bundle] [--rounds 5] [--json FILE]
 
-Reference: the predictor's encoders alone, on as many picture and text variants as the explanation before it encoded, in
-batches as full as its own, side by side: how many there is time for differs. Both run in turns in one process, and the
-ratio is that of the medians. Everything the explanation adds is in it: superpixels, masks, heads, calibration and
-bookkeeping.
+Reference: the encoders that members read alone, on as many picture and text variants as the explanation before it
+encoded, in batches as full as its own, side by side: how many there is time for differs. Both run in turns in one
+process, and the ratio is that of the medians. Everything the explanation adds is in it: superpixels, masks, heads,
+calibration and bookkeeping.
 """
 
 import statistics
@@ -23,6 +23,7 @@ from engine.commands import outcome
 from engine.explain import owen, regions
 from engine.explain.game import VARIANTS_PER_CALL
 from engine.explain.words import split_title
+from engine.features.encoder_vector import EncoderVector
 from engine.posts import Post
 from engine.predictor import Predictor
 
@@ -53,9 +54,11 @@ def text_variants(title: str, count: int) -> list[Post]:
 
 
 def forward(predictor: Predictor, pictures: list[Image.Image], texts: list[Post]) -> float:
-    """Seconds of the encoders alone."""
+    """Seconds of the members' encoders alone: a guard's looks at the whole post, not at what is left of it."""
+    read = {name for member in predictor.members for names in member.reads.values() for name in names}
+    roles = {found.role for name in read if isinstance(found := predictor.extractor.features[name], EncoderVector)}
     started = time.perf_counter()
-    for encoder in predictor.encoders.values():
+    for encoder in (predictor.encoders[role] for role in roles):
         words = [text.text(predictor.text_fields) for text in texts]
         items: Sequence[Any] = pictures if encoder.modality == "image" else words
         parts = [items[part] for part in threads.shares(len(items), VARIANTS_PER_CALL)]

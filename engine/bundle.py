@@ -84,10 +84,12 @@ class ViewFit(Strict):
 class GuardFit(Strict):
     """What keeps the model from answering to one side of a post that is unlike what it learned from.
 
-    The feature it looks at, and how strange that may look; `share` of the posts outside of test look stranger.
+    The feature it looks at, by which kind of classifier, and how strange that may look; `share` of the posts outside
+    of test look stranger.
     """
 
     feature: Name
+    kind: Literal["trees", "linear"] = "trees"
     threshold: FiniteFloat
     share: Share
 

@@ -30,9 +30,9 @@ def _size(kind: str, argument: str) -> tuple[int, int] | None:
 
 def _lite(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
     from engine.encoders.packaged import EfficientNetLite
-    from engine.encoders.styled import StyledLite
+    from engine.encoders.styled import MomentsLite, StyledLite
 
-    build = StyledLite if kind.endswith("-style") else EfficientNetLite
+    build = {"": EfficientNetLite, "style": StyledLite, "moments": MomentsLite}[kind.partition("-")[2]]
     return build("lite0" if kind.startswith("lite0") else "lite2", size=_size(kind, argument), **options)
 
 
@@ -92,6 +92,7 @@ KINDS: dict[str, tuple[str, Callable[[str, str, dict[str, Any]], Encoder]]] = {
     "lite2": ("lite2[:HEIGHTxWIDTH]", _lite),
     "lite0-style": ("lite0-style[:HEIGHTxWIDTH]", _lite),
     "lite2-style": ("lite2-style[:HEIGHTxWIDTH]", _lite),
+    "lite0-moments": ("lite0-moments[:HEIGHTxWIDTH]", _lite),
     "scratch-vit": ("scratch-vit[:HEIGHTxWIDTH]", _scratch),
     "scratch-vit-flat": ("scratch-vit-flat[:HEIGHTxWIDTH]", _scratch),
     "minilm": ("minilm[:LENGTH]", _minilm),

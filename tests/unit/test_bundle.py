@@ -83,15 +83,15 @@ def test_it_holds_what_it_says(made: Path) -> None:
     manifest = read_bundle(made)
     assert {entry.kind for entry in manifest.members} == {"score", "catboost", "network"}
     assert set(manifest.files) == set(content(made)) - {MANIFEST}
-    assert {"guards/image.cbm", "guards/text.cbm"} <= set(manifest.files)
+    assert {"guards/image.safetensors", "guards/text.cbm"} <= set(manifest.files)
     assert {side: fit.feature for side, fit in manifest.guards.items()} == {
         "text": "title_surprise",
-        "image": "picture_statistics",
+        "image": "picture_moments",
     }
     expected = {"ngrams", "similarity", "picture.tokens", "words.tokens", "title_surprise"}
     assert {"README.md", *(f"features/{name}.safetensors" for name in expected)} <= set(manifest.files)
     assert {entry.name for entry in manifest.features} == expected | {
-        *("text_statistics", "picture_statistics", "picture", "words")
+        *("text_statistics", "picture_statistics", "picture_moments", "picture", "words")
     }
     assert {entry.name for entry in manifest.features if entry.fitted_on} == {"ngrams", "similarity", "title_surprise"}
     for place, entry in enumerate(manifest.features):
@@ -387,7 +387,13 @@ BREAKAGES: dict[str, tuple[Callable[[Path], None], Callable[[dict[str, Any]], No
     ),
     "empty trees": (lambda at: (at / "members/catboost-score-text.cbm").write_bytes(b"") and None, lambda _: None),
     "text for a guard": (lambda at: (at / "guards/text.cbm").write_bytes(b"no trees") and None, lambda _: None),
-    "a guard of NaN": (lambda at: nan_guard(at / "guards/image.cbm"), lambda _: None),
+    "a guard of NaN": (lambda at: nan_guard(at / "guards/text.cbm"), lambda _: None),
+    "a weighted guard of NaN": (lambda at: broken_tensors(at, "guards/image.safetensors", set_nan), lambda _: None),
+    "a weighted guard without weights": (
+        lambda at: broken_tensors(at, "guards/image.safetensors", lambda tensors: tensors.pop("weights")),
+        lambda _: None,
+    ),
+    "a guard of another kind": (lambda _: None, lambda fields: fields["guards"]["image"].update(kind="trees")),
     "a guard that is gone": (lambda at: (at / "guards/text.cbm").unlink(), lambda _: None),
     "a guard of no feature": (lambda _: None, lambda fields: fields["guards"]["text"].update(feature="oracle")),
     "a guard of another's columns": (
@@ -397,7 +403,7 @@ BREAKAGES: dict[str, tuple[Callable[[Path], None], Callable[[dict[str, Any]], No
     "a guard of both sides": (lambda _: None, lambda fields: fields["guards"]["image"].update(feature="similarity")),
     "a guard of the other side": (
         lambda at: shutil.copy(at / "guards/text.cbm", at / "guards/image.cbm") and None,
-        lambda fields: fields["guards"]["image"].update(feature="title_surprise"),
+        lambda fields: fields["guards"]["image"].update(feature="title_surprise", kind="trees"),
     ),
     "a guard of a sense that is none": (
         lambda _: None,

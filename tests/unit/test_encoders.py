@@ -35,7 +35,7 @@ CHECKPOINTS = {
     "siglip-image": tiny.build_siglip,
     "siglip-text": tiny.build_siglip,
 }
-IMAGES = ["lite0", "lite2", "lite0-style", "lite2-style", "vit", "image", "clip-image", "siglip-image"]
+IMAGES = ["lite0", "lite2", "lite0-style", "lite2-style", "lite0-moments", "vit", "image", "clip-image", "siglip-image"]
 TEXT = ["minilm", "bert", "text", "deberta", "clip-text", "siglip-text"]
 ENCODERS = [*IMAGES, *TEXT]
 # Those of CLIP and SigLIP for texts take no word embeddings.
@@ -299,7 +299,7 @@ def test_an_unusable_spec_says_what_to_write(spec: str, message: str) -> None:
 
 
 def test_every_kind_is_listed() -> None:
-    assert len(known_encoders()) == len(set(known_encoders())) == 19
+    assert len(known_encoders()) == len(set(known_encoders())) == 20
 
 
 def test_a_checkpoint_that_cannot_be_had_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

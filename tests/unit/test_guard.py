@@ -217,7 +217,7 @@ def test_no_threshold_and_no_excerpt_comes_of_what_its_own_group_taught(
         def __init__(self, real: np.ndarray, junk: np.ndarray) -> None:
             self.taught = {row.tobytes() for row in real}
 
-        def predict(self, values: np.ndarray, **_: object) -> np.ndarray:
+        def strangeness(self, values: np.ndarray) -> np.ndarray:
             assert values.shape[1] == len(COLUMNS) or not self.taught & {row.tobytes() for row in values}
             judged.append(len(values))
             return np.zeros(len(values))
@@ -233,7 +233,8 @@ def test_no_threshold_and_no_excerpt_comes_of_what_its_own_group_taught(
             described.append(len(posts))
         return compute(self, posts, upstream)
 
-    monkeypatch.setattr("training.modeling.guard._classifier", Judge)
+    for name in ("_trees", "_linear"):
+        monkeypatch.setattr(f"training.modeling.guard.{name}", Judge)
     monkeypatch.setattr(TitleSurprise, "fitted", fitted_and_noted)
     monkeypatch.setattr(TitleSurprise, "compute", computed_of_others)
     fit_guards(run.matrix, {"image", "text"})
