@@ -55,10 +55,10 @@ def text_variants(title: str, count: int) -> list[Post]:
 
 def forward(predictor: Predictor, pictures: list[Image.Image], texts: list[Post]) -> float:
     """Seconds of the members' encoders alone: a guard's looks at the whole post, not at what is left of it."""
-    read = {name for member in predictor.members for names in member.reads.values() for name in names}
-    roles = {found.role for name in read if isinstance(found := predictor.extractor.features[name], EncoderVector)}
+    read = [predictor.extractor.features[name] for name in predictor.reads]
+    encoders = {feature.role: feature.encoder for feature in read if isinstance(feature, EncoderVector)}
     started = time.perf_counter()
-    for encoder in (predictor.encoders[role] for role in roles):
+    for encoder in encoders.values():
         words = [text.text(predictor.text_fields) for text in texts]
         items: Sequence[Any] = pictures if encoder.modality == "image" else words
         parts = [items[part] for part in threads.shares(len(items), VARIANTS_PER_CALL)]

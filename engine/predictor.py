@@ -54,8 +54,9 @@ class Predictor:
         self.members = tuple(members)
         self.guards = dict(guards or {})
         self._guarded = Extractor(features, {guard.fit.feature for guard in self.guards.values()})
-        reads = {name for member in members for names in member.reads.values() for name in names}
-        self.extractor = Extractor(features, reads)
+        # Names of the features that members read; guards read others.
+        self.reads = {name for member in members for names in member.reads.values() for name in names}
+        self.extractor = Extractor(features, self.reads)
         # A recipe's texts may be read by none of its members.
         reads_text = any("text" in feature.modalities for feature in self.extractor.features.values())
         self.text_fields = bundle.text_fields if reads_text else ()

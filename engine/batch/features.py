@@ -29,14 +29,18 @@ NO_VECTORS = "This model reads no pooled vectors of encoders, so --embeddings ad
 def chosen_features(predictor: Predictor, *, embeddings: bool = False) -> dict[str, Feature]:
     """The features of a bundle that fit into a table by name: columns, and vectors of encoders where asked for.
 
-    Encoders' tokens are none: they are a vector for every part of a picture or text.
+    Encoders' tokens are none: they are a vector for every part of a picture or text. Vectors that a guard alone reads
+    are left out.
     """
-    found = predictor.extractor.features
-    return {
-        name: feature
-        for name, feature in found.items()
-        if not isinstance(feature, EncoderTokens) and (embeddings or not isinstance(feature, EncoderVector))
-    }
+
+    guarding = {guard.fit.feature for guard in predictor.guards.values()} - predictor.reads
+
+    def fits(feature: Feature) -> bool:
+        if not isinstance(feature, EncoderVector):
+            return True
+        return embeddings and feature.name not in guarding and not isinstance(feature, EncoderTokens)
+
+    return {name: feature for name, feature in predictor.extractor.features.items() if fits(feature)}
 
 
 def has_vectors(predictor: Predictor) -> bool:

@@ -14,6 +14,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import ExifTags, Image
 
+from tests.pictures import photograph
 from tests.server import at_home, free_port, serving
 
 MARKER = "marker-5d0e7a"
@@ -26,8 +27,7 @@ def picture(tmp_path: Path) -> Path:
     exif[ExifTags.Base.ImageDescription] = MARKER
     exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSDateStamp] = MARKER
     file = BytesIO()
-    gradient = Image.linear_gradient("L").resize((640, 480)).convert("RGB")
-    gradient.save(file, "JPEG", exif=exif, comment=MARKER, xmp=f"<x>{MARKER}</x>".encode())
+    photograph().save(file, "JPEG", exif=exif, comment=MARKER, xmp=f"<x>{MARKER}</x>".encode())
     path = tmp_path / f"{MARKER}.jpg"
     path.write_bytes(file.getvalue())
     return path

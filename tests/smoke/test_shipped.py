@@ -21,7 +21,7 @@ from engine.posts import Post
 from engine.predictor import Predictor
 from engine.scoring import LEVELS
 from tests.app_page import connected
-from tests.pictures import gradient_file
+from tests.pictures import photograph
 from ui.examples import EXAMPLES
 from ui.prepared import PREPARED, load_prepared
 from ui.uploads import read_draft
@@ -42,7 +42,9 @@ REQUIREMENTS = ("requirements.txt", "requirements-heic.txt", "requirements-signa
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return gradient_file(tmp_path_factory.mktemp("pictures") / "picture.png")
+    path = tmp_path_factory.mktemp("pictures") / "picture.png"
+    photograph("chelsea").save(path)
+    return path
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ def test_the_bundle_answers_with_a_category_and_likes(work: Path, bundle: Path, 
     assert likes.min() / 3 < prediction.score < likes.max() * 3
     assert predictor.bundle.score_formula.startswith("likes")
     endings = {path.suffix for path in bundle.rglob("*") if path.is_file()}
-    assert endings == {".json", ".md", ".safetensors", ".cbm"}
+    assert endings == {".json", ".md", ".safetensors"}
 
 
 def test_a_title_changes_nothing_and_alone_is_no_draft(work: Path, predictor: Predictor) -> None:
