@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ class WordsPredictor:
 
     context = ()
     extractor = Extractor({"text_statistics": TextStatistics()}, ["text_statistics"])
+    reads: ClassVar[set[str]] = {"text_statistics"}
+    guards: ClassVar[dict[str, Any]] = {}
 
     def view_of(self, post: Post) -> View:
         return "text"
