@@ -31,6 +31,7 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, Recursio
 
 Name = Annotated[str, StringConstraints(pattern=r"^[\w][\w .+-]{0,99}$")]
 Side = Literal["image", "text"]
+GuardKind = Literal["trees", "linear"]
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # Of a signal among the posts of one level, those left out that the signal learned from: what 5, 25, 50, 75 and 95 % of
 # them lie below.
@@ -89,7 +90,7 @@ class GuardFit(Strict):
     """
 
     feature: Name
-    kind: Literal["trees", "linear"] = "trees"
+    kind: GuardKind = "trees"
     threshold: FiniteFloat
     share: Share
 

@@ -7,12 +7,12 @@ boosted trees, or a weighted sum. It says nothing of whether a post is good.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.bundle import GuardFit, Side
+from engine.bundle import GuardFit, GuardKind, Side
 from engine.errors import BundleError
 from engine.features.base import Feature, Values
 from engine.trees import save_trees
@@ -115,10 +115,7 @@ class LinearClassifier:
         return bool(np.isfinite(self.weights).all() and np.isfinite(self.offset).all())
 
 
-CLASSIFIERS: Mapping[Literal["trees", "linear"], type[Classifier]] = {
-    "trees": TreesClassifier,
-    "linear": LinearClassifier,
-}
+CLASSIFIERS: Mapping[GuardKind, type[Classifier]] = {"trees": TreesClassifier, "linear": LinearClassifier}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from scipy.stats import spearmanr
 from engine.batch.table import SCHEMA, make_record
 from engine.bundle import Bundle, amend_bundle, identity, read_bundle, save_bundle
 from engine.errors import BundleError, DataError
+from engine.features.picture_moments import PictureMoments
 from engine.features.title_surprise import COLUMNS, SurpriseModel, TitleSurprise
 from engine.files import write_json
 from engine.guard import BESIDE, REASONS
@@ -166,6 +167,25 @@ def test_a_strange_picture_is_left_out(model: SimpleNamespace) -> None:
     check_usual(model.predictor, alone, "image")
     check_beside(beside, other, "image")
     assert "picture" in alone.reason and (alone.view, beside.view) == ("image", "text")
+
+
+def test_a_picture_that_drafts_share_is_looked_at_once(model: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, compute = [], PictureMoments.compute
+
+    def noted(self: PictureMoments, posts: list[Post], upstream: Any) -> np.ndarray:
+        looked.extend(post.image for post in posts)
+        return compute(self, posts, upstream)
+
+    monkeypatch.setattr(PictureMoments, "compute", noted)
+    picture, blank = model.real.image, model.blank
+    drafts = [Post(model.real.title, picture), Post("asdf {jkl} 123 ;;; qwertz", picture), Post(TITLES[0], blank)]
+    together = model.predictor.predict([*drafts, Post(TITLES[1], blank)])[:3]
+    assert len(looked) == 2 and {id(image) for image in looked} == {id(picture), id(blank)}
+    for draft, found in zip(drafts, together, strict=True):
+        [alone] = model.predictor.predict([draft])
+        assert found.strange == alone.strange
+        np.testing.assert_allclose(found.probabilities, alone.probabilities, atol=1e-6)
+    assert [found.strange for found in together] == [None, "text", "image"]
 
 
 def test_where_both_sides_are_strange_the_answer_is_what_is_usual(model: SimpleNamespace) -> None:

@@ -5,13 +5,13 @@ Drafts are shorter than published titles, so a few words out of each training ti
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import GroupKFold
 
-from engine.bundle import GuardFit, Side
+from engine import threads
+from engine.bundle import GuardFit, GuardKind, Side
 from engine.features.base import FOLDS, Feature, FittedFeature, Values
 from engine.guard import Classifier, Guard, LinearClassifier, TreesClassifier
 from engine.posts import Post
@@ -21,6 +21,7 @@ from training.features.matrix import FeatureMatrix
 
 Rows = npt.NDArray[np.int64]
 FEATURES: Mapping[Side, str] = {"text": "title_surprise", "image": "picture_moments"}
+KINDS: Mapping[Side, GuardKind] = {"text": "trees", "image": "linear"}
 # Share of the posts outside of test that may be turned away: what the answers know of these is lost. Pictures that
 # nobody publishes are told apart more clearly.
 LOST: Mapping[Side, float] = {"text": 0.0075, "image": 0.0025}
@@ -41,6 +42,8 @@ def fit_guards(matrix: FeatureMatrix, sides: Collection[str]) -> dict[Side, Guar
     Thresholds come from the validation posts and from the training posts, each judged by a guard that its group did not
     teach.
     """
+    # An encoder's last digits hang on how many threads compute an operator: as many as where visitors are answered.
+    threads.configure()
     return {side: _fit(matrix, side, name) for side, name in FEATURES.items() if side in sides}
 
 
@@ -61,9 +64,9 @@ def _fit(matrix: FeatureMatrix, side: Side, name: str) -> Guard:
     junk = feature.compute(made_up, {})
 
     def guard(posts: Rows | slice) -> Guard:
-        classify = _trees if side == "text" else _linear
+        kind = KINDS[side]
+        classify = _trees if kind == "trees" else _linear
         model = classify(real[:, posts].reshape(-1, real.shape[-1]), junk)
-        kind: Literal["trees", "linear"] = "trees" if side == "text" else "linear"
         return Guard(side, GuardFit(feature=name, kind=kind, threshold=0.0, share=0.0), model)
 
     whole = guard(slice(None))
