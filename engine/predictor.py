@@ -131,7 +131,7 @@ class Predictor:
         for view in set(views):
             rows = [row for row, found in enumerate(views) if found == view]
             chosen = [posts[row] for row in rows]
-            features = self._features(self.extractor, chosen, view)
+            features = self.extractor.compute_once(chosen, view)
             batch, strange = self.predict_features(view, features), self.strange(chosen, view, features)
             beside = self._beside(chosen, view, features, strange)
             for place, row in enumerate(rows):
@@ -147,7 +147,7 @@ class Predictor:
 
         Features in `known` are there already and not computed again.
         """
-        features = self._features(self._guarded, posts, view, known)
+        features = self._guarded.compute_once(posts, view, known)
         guards = {side: self.guards[side] for side in SIDES[view] if side in self.guards}
         return {side: guard.is_strange(features[guard.fit.feature]) for side, guard in guards.items()}
 
@@ -206,27 +206,6 @@ class Predictor:
                 batch = self.predict_features(side, chosen)
                 found |= {place: (batch, row) for row, place in enumerate(places)}
         return found
-
-    def _features(
-        self, extractor: Extractor, posts: Sequence[Post], view: View, known: Mapping[str, Values] | None = None
-    ) -> Features:
-        """Features of n posts of one view; a picture or words that some of them share are read once.
-
-        Those in `known` are there already.
-        """
-        features = dict(known or {})
-        for side in SIDES[view] if view == "both" else ():
-            # What reads no side reads the context, which is each post's own.
-            own = [name for name, feature in extractor.features.items() if feature.modalities == (side,)]
-            keys = [id(post.image) if side == "image" else (post.title, post.tags, post.description) for post in posts]
-            first = {key: row for row, key in reversed(list(enumerate(keys)))}
-            if len(first) < len(posts):
-                rows, places = list(first.values()), {key: place for place, key in enumerate(first)}
-                there = {name: features[name][rows] for name in own if name in features}
-                found = extractor.compute([posts[row] for row in rows], side, there)
-                shared = [places[key] for key in keys]
-                features |= {name: found[name][shared] for name in own if name in found and name not in features}
-        return extractor.compute(posts, view, features)
 
     def _prediction(self, post: Post, batch: BatchPrediction, row: int, strange: Side | None) -> Prediction:
         """The prediction of one row; where a side is `strange`, of the other side or of what is usual."""

@@ -77,3 +77,19 @@ class Extractor:
             deque(threads.in_order(walk, sides), maxlen=0)
         walk(self.features)
         return {name: values for name, values in features.items() if name in self._kept}
+
+    def compute_once(self, posts: Sequence[Post], view: View, known: Mapping[str, Values] | None = None) -> Features:
+        """As `compute`; a picture or words that some of the posts share are read once."""
+        features = dict(known or {})
+        for side in SIDES[view] if view == "both" else ():
+            # What reads no side reads the context, which is each post's own.
+            own = [name for name, feature in self.features.items() if feature.modalities == (side,)]
+            keys = [id(post.image) if side == "image" else (post.title, post.tags, post.description) for post in posts]
+            first = {key: row for row, key in reversed(list(enumerate(keys)))}
+            if len(first) < len(posts):
+                rows, places = list(first.values()), {key: place for place, key in enumerate(first)}
+                there = {name: features[name][rows] for name in own if name in features}
+                found = self.compute([posts[row] for row in rows], side, there)
+                shared = [places[key] for key in keys]
+                features |= {name: found[name][shared] for name in own if name in found and name not in features}
+        return self.compute(posts, view, features)

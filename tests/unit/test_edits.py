@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from engine.errors import PostError
 from engine.features.extractor import Extractor
 from engine.posts import MAX_TITLE, Post
 from engine.prediction import Prediction
-from engine.predictor import Predictor
 from tests.page_predictor import STRANGE, Blind, PagePredictor
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
@@ -178,14 +176,13 @@ def test_a_side_that_drafts_share_is_read_once() -> None:
         name: Counted(name, *sides)
         for name, sides in {"look": ["image"], "words": ["text"], "joint": ["image", "text"], "context": []}.items()
     }
-    predictor: Any = SimpleNamespace(extractor=Extractor(features, features))  # type: ignore[arg-type]
     wide = Image.new("RGB", (50, 40))
     posts = [
         *(Post("a" * length, PICTURE, category="b" * length) for length in (1, 2, 3)),
         Post("aa", wide, category="bbbb"),
         Post("a", wide, category="b"),
     ]
-    found = Predictor._features(predictor, posts, "both")
+    found = Extractor(features, features).compute_once(posts, "both")  # type: ignore[arg-type]
     assert found["look"][:, 0].tolist() == [160, 160, 160, 50, 50] and features["look"].seen == 2
     assert found["words"][:, 0].tolist() == [1, 2, 3, 2, 1] and features["words"].seen == 3
     assert found["joint"][:, 0].tolist() == [161, 162, 163, 52, 51]
