@@ -22,7 +22,7 @@ from engine.settings import Settings
 
 MANIFEST = "bundle.json"
 CARD = "README.md"
-FORMAT = 3
+FORMAT = 4
 FEATURES, MEMBERS, GUARDS = "features", "members", "guards"
 # Far above any real manifest; parsing a giant one would only fill the memory.
 MOST_BYTES = 20_000_000
@@ -31,7 +31,6 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, Recursio
 
 Name = Annotated[str, StringConstraints(pattern=r"^[\w][\w .+-]{0,99}$")]
 Side = Literal["image", "text"]
-GuardKind = Literal["trees", "linear"]
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # Of a signal among the posts of one level, those left out that the signal learned from: what 5, 25, 50, 75 and 95 % of
 # them lie below.
@@ -85,12 +84,10 @@ class ViewFit(Strict):
 class GuardFit(Strict):
     """What keeps the model from answering to one side of a post that is unlike what it learned from.
 
-    The feature it looks at, by which kind of classifier, and how strange that may look; `share` of the posts outside
-    of test look stranger.
+    The feature it looks at, and how strange that may look; `share` of the posts outside of test look stranger.
     """
 
     feature: Name
-    kind: GuardKind = "trees"
     threshold: FiniteFloat
     share: Share
 
@@ -103,7 +100,7 @@ class Bundle(Strict):
     of the training titles by language, of those of which it can be told.
     """
 
-    format: Literal[3] = 3
+    format: Literal[4] = 4
     name: str
     recipe: str
     created: str

@@ -53,10 +53,11 @@ class Predictor:
         self.bundle = bundle
         self.members = tuple(members)
         self.guards = dict(guards or {})
-        self._guarded = Extractor(features, {guard.fit.feature for guard in self.guards.values()})
+        guarding = {guard.fit.feature for guard in self.guards.values()}
         # Names of the features that members read; guards read others.
         self.reads = {name for member in members for names in member.reads.values() for name in names}
         self.extractor = Extractor(features, self.reads)
+        self._guarded, self._whole = Extractor(features, guarding), Extractor(features, self.reads | guarding)
         # A recipe's texts may be read by none of its members.
         reads_text = any("text" in feature.modalities for feature in self.extractor.features.values())
         self.text_fields = bundle.text_fields if reads_text else ()
@@ -131,7 +132,7 @@ class Predictor:
         for view in set(views):
             rows = [row for row, found in enumerate(views) if found == view]
             chosen = [posts[row] for row in rows]
-            features = self.extractor.compute_once(chosen, view)
+            features = self._whole.compute_once(chosen, view)
             batch, strange = self.predict_features(view, features), self.strange(chosen, view, features)
             beside = self._beside(chosen, view, features, strange)
             for place, row in enumerate(rows):

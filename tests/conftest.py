@@ -27,13 +27,13 @@ FEW, FEW_FOLDS = 30, 2
 
 @pytest.fixture(scope="session", autouse=True)
 def few_trees() -> Iterator[None]:
-    """Guards and baselines of a few trees each: what is trained here is small, and trained often."""
+    """Guards of few folds, and baselines of a few trees: what is trained here is small, and trained often."""
     # Not above, where the process that only hands tests on to others would wait for it too.
     from training.evaluation import baselines
     from training.modeling import guard
 
     quick = replace(baselines.QUICK, iterations=FEW)
-    with patch.multiple(guard, ITERATIONS=FEW, FOLDS=FEW_FOLDS), patch.object(baselines, "QUICK", quick):
+    with patch.object(guard, "FOLDS", FEW_FOLDS), patch.object(baselines, "QUICK", quick):
         yield
 
 

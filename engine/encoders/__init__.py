@@ -29,8 +29,9 @@ def _size(kind: str, argument: str) -> tuple[int, int] | None:
 
 
 def _lite(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
+    from engine.encoders.moments import MomentsLite
     from engine.encoders.packaged import EfficientNetLite
-    from engine.encoders.styled import MomentsLite, StyledLite
+    from engine.encoders.styled import StyledLite
 
     build = {"": EfficientNetLite, "style": StyledLite, "moments": MomentsLite}[kind.partition("-")[2]]
     return build("lite0" if kind.startswith("lite0") else "lite2", size=_size(kind, argument), **options)
@@ -52,9 +53,11 @@ def _length(kind: str, argument: str) -> int:
 
 
 def _minilm(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
+    from engine.encoders.moments import MomentsMiniLM
     from engine.encoders.packaged import MiniLM
 
-    return MiniLM(max_length=_length(kind, argument), **options)
+    build = MomentsMiniLM if kind == "minilm-moments" else MiniLM
+    return build(max_length=_length(kind, argument), **options)
 
 
 def _mpnet(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
@@ -96,6 +99,7 @@ KINDS: dict[str, tuple[str, Callable[[str, str, dict[str, Any]], Encoder]]] = {
     "scratch-vit": ("scratch-vit[:HEIGHTxWIDTH]", _scratch),
     "scratch-vit-flat": ("scratch-vit-flat[:HEIGHTxWIDTH]", _scratch),
     "minilm": ("minilm[:LENGTH]", _minilm),
+    "minilm-moments": ("minilm-moments[:LENGTH]", _minilm),
     "mpnet6": ("mpnet6[:LENGTH]", _mpnet),
     "aligned-image": ("aligned-image[:FOLDER]", _aligned),
     "aligned-text": ("aligned-text[:FOLDER]", _aligned),

@@ -2,8 +2,7 @@
 
 Style is the mean and the spread of each channel of a map (Huang & Belongie 2017): colours, textures and lettering are
 in them, of which the last map, made to tell objects apart, keeps little. The layers that read them start at zero and
-are there to be fine-tuned; until then the encoder says what EfficientNet-Lite does. `MomentsLite` gives the moments
-themselves.
+are there to be fine-tuned; until then the encoder says what EfficientNet-Lite does.
 """
 
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.encoders.base import Batch, Tokens
 from engine.encoders.packaged import EfficientNetLite, Variant, moments
 
 # The first block whose maps are read.
@@ -84,23 +82,3 @@ class StyledLite(EfficientNetLite):
         means, spreads = (torch.cat(parts, dim=1) for parts in zip(*seen, strict=True))
         style: torch.Tensor = net.style(means, spreads)
         return self.last_map(maps) + style[:, :, None, None]
-
-
-class MomentsLite(EfficientNetLite):
-    """Its vector is the mean and the spread of every channel behind every block, as ImageNet left it."""
-
-    # So small a picture is read no sooner in bfloat16, and float32 says the same on every machine.
-    bfloat16_on_cpu = False
-
-    def __init__(self, variant: Variant = "lite0", **options: Any) -> None:
-        super().__init__(variant, **options)
-        net: Any = self.module
-        self.dim = 2 * sum(block._block_args.output_filters for block in net._blocks)
-        self.name = self.name.replace(variant, f"{variant}-moments", 1)
-
-    def forward(self, batch: Batch) -> tuple[torch.Tensor, Tokens]:
-        found: list[torch.Tensor] = []
-        for maps in self.maps(batch["pixels"]):
-            found += moments(maps)
-        values = self.last_map(maps).flatten(2).transpose(1, 2)
-        return torch.cat(found, dim=1), Tokens(values, values.new_ones(values.shape[:2], dtype=torch.bool))

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 
 from engine import threads
 from engine.encoders.base import Encoder, Modality
@@ -53,8 +54,8 @@ class Extractor:
     ) -> Features:
         """Features of n posts that have the sides of `view`.
 
-        Those in `known` are there already, and nobody asks for those named in `without`. Of a few posts the two sides
-        are computed side by side.
+        Those in `known` are there already, and nobody asks for those named in `without`. Of a few posts what hangs on
+        nothing of another is computed side by side.
         """
         modalities = set(SIDES[view])
         features: Features = dict(known or {})
@@ -73,10 +74,20 @@ class Extractor:
                 features[name] = feature.compute(posts, above)
 
         if len(posts) <= FEW:
-            sides = ([name for name, own in self.features.items() if own.modalities == (side,)] for side in SIDES[view])
-            deque(threads.in_order(walk, sides), maxlen=0)
+            deque(threads.in_order(walk, self._chains(filter(is_missing, self.features))), maxlen=0)
         walk(self.features)
         return {name: values for name, values in features.items() if name in self._kept}
+
+    def _chains(self, names: Iterable[str]) -> list[list[str]]:
+        """Features of one side that hang together, each behind those that it is computed from."""
+        chains: list[list[str]] = []
+        for name in names:
+            feature = self.features[name]
+            if len(feature.modalities) == 1:
+                above = {each.name for each in feature.upstream}
+                own = [each for each in chains if above.intersection(each)]
+                chains = [*(each for each in chains if each not in own), [*chain(*own), name]]
+        return chains
 
     def compute_once(self, posts: Sequence[Post], view: View, known: Mapping[str, Values] | None = None) -> Features:
         """As `compute`; a picture or words that some of the posts share are read once."""

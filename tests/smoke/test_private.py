@@ -74,7 +74,7 @@ def test_a_draft_leaves_no_trace(server: tuple[subprocess.Popen, str], home: Pat
     [uploads] = home.glob("first-impressions-uploads-*")
     client = Client(address, verbose=False)
     context = {"category": MARKER, "published_at": "2021-05-03T18:30+02:00"}
-    draft = {"picture": handle_file(picture), "title": f"My cat {MARKER}", "context": context}
+    draft = {"picture": handle_file(picture), "title": f"My cat judges me every morning {MARKER}", "context": context}
     assert client.predict(**draft, api_name="/predict")["view"] == "both"
     assert client.predict(**draft, api_name="/explain")["regions"]
     for wrong in ({MARKER: 1}, {"published_at": MARKER}):

@@ -83,17 +83,17 @@ def test_it_holds_what_it_says(made: Path) -> None:
     manifest = read_bundle(made)
     assert {entry.kind for entry in manifest.members} == {"score", "catboost", "network"}
     assert set(manifest.files) == set(content(made)) - {MANIFEST}
-    assert {"guards/image.safetensors", "guards/text.cbm"} <= set(manifest.files)
+    assert {"guards/image.safetensors", "guards/text.safetensors"} <= set(manifest.files)
     assert {side: fit.feature for side, fit in manifest.guards.items()} == {
-        "text": "title_surprise",
+        "text": "title_moments",
         "image": "picture_moments",
     }
-    expected = {"ngrams", "similarity", "picture.tokens", "words.tokens", "title_surprise"}
+    expected = {"ngrams", "similarity", "picture.tokens", "words.tokens"}
     assert {"README.md", *(f"features/{name}.safetensors" for name in expected)} <= set(manifest.files)
     assert {entry.name for entry in manifest.features} == expected | {
-        *("text_statistics", "picture_statistics", "picture_moments", "picture", "words")
+        *("text_statistics", "picture_statistics", "picture_moments", "title_moments", "picture", "words")
     }
-    assert {entry.name for entry in manifest.features if entry.fitted_on} == {"ngrams", "similarity", "title_surprise"}
+    assert {entry.name for entry in manifest.features if entry.fitted_on} == {"ngrams", "similarity"}
     for place, entry in enumerate(manifest.features):
         assert set(entry.upstream) <= {before.name for before in manifest.features[:place]}
     assert set(manifest.views) == {"both", "text", "image"}
@@ -199,7 +199,7 @@ def test_no_bundle_at_all_says_so(tmp_path: Path) -> None:
 def test_another_format_is_refused(bundle: Path) -> None:
     fields = json.loads((bundle / MANIFEST).read_text())
     (bundle / MANIFEST).write_text(json.dumps({**fields, "format": 1}))
-    with pytest.raises(BundleError, match="has format 1, not 3"):
+    with pytest.raises(BundleError, match="has format 1, not 4"):
         read_bundle(bundle)
 
 
@@ -355,15 +355,6 @@ def set_nan(tensors: dict[str, np.ndarray]) -> None:
     tensors[first] = np.full_like(tensors[first], np.nan)
 
 
-def nan_guard(path: Path) -> None:
-    """Put NaN where the trees' first leaf stands."""
-    from catboost import CatBoostClassifier
-
-    model = CatBoostClassifier().load_model(str(path))
-    model.set_leaf_values(np.append(np.nan, model.get_leaf_values()[1:]))
-    model.save_model(str(path))
-
-
 def huge_header(folder: Path, name: str) -> None:
     (folder / name).write_bytes((13 * 2**40).to_bytes(8, "little") + b"{}")
 
@@ -386,15 +377,16 @@ BREAKAGES: dict[str, tuple[Callable[[Path], None], Callable[[dict[str, Any]], No
         lambda _: None,
     ),
     "empty trees": (lambda at: (at / "members/catboost-score-text.cbm").write_bytes(b"") and None, lambda _: None),
-    "text for a guard": (lambda at: (at / "guards/text.cbm").write_bytes(b"no trees") and None, lambda _: None),
-    "a guard of NaN": (lambda at: nan_guard(at / "guards/text.cbm"), lambda _: None),
-    "a weighted guard of NaN": (lambda at: broken_tensors(at, "guards/image.safetensors", set_nan), lambda _: None),
-    "a weighted guard without weights": (
-        lambda at: broken_tensors(at, "guards/image.safetensors", lambda tensors: tensors.pop("weights")),
+    "text for a guard": (
+        lambda at: (at / "guards/text.safetensors").write_bytes(b"no weights") and None,
         lambda _: None,
     ),
-    "a guard of another kind": (lambda _: None, lambda fields: fields["guards"]["image"].update(kind="trees")),
-    "a guard that is gone": (lambda at: (at / "guards/text.cbm").unlink(), lambda _: None),
+    "a guard of NaN": (lambda at: broken_tensors(at, "guards/text.safetensors", set_nan), lambda _: None),
+    "a guard that is gone": (lambda at: (at / "guards/text.safetensors").unlink(), lambda _: None),
+    "a guard without an offset": (
+        lambda at: broken_tensors(at, "guards/text.safetensors", lambda tensors: tensors.pop("offset")),
+        lambda _: None,
+    ),
     "a guard of no feature": (lambda _: None, lambda fields: fields["guards"]["text"].update(feature="oracle")),
     "a guard of another's columns": (
         lambda _: None,
@@ -402,18 +394,14 @@ BREAKAGES: dict[str, tuple[Callable[[Path], None], Callable[[dict[str, Any]], No
     ),
     "a guard of both sides": (lambda _: None, lambda fields: fields["guards"]["image"].update(feature="similarity")),
     "a guard of the other side": (
-        lambda at: shutil.copy(at / "guards/text.cbm", at / "guards/image.cbm") and None,
-        lambda fields: fields["guards"]["image"].update(feature="title_surprise", kind="trees"),
+        lambda at: shutil.copy(at / "guards/text.safetensors", at / "guards/image.safetensors") and None,
+        lambda fields: fields["guards"]["image"].update(feature="title_moments"),
     ),
     "a guard of a sense that is none": (
         lambda _: None,
         lambda fields: fields["guards"].update(smell=fields["guards"]["text"]),
     ),
     "a threshold of text": (lambda _: None, lambda fields: fields["guards"]["text"].update(threshold="x")),
-    "surprise without its words": (
-        lambda at: broken_tensors(at, "features/title_surprise.safetensors", lambda tensors: tensors.pop("words")),
-        lambda _: None,
-    ),
     "quantiles that fall": (lambda _: None, lambda fields: fields["score_quantiles"].reverse()),
     "deep JSON": (lambda _: None, deep),
     "a giant network": (lambda _: None, lambda fields: fields["members"][2]["config"]["config"].update(width=10**9)),

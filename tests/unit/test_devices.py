@@ -169,8 +169,8 @@ def modules_of(predictor: Predictor) -> list[nn.Module]:
 def test_a_predictor_is_whole_on_one_device(bundle: Path) -> None:
     for device in ("meta", "cpu"):
         modules = modules_of(Predictor.load(bundle, device=device))
-        # The network, its two encoders, and the one that the guard of pictures reads.
-        assert len(modules) == 4
+        # The network, its two encoders, and the two that guards read.
+        assert len(modules) == 5
         assert {part.device.type for module in modules for part in module.parameters()} == {device}
 
 

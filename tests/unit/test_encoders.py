@@ -36,7 +36,7 @@ CHECKPOINTS = {
     "siglip-text": tiny.build_siglip,
 }
 IMAGES = ["lite0", "lite2", "lite0-style", "lite2-style", "lite0-moments", "vit", "image", "clip-image", "siglip-image"]
-TEXT = ["minilm", "bert", "text", "deberta", "clip-text", "siglip-text"]
+TEXT = ["minilm", "minilm-moments", "bert", "text", "deberta", "clip-text", "siglip-text"]
 ENCODERS = [*IMAGES, *TEXT]
 # Those of CLIP and SigLIP for texts take no word embeddings.
 DIFFERENTIABLE = [name for name in ENCODERS if not name.endswith("-text")]
@@ -298,8 +298,19 @@ def test_an_unusable_spec_says_what_to_write(spec: str, message: str) -> None:
         load_encoder(spec)
 
 
+def test_moments_of_words_are_those_of_their_own_pieces_in_every_layer() -> None:
+    encoder = load_encoder("minilm-moments", device="cpu")
+    found = encoder.encode(TEXTS)[0].reshape(-1, 2, encoder.token_dim)
+    batch = encoder.prepare([TEXTS[0]])
+    layers = encoder.module(**batch, output_hidden_states=True).hidden_states
+    assert len(found) == len(layers) == 7 and batch["input_ids"].shape == (1, 4)
+    for (means, spreads), states in zip(found, layers, strict=True):
+        torch.testing.assert_close(means, states[0].mean(0), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(spreads, states[0].std(0, correction=0), atol=1e-4, rtol=1e-4)
+
+
 def test_every_kind_is_listed() -> None:
-    assert len(known_encoders()) == len(set(known_encoders())) == 20
+    assert len(known_encoders()) == len(set(known_encoders())) == 21
 
 
 def test_a_checkpoint_that_cannot_be_had_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ NAMES = {
     "similarity": "similarity",
     "text_statistics": "text_statistics",
     "time_and_place": "time_and_place",
-    "title_surprise": "title_surprise",
+    "title_moments": "title_moments",
 }
 # Those that say nothing of a post without words, or with a plain picture.
 NULLABLE = ("caption_consistency", "faces", "lettering", "lettering_agreement", "perplexity")
@@ -99,7 +99,10 @@ PINNED: dict[tuple[str, int], Any] = {
     ("similarity", 1): [0.188222, 0.204741, 0.0930278, -0.0557243, -0.155304, -0.365479, -0.140664],
     ("text_statistics", 1): [64.713, 95.5295, 26.353, 13.8103, 7.49826, 7.84014, -0.186575],
     ("time_and_place", 1): [495.295, 527.694, 557.873, 589.955, 619.325, 651.792, np.nan],
-    ("title_surprise", 3): [27.1786, 46.0202, 2.75877, -13.7479, -24.128, -14.1856, -23.2321],
+    ("title_moments", 1): [
+        [0.046615, 0.174964, -0.06173, 0.102441, -0.24235, 0.044724, -0.192047],
+        [0.191078, 0.147555, -0.146275, 0.012188, -0.341055, 0.120043, -0.155879],
+    ],
 }
 
 
@@ -301,7 +304,7 @@ def test_fingerprints_follow_configuration_encoders_and_fitted_posts(made: dict[
     assert others() == set()
     assert others(options={"ngrams": {"alpha": 1.0}}) == {"ngrams"}
     assert others(text_fields=("title", "tags")) == {
-        *("ngrams", "words", "words.tokens", "similarity", "title_surprise"),
+        *("ngrams", "words", "words.tokens", "similarity", "title_moments"),
         *("adapted", "caption_consistency", "perplexity"),
     }
     assert others(encoders={"picture": "lite0:64x64", "words": "minilm:16"}) == {"adapted", "picture", "similarity"}
@@ -434,25 +437,45 @@ def test_what_a_pair_is_made_of_is_computed_only_where_the_pair_is_read() -> Non
     assert set(Extractor(features, [words.name]).compute(probe_posts(), "both")) == {words.name}
 
 
-def test_the_sides_of_a_few_posts_are_computed_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "workers", lambda: 2)
-    meeting = threading.Barrier(2)
+def test_what_hangs_together_is_one_chain_and_the_rest_goes_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "workers", lambda: 3)
+    meeting = threading.Barrier(3)
+    calls: list[str] = []
 
     class Words(TextStatistics):
         def compute(self, posts: Sequence[Post], upstream: Mapping[str, Any]) -> Any:
             meeting.wait(10)
-            return super().compute(posts, upstream)
+            calls.append(self.name)
+            return super().compute(posts, {})
 
     class Picture(PictureStatistics):
         def compute(self, posts: Sequence[Post], upstream: Mapping[str, Any]) -> Any:
             meeting.wait(10)
             return super().compute(posts, upstream)
 
-    features: dict[str, Feature] = {feature.name: feature for feature in (Words(), Picture())}
+    class Sum(TextStatistics):
+        def compute(self, posts: Sequence[Post], upstream: Mapping[str, Any]) -> Any:
+            calls.append(self.name)
+            return upstream["first"] + upstream["second"]
+
+    # Two of the words that a third is made of, another of the words, and one of the picture.
+    first, second, other, total, picture = (
+        TextStatistics("first"),
+        TextStatistics("second"),
+        Words(),
+        Sum("sum"),
+        Picture(),
+    )
+    alone = Words("alone")
+    total.upstream = (first, second)
+    features: dict[str, Feature] = {each.name: each for each in (first, other, second, alone, total, picture)}
     posts = probe_posts()
     found = Extractor(features, features).compute(posts, "both")
-    for feature in (TextStatistics(), PictureStatistics()):
-        np.testing.assert_array_equal(found[feature.name], feature.compute(posts, {}))
+    assert sorted(calls) == sorted(["alone", "sum", "text_statistics"])
+    words = TextStatistics().compute(posts, {})
+    np.testing.assert_array_equal(found["sum"], 2 * words)
+    np.testing.assert_array_equal(found["alone"], words)
+    np.testing.assert_array_equal(found[picture.name], PictureStatistics().compute(posts, {}))
 
 
 def test_out_of_fold_values_leave_a_group_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def test_every_row_has_its_features_or_its_error(predictor: Predictor, source: P
     assert table.index.tolist() == ["whole", "words", "seen", "broken", "empty"]
     assert table["error"].notna().tolist() == [False, False, False, True, True]
     assert table["text_statistics.words"].tolist()[:2] == [5.0, 3.0]
-    text = [name for name in table if name.startswith(("text_statistics.", "title_surprise.")) or name == "ngrams"]
+    text = [name for name in table if name.startswith("text_statistics.") or name == "ngrams"]
     seen = [name for name in table if name.startswith("picture_statistics.")]
     assert len(text) > 30 and len(seen) > 30 and set(table.columns) == {*text, *seen, "error"}
     assert table.loc["words", seen].isna().all() and table.loc["seen", text].isna().all()

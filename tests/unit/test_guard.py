@@ -19,9 +19,8 @@ from engine.batch.table import SCHEMA, make_record
 from engine.bundle import Bundle, amend_bundle, identity, read_bundle, save_bundle
 from engine.errors import BundleError, DataError
 from engine.features.picture_moments import PictureMoments
-from engine.features.title_surprise import COLUMNS, SurpriseModel, TitleSurprise
 from engine.files import write_json
-from engine.guard import BESIDE, REASONS
+from engine.guard import BESIDE, REASONS, Guard
 from engine.images import load_image
 from engine.posts import Post
 from engine.prediction import VIEWS, Prediction
@@ -38,7 +37,7 @@ from training.evaluation.guard import TITLES as TITLE_KINDS
 from training.evaluation.reguard import guard
 from training.evaluation.report import evaluate
 from training.evaluation.ship import ship
-from training.modeling.guard import FEATURES, fit_guards
+from training.modeling.guard import excerpts, fit_guards
 from training.modeling.run import Run
 from training.modeling.train import train
 from training.recipes.base import CatBoost, Ngrams, Recipe
@@ -63,57 +62,6 @@ def test_what_the_guard_is_measured_on_is_not_what_it_learns_from() -> None:
     assert not set(LEARNED) & set(UNSEEN) and not set(LEARNED_PICTURES) & set(UNSEEN_PICTURES)
     learned, unseen = ({title for _, title in junk_titles(kinds, 2000, TITLES, 0)} for kinds in (LEARNED, UNSEEN))
     assert len(unseen & learned) < 0.01 * len(unseen)
-
-
-def test_surprise_is_small_for_what_was_often_seen_and_large_for_the_rest() -> None:
-    feature = TitleSurprise(model=SurpriseModel.fit(TITLES * 3))
-    seen, mash, odd = feature.compute([Post("My cat eats the a"), Post("asdf jkl"), Post("今日は")], {})
-    bits = COLUMNS.index("bits_mean")
-    assert seen[bits] < 1 < 4 < mash[bits] < odd[bits]
-    assert seen[COLUMNS.index("known_word_share")] == 1 and mash[COLUMNS.index("known_word_share")] == 0
-
-
-@pytest.mark.parametrize("title", ["", "  ", "\0", "a" * 500, "👀", "\u202e", "..."])
-def test_no_title_breaks_the_surprise(title: str) -> None:
-    feature = TitleSurprise(model=SurpriseModel.fit(TITLES))
-    assert np.isfinite(feature.compute([Post(title)], {})).all()
-
-
-def test_a_hand_that_runs_over_the_keys_leaves_a_run() -> None:
-    feature = TitleSurprise(model=SurpriseModel.fit(TITLES))
-    titles = ["asdfgh", "ASDF lkjh", "My cat eats", "1234", "x"]
-    runs = feature.compute([Post(title) for title in titles], {})[:, COLUMNS.index("key_run")]
-    # Of "My cat eats" no two neighbours in a row.
-    assert runs.tolist() == [6, 4, 1, 4, 1]
-
-
-def test_code_and_addresses_are_told_by_what_they_are_made_of() -> None:
-    feature = TitleSurprise(model=SurpriseModel.fit(TITLES))
-    code, plain = feature.compute([Post("if (x[3] == y2) { go.on }"), Post("My cat eats the a")], {})
-    odd = [COLUMNS.index(name) for name in ("mark_share", "symbol_share", "joined_share", "mixed_share")]
-    # Nine marks of 25 characters, six of them symbols; of seven words one is joined and one mixed.
-    np.testing.assert_allclose(code[odd], [9 / 25, 6 / 25, 1 / 7, 1 / 7], rtol=1e-6)
-    assert not plain[odd].any() and plain[COLUMNS.index("longest_word")] == 4
-
-
-def test_more_spaces_surprise_nobody() -> None:
-    feature = TitleSurprise(model=SurpriseModel.fit(TITLES))
-    once, more = Post(TITLES[0]), Post(f"  {TITLES[0].replace(' ', '   ')} ")
-    np.testing.assert_array_equal(feature.compute([once], {}), feature.compute([more], {}))
-
-
-def test_probabilities_of_the_next_character_sum_to_no_more_than_one() -> None:
-    model = SurpriseModel.fit(TITLES * 2)
-    following = "abcdefghijklmnopqrstuvwxyz ?!"
-    total = sum(2 ** -model.bits("my ca" + character)[5] for character in following)
-    assert 0.9 < total <= 1 + 1e-9
-
-
-def test_no_training_title_can_be_read_off_the_counts() -> None:
-    tensors = SurpriseModel.fit(["One secret title that nobody else has"]).tensors
-    assert not any(b"secret" in value.tobytes() for value in tensors.values())
-    # Whatever occurs once, beyond two characters, is not kept at all.
-    assert len(tensors["words"]) == 0
 
 
 # --- what the model says to them ---
@@ -221,44 +169,42 @@ def test_a_table_says_why(model: SimpleNamespace) -> None:
     assert make_record("b", real)["reason"] == (real.reason or None)
 
 
-def test_no_threshold_and_no_excerpt_comes_of_what_its_own_group_taught(
+def test_no_threshold_comes_of_what_its_own_group_taught(
     model: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run(model.work, RECIPE)
     train, validation = (run.workspace.rows(split) for split in ("train", "validation"))
-    # What is stored of the posts is made before anybody looks on.
-    assert all(len(run.matrix[name]) for name in FEATURES.values())
+    groups = run.workspace.posts["group_number"].to_numpy()
     judged: list[int] = []
-    described: list[int] = []
-    taught: list[tuple[TitleSurprise, set[str]]] = []
-    fitted, compute = TitleSurprise.fitted, TitleSurprise.compute
+    taught: dict[int, set[bytes]] = {}
 
-    class Judge:
-        def __init__(self, real: np.ndarray, junk: np.ndarray) -> None:
-            self.taught = {row.tobytes() for row in real}
+    def weighed(real: np.ndarray, junk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # What it was taught by goes with the weights.
+        taught[id(weights := np.zeros(real.shape[1]))] = {row.tobytes() for row in real}
+        return weights, np.zeros(1)
 
-        def strangeness(self, values: np.ndarray) -> np.ndarray:
-            assert values.shape[1] == len(COLUMNS) or not self.taught & {row.tobytes() for row in values}
-            judged.append(len(values))
-            return np.zeros(len(values))
+    def strangeness(self: Guard, values: np.ndarray) -> np.ndarray:
+        groups_of = {
+            row.tobytes(): groups[place]
+            for row, place in zip(run.matrix[self.fit.feature], range(len(groups)), strict=True)
+        }
+        own = {groups_of[row] for row in taught[id(self.weights)] if row in groups_of}
+        assert own.isdisjoint(groups_of[row.tobytes()] for row in values)
+        judged.append(len(values))
+        return np.zeros(len(values))
 
-    def fitted_and_noted(self: TitleSurprise, posts: list[Post], *others: Any) -> TitleSurprise:
-        taught.append((fitted(self, posts, *others), {post.title for post in posts}))
-        return taught[-1][0]
-
-    def computed_of_others(self: TitleSurprise, posts: list[Post], upstream: Any) -> np.ndarray:
-        for titles in (titles for part, titles in taught if part is self):
-            # Two words are an excerpt as a whole.
-            assert not titles & {post.title for post in posts}
-            described.append(len(posts))
-        return compute(self, posts, upstream)
-
-    for name in ("_trees", "_linear"):
-        monkeypatch.setattr(f"training.modeling.guard.{name}", Judge)
-    monkeypatch.setattr(TitleSurprise, "fitted", fitted_and_noted)
-    monkeypatch.setattr(TitleSurprise, "compute", computed_of_others)
+    monkeypatch.setattr("training.modeling.guard._weighed", weighed)
+    monkeypatch.setattr(Guard, "strangeness", strangeness)
     fit_guards(run.matrix, {"image", "text"})
-    assert sum(judged) == 2 * (len(train) + len(validation)) and sum(described) == len(train)
+    assert sum(judged) == 2 * (len(train) + len(validation))
+
+
+def test_words_in_a_row_of_every_title_count_as_real() -> None:
+    posts = [Post("one two three four five six"), Post("single"), Post("  spaced   out  "), Post("")]
+    found = [post.title for post in excerpts(posts * 50)]
+    assert set(found[1::4]) == {"single"} and set(found[2::4]) == {"spaced out"} and set(found[3::4]) == {""}
+    assert {len(title.split()) for title in found[0::4]} == {2, 3, 4}
+    assert all(title in posts[0].title for title in found[0::4]) and len(set(found[0::4])) > 8
 
 
 # --- what evaluate says of it ---
@@ -408,7 +354,7 @@ def test_a_side_that_no_member_reads_gets_no_guard(model: SimpleNamespace, lenie
     bundle = (shipped := ship(model.work, RECIPE, tmp_path / "model")) / "bundle"
 
     def without_text(place: Path) -> Bundle:
-        left = shutil.ignore_patterns("text.cbm", "bundle.json")
+        left = shutil.ignore_patterns("text.safetensors", "bundle.json")
         shutil.copytree(bundle, place, dirs_exist_ok=True, ignore=left)
         found = read_bundle(bundle)
         return found.model_copy(update={"guards": {"image": found.guards["image"]}})
@@ -416,6 +362,10 @@ def test_a_side_that_no_member_reads_gets_no_guard(model: SimpleNamespace, lenie
     save_bundle(bundle, without_text)
     guard(model.work, RECIPE, shipped, resamples=20, junk=JUNK)
     assert set(Predictor.load(bundle, device="cpu").guards) == {"image"}
+    # What the former guard read, and nobody else, has gone with it.
+    assert {entry.name for entry in model.predictor.bundle.features} - {
+        entry.name for entry in read_bundle(bundle).features
+    } == {"title_moments"}
 
 
 def test_guards_of_other_posts_are_refused(model: SimpleNamespace, lenient: Path, tmp_path: Path) -> None:

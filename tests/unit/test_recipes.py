@@ -242,7 +242,7 @@ def test_adapters_ship_as_plain_weights(work: Path, checkpoints: Callable) -> No
 def test_frozen_encoders_train_on_kept_tokens(work: Path, checkpoints: Callable) -> None:
     recipe = replace(small(on_tiny("vit_bert_concat", checkpoints, tuning="frozen")), name="frozen")
     bundle = train(work, recipe)
-    assert [path.name for path in (bundle / "features").iterdir()] == ["title_surprise.safetensors"]
+    assert not (bundle / "features").exists()
     assert len(Predictor.load(bundle, device="cpu").predict([draft(work)])) == 1
 
 
@@ -252,7 +252,7 @@ from pathlib import Path
 from training.modeling import guard
 from training.modeling.train import train
 from training.recipes.base import Network, Ngrams, Recipe
-guard.ITERATIONS, guard.FOLDS = {few}
+guard.FOLDS = {few}
 work, picture, words = sys.argv[1:]
 settings = dict(tuning="finetuned", epochs=1, batch_size=16, patience=0)
 network = Network(settings=settings, shape=dict(width=16, heads=2))
@@ -264,7 +264,7 @@ train(Path(work), Recipe(name="together", summary="By two.", encoders=encoders, 
 
 @pytest.mark.slow
 def test_two_processes_train_one_bundle(work: Path, vit_and_bert: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "together.py").write_text(TOGETHER.format(few=(guard.ITERATIONS, guard.FOLDS)))
+    (tmp_path / "together.py").write_text(TOGETHER.format(few=guard.FOLDS))
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     environment |= {"CUDA_VISIBLE_DEVICES": ""}

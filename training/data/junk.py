@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from engine.features.title_surprise import KEY_ROWS
-
 Draw = np.random.Generator
 Title = Callable[[Draw, Sequence[str]], str]
 NEUTRAL = 0.0
+
+KEY_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "1234567890")
 
 _LATIN = (
     "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore et dolore magna "
@@ -39,6 +39,26 @@ _CODE_ELSEWHERE = (
     "fn main() {{ print!({n}); }}", "#include <stdio.h>", "let x = [...Array({n}).keys()]", "sudo apt install x{n}",
     "ALTER TABLE t ADD COLUMN c{n} INT", "Traceback (most recent call last):", "a:hover {{ color: #{n:06x} }}",
     "127.0.0.1:{n}", "npm ERR! code E{n}", "=SUM(A1:A{n})", "{{% block b{n} %}}", "SIGSEGV at 0x{n:08x}",
+)  # fmt: skip
+_STATUS = (
+    "404 Not Found", "Loading...", "Upload complete", "No results found", "Session timed out", "Something went wrong",
+    "Connection lost", "Saved", "{n} of {n} files copied", "Access denied", "Update available", "Low battery", "OK",
+    "Printing page {n}", "Error {n}: unknown", "No internet connection", "Please wait", "Download failed", "Offline",
+    "Installing {n} %", "You have {n} new messages", "Storage almost full", "Invalid password", "Out of memory", "Done",
+    "Are you sure?", "Your changes were not saved", "Process finished with exit code {n}", "Timeout", "Not available",
+)  # fmt: skip
+# Written when the guards had been settled.
+_FORM_FIELDS = (
+    "First name", "Last name *", "E-mail address", "Subject:", "Enter your comment", "Click here to upload a file",
+    "Select an option", "Page {n} of {n}", "Last updated 2 days ago", "Forgot your password?", "Sign in", "Submit",
+    "Cancel", "Add a caption", "Search {n} results", "Drag and drop a file here", "Your cart is empty", "Read more »",
+    "Accept all cookies", "Settings > Privacy", "Session expired, log in again", "Rows per page: {n}", "Required field",
+)  # fmt: skip
+_MARK_UP = (
+    "# Heading {n}", "**bold** and *italic*", "[link](page{n}.html)", "| a | b | c |", "- [ ] item {n}",
+    "\\frac{{a}}{{b}} + {n}", "\\begin{{equation}} x_{n} \\end{{equation}}", "&nbsp;&lt;b&gt;{n}&lt;/b&gt;",
+    "<p>Text {n}</p>", "![image](img{n})", "{{{{ title }}}}", "<!-- {n} -->", "@media print {{ }}", "$E = mc^2$",
+    "---\ntitle: {n}\n---",
 )  # fmt: skip
 # One plain sentence each in languages that trending lists of English-speaking countries hardly hold.
 _LANGUAGES = (
@@ -113,6 +133,15 @@ def _hash(draw: Draw, titles: Sequence[str]) -> str:
     return digits if draw.random() < 0.5 else "-".join([digits[:8], digits[4:8], digits[8:12], digits[10:16]])
 
 
+def _numbers(draw: Draw, titles: Sequence[str]) -> str:
+    year, month, day, number = (int(draw.integers(*ends)) for ends in ((2000, 2030), (1, 13), (1, 29), (0, 10000)))
+    forms = [f"{year}-{month:02d}-{day:02d}", f"{month:02d}/{day:02d}/{year} {number % 24:02d}:{number % 60:02d}",
+             f"+{day} (555) {number % 900:03d}-{number:04d}", f"{number / 100:.2f} %", f"v{month}.{day}.{number % 9}",
+             f"{day} x {month} = {day * month}", f"$ {number:,}.00", f"{month}, {day}, {number}", f"#{number:06d}",
+             f"{day}°{number % 60}'N {month}°{day}'E"]  # fmt: skip
+    return str(draw.choice(forms))
+
+
 def _from(*texts: str) -> Title:
     def title(draw: Draw, titles: Sequence[str]) -> str:
         text = str(draw.choice(texts)).format(n=int(draw.integers(0, 9999)))
@@ -163,6 +192,9 @@ LEARNED: Mapping[str, Title] = {
     "invented languages": _invented_language,
     "shuffled letters": _shuffled_letters,
     "shuffled words": _shuffled_words,
+    "dates and numbers": _numbers,
+    "mark-up": _from(*_MARK_UP),
+    "status messages": _from(*_STATUS),
 }
 UNSEEN: Mapping[str, Title] = {
     "other placeholders": _from(*_PLACEHOLDERS_ELSEWHERE),
@@ -170,6 +202,7 @@ UNSEEN: Mapping[str, Title] = {
     "other code": _from(*_CODE_ELSEWHERE),
     "hashes": _hash,
     "other languages": _languages,
+    "form fields": _from(*_FORM_FIELDS),
 }
 
 

@@ -172,6 +172,50 @@ def _blocks(draw: Draw) -> Image.Image:
     return image
 
 
+# The three that follow were drawn when the guards had been settled.
+def _editor(draw: Draw) -> Image.Image:
+    """Lines of code in a few colours, indented, behind their numbers."""
+    _, image, pen = _ground(draw, 30, 20, 40, 250, 255)
+    inks, indent = [_colour(draw) for _ in range(4)], 0
+    for number, top in enumerate(range(4, SIZE[1] - 8, 11)):
+        pen.text((4, top), str(number + 1), (128,) * 3)
+        left, indent = 26 + 14 * indent, max(0, min(5, indent + int(draw.integers(-1, 2))))
+        for _ in range(int(draw.integers(0, 6))):
+            word = mash(draw)[: int(draw.integers(2, 9))]
+            pen.text((left, top), word, inks[int(draw.integers(4))])
+            left += 6 * len(word) + 6
+    return image
+
+
+def _phone(draw: Draw) -> Image.Image:
+    """A phone's list of settings, upright between bars."""
+    ground, image, pen = _ground(draw, 255, 240, 0, 25)
+    ink, line, left = (255 - ground,) * 3, (abs(ground - 35),) * 3, int(draw.integers(100, 124))
+    pen.rectangle((0, 0, left, SIZE[1]), (0, 0, 0))
+    pen.rectangle((SIZE[0] - left, 0, SIZE[0], SIZE[1]), (0, 0, 0))
+    pen.text((left + 4, 2), f"{draw.integers(0, 24)}:{draw.integers(10, 60)}", ink)
+    for top in range(18, SIZE[1] - 12, int(draw.integers(15, 26))):
+        pen.ellipse((left + 4, top, left + 12, top + 8), _colour(draw))
+        pen.text((left + 16, top - 2), mash(draw)[:10], ink)
+        pen.line((left + 16, top + 12, SIZE[0] - left, top + 12), line)
+    return image
+
+
+def _map(draw: Draw) -> Image.Image:
+    """Streets across a pale ground, with water or a park and a few names."""
+    image = Image.new("RGB", SIZE, tuple(draw.integers(225, 250, 3).tolist()))
+    pen = ImageDraw.Draw(image)
+    for colour in ((170, 211, 223), (200, 230, 190)):
+        pen.polygon(draw.integers(0, 320, 8).tolist(), colour)
+    for _ in range(int(draw.integers(6, 24))):
+        ends = draw.integers(-40, 360, 4).tolist()
+        pen.line(ends, (200, 200, 200), int(draw.integers(4, 8)))
+        pen.line(ends, (255, 255, 255) if draw.random() < 0.8 else (250, 220, 140), int(draw.integers(2, 4)))
+    for _ in range(int(draw.integers(0, 7))):
+        pen.text(draw.integers(0, 170, 2).tolist(), mash(draw)[:12], (90, 90, 90))
+    return image
+
+
 Picture = Callable[[Draw], Image.Image]
 LEARNED_PICTURES: Mapping[str, Picture] = {
     "plain colours": _plain,
@@ -185,7 +229,14 @@ LEARNED_PICTURES: Mapping[str, Picture] = {
     "sheets": _sheet,
     "messages": _messages,
 }
-UNSEEN_PICTURES: Mapping[str, Picture] = {"clouds of colour": _clouds, "bare desktops": _windows, "bar codes": _blocks}
+UNSEEN_PICTURES: Mapping[str, Picture] = {
+    "clouds of colour": _clouds,
+    "bare desktops": _windows,
+    "bar codes": _blocks,
+    "code editors": _editor,
+    "phone screens": _phone,
+    "street maps": _map,
+}
 
 
 def junk_pictures(kinds: Mapping[str, Picture], count: int, seed: int | Sequence[int]) -> list[tuple[str, Image.Image]]:

@@ -34,7 +34,7 @@ def guard(work: Path, recipe: Recipe, target: Path, *, resamples: int = 1000, ju
     folder. Raises BundleError where `target` holds no sound bundle, DataError where its report is of another recipe, of
     other posts or of another split than the work folder's.
     """
-    former = read_bundle(target / "bundle")
+    former = Predictor.load(target / "bundle")
     run = Run(work, recipe)
     shipped_facts(target, run, recipe.name)
     # A side that no member reads has none.
@@ -43,7 +43,7 @@ def guard(work: Path, recipe: Recipe, target: Path, *, resamples: int = 1000, ju
         shutil.copytree(target, staging, dirs_exist_ok=True)
         bundle, report = staging / "bundle", staging / "report"
         facts = facts_of(report)
-        save_bundle(bundle, lambda place: _write(place, target / "bundle", former, run, guards))
+        save_bundle(bundle, lambda place: _write(place, former, target / "bundle", run, guards))
         run.read_test("guard", bundle)
         own = pd.read_parquet(report / PREDICTIONS).query("model == @recipe.name")
         table = guard_table(Predictor.load(bundle), run, own, junk, resamples)
@@ -54,9 +54,9 @@ def guard(work: Path, recipe: Recipe, target: Path, *, resamples: int = 1000, ju
     return target
 
 
-def _write(place: Path, former: Path, bundle: Bundle, run: Run, guards: Mapping[Side, Guard]) -> Bundle:
-    """Fill the folder of a bundle: a former one with other guards. Returns its manifest."""
-    shutil.copytree(former, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST, GUARDS))
+def _write(place: Path, former: Predictor, own: Path, run: Run, guards: Mapping[Side, Guard]) -> Bundle:
+    """Fill the folder of a bundle: a former one, which is its `own`, with other guards. Returns its manifest."""
+    shutil.copytree(own, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST, GUARDS))
     features = run.matrix.behind(found.fit.feature for found in guards.values())
     for name in (FEATURES, GUARDS):
         (place / name).mkdir(exist_ok=True)
@@ -64,12 +64,19 @@ def _write(place: Path, former: Path, bundle: Bundle, run: Run, guards: Mapping[
         feature.save(place / FEATURES)
     for found in guards.values():
         found.save(place / GUARDS)
-    entries = {entry.name: entry for entry in bundle.features}
+    entries = {entry.name: entry for entry in former.bundle.features}
     entries |= {name: entry_of(feature) for name, feature in features.items()}
-    return bundle.model_copy(
+    read = former.reads | features.keys()
+    for name, entry in reversed(entries.items()):
+        if name in read:
+            read.update(entry.upstream)
+        else:
+            # A former guard's.
+            (place / FEATURES / f"{name}.safetensors").unlink(missing_ok=True)
+    return former.bundle.model_copy(
         update={
             "created": now(),
-            "features": tuple(entries.values()),
+            "features": tuple(entry for name, entry in entries.items() if name in read),
             "guards": {side: found.fit for side, found in guards.items()},
         }
     )
