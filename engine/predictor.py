@@ -57,7 +57,7 @@ class Predictor:
         # Names of the features that members read; guards read others.
         self.reads = {name for member in members for names in member.reads.values() for name in names}
         self.extractor = Extractor(features, self.reads)
-        self._guarded, self._whole = Extractor(features, guarding), Extractor(features, self.reads | guarding)
+        self._with_guards = Extractor(features, self.reads | guarding)
         # A recipe's texts may be read by none of its members.
         reads_text = any("text" in feature.modalities for feature in self.extractor.features.values())
         self.text_fields = bundle.text_fields if reads_text else ()
@@ -132,8 +132,8 @@ class Predictor:
         for view in set(views):
             rows = [row for row, found in enumerate(views) if found == view]
             chosen = [posts[row] for row in rows]
-            features = self._whole.compute_once(chosen, view)
-            batch, strange = self.predict_features(view, features), self.strange(chosen, view, features)
+            features = self._with_guards.compute_once(chosen, view)
+            batch, strange = self.predict_features(view, features), self.strange(view, features)
             beside = self._beside(chosen, view, features, strange)
             for place, row in enumerate(rows):
                 side = next((side for side, found in strange.items() if found[place]), None)
@@ -141,14 +141,8 @@ class Predictor:
                 predictions[row] = self._prediction(posts[row], *answer, side)
         return [predictions[row] for row in range(len(posts))]
 
-    def strange(
-        self, posts: Sequence[Post], view: View, known: Mapping[str, Values]
-    ) -> dict[Side, npt.NDArray[np.bool_]]:
-        """Of n posts, by side, whether the guard keeps the model from answering to it, (n,).
-
-        Features in `known` are there already and not computed again.
-        """
-        features = self._guarded.compute_once(posts, view, known)
+    def strange(self, view: View, features: Mapping[str, Values]) -> dict[Side, npt.NDArray[np.bool_]]:
+        """Of n posts, by side, whether the guard keeps the model from answering to it, (n,), from their features."""
         guards = {side: self.guards[side] for side in SIDES[view] if side in self.guards}
         return {side: guard.is_strange(features[guard.fit.feature]) for side, guard in guards.items()}
 

@@ -144,7 +144,7 @@ def test_without_an_answer_to_the_other_side_it_is_what_is_usual(model: SimpleNa
     views = {view: fit for view, fit in model.predictor.bundle.views.items() if view != "image"}
     bundle = model.predictor.bundle.model_copy(update={"views": views})
     kept = model.predictor
-    narrow = Predictor(bundle, kept._guarded.features, kept.members, kept.guards)
+    narrow = Predictor(bundle, kept.extractor.features, kept.members, kept.guards)
     check_usual(narrow, narrow.predict([Post("今日は", model.real.image)])[0], "text")
 
 
@@ -220,7 +220,7 @@ def lenient(model: SimpleNamespace) -> Path:
     }
     fits = {}
     for side, fitted in predictor.guards.items():
-        found = fitted.strangeness(predictor._guarded.features[fitted.fit.feature].compute(junk[side], {}))
+        found = fitted.strangeness(predictor.extractor.features[fitted.fit.feature].compute(junk[side], {}))
         fits[side] = fitted.fit.model_copy(update={"threshold": float(np.median(found))})
     amend_bundle(Run(work, RECIPE).bundle, guards=fits)
     with without_baselines():

@@ -93,7 +93,6 @@ def shares_of(found: Prediction) -> tuple[bool, bool, bool]:
 def _price(predictor: Predictor, run: Run, predictions: pd.DataFrame, resamples: int) -> Iterator[tuple[object, ...]]:
     """Rows of the test posts: what is withheld of them, and how well the answers rank them without and with that."""
     test, truth = run.workspace.rows("test"), truth_of(run.workspace, "test")
-    posts = [run.matrix.posts[row] for row in test]
     known = {guard.fit.feature: run.matrix[guard.fit.feature][test] for guard in predictor.guards.values()}
     predictions = predictions[predictions["split"].eq("test")].set_index("post_id", drop=False)
     answers = {
@@ -101,7 +100,7 @@ def _price(predictor: Predictor, run: Run, predictions: pd.DataFrame, resamples:
         for view in predictor.bundle.views
     }
     for view, own in answers.items():
-        strange = predictor.strange(posts, view, known)
+        strange = predictor.strange(view, known)
         withheld = np.logical_or.reduce([np.zeros(len(test), dtype=bool), *strange.values()])
         for share, held in (("withheld", withheld), ("abstained", withheld | own["abstain"].to_numpy())):
             yield (view, "test", ALL, share, held.mean(), *mean_interval(held, truth["group"], resamples), len(test))
