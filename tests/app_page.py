@@ -53,10 +53,15 @@ def running(folder: Path, *loaders: Any) -> Iterator[str]:
         demo.close(verbose=False)
 
 
+def program(address: str) -> Client:
+    """A program's connection to a page. No page of a test has a certificate, and to get ready for one takes long."""
+    return Client(address, verbose=False, ssl_verify=False)
+
+
 @contextmanager
 def connected(folder: Path, *loaders: Any) -> Iterator[Client]:
     """A program's connection to such a page."""
-    with running(folder, *loaders) as address, closing(Client(address, verbose=False)) as client:
+    with running(folder, *loaders) as address, closing(program(address)) as client:
         yield client
 
 

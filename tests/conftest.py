@@ -21,19 +21,26 @@ from hypothesis import settings
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
-# Trees, and folds, of a few hundred posts.
+# Trees, and folds, of a few hundred posts; and what guards see of these.
 FEW, FEW_FOLDS = 30, 2
+COARSE, SHORT = "lite0-moments:32x32", "minilm-moments:12"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def few_trees() -> Iterator[None]:
-    """Guards of few folds, and baselines of a few trees: what is trained here is small, and trained often."""
+    """Guards of few folds that see little, and baselines of a few trees: what is trained here is small, and often."""
     # Not above, where the process that only hands tests on to others would wait for it too.
+    from engine.features import picture_moments, title_moments
     from training.evaluation import baselines
     from training.modeling import guard
 
     quick = replace(baselines.QUICK, iterations=FEW)
-    with patch.object(guard, "FOLDS", FEW_FOLDS), patch.object(baselines, "QUICK", quick):
+    with (
+        patch.object(guard, "FOLDS", FEW_FOLDS),
+        patch.object(baselines, "QUICK", quick),
+        patch.object(picture_moments, "ENCODER", COARSE),
+        patch.object(title_moments, "ENCODER", SHORT),
+    ):
         yield
 
 

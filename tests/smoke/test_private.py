@@ -10,10 +10,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import ExifTags, Image
 
+from tests.app_page import program
 from tests.pictures import photograph
 from tests.server import at_home, free_port, serving
 
@@ -72,7 +73,7 @@ def traces(home: Path) -> list[str]:
 def test_a_draft_leaves_no_trace(server: tuple[subprocess.Popen, str], home: Path, picture: Path) -> None:
     process, address = server
     [uploads] = home.glob("first-impressions-uploads-*")
-    client = Client(address, verbose=False)
+    client = program(address)
     context = {"category": MARKER, "published_at": "2021-05-03T18:30+02:00"}
     draft = {"picture": handle_file(picture), "title": f"My cat judges me every morning {MARKER}", "context": context}
     assert client.predict(**draft, api_name="/predict")["view"] == "both"
@@ -90,7 +91,7 @@ def test_a_draft_leaves_no_trace(server: tuple[subprocess.Popen, str], home: Pat
     assert f'"category":"{MARKER}"' in press(address, "visit", event_data=kept)
     assert httpx.get(address, params={"title": MARKER}).status_code == 200
     drafts = [{"title": MARKER, "picture": draft["picture"]}, {"title": MARKER * 99}, {MARKER: 1}]
-    scored = Client(address, verbose=False).predict(drafts=drafts, api_name="/score_batch")
+    scored = program(address).predict(drafts=drafts, api_name="/score_batch")
     assert [one["error"] is None for one in scored["scored"]] == [True, False, False]
     assert not any(uploads.iterdir()) and not traces(home)
 

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gradio_client import Client
 from playwright.sync_api import expect
 
 from engine.scoring import LEVELS
-from tests.app_page import CHROMIUM, PATIENCE, foreign, opened
+from tests.app_page import CHROMIUM, PATIENCE, foreign, opened, program
 from tests.server import ROOT, at_home, free_port, serving
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
@@ -57,7 +56,7 @@ def test_its_health_names_the_shipped_bundle(address: str) -> None:
 
 
 def test_programs_are_answered_beside_the_dashboard(address: str) -> None:
-    client = Client(address, verbose=False)
+    client = program(address)
     assert client.predict(title="My cat judges me", api_name="/predict")["level"] in LEVELS
     client.close()
     closed = httpx.get(f"{address}dashboard?report=youtube")

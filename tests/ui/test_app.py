@@ -28,7 +28,7 @@ from engine.images import TOO_LARGE, load_image, pixel_hash
 from engine.scoring import LEVELS
 from engine.signals import SIGNALS
 from tests.absent import lacking
-from tests.app_page import running
+from tests.app_page import program, running
 from tests.page_predictor import STRANGE, PagePredictor
 from tests.page_signals import PageSignals
 from tests.pictures import gradient_file
@@ -60,7 +60,7 @@ def address(serve: Callable[..., str]) -> str:
 
 @pytest.fixture
 def client(address: str) -> Iterator[Client]:
-    with closing(Client(address, verbose=False)) as connected:
+    with closing(program(address)) as connected:
         yield connected
 
 
@@ -541,7 +541,7 @@ def test_a_missing_bundle_leaves_the_page_up(serve: Callable[..., str], caplog: 
 
     address = serve(missing)
     assert httpx.get(address).status_code == 200
-    client = Client(address, verbose=False)
+    client = program(address)
     shown = refused(client, title="My cat")
     assert UNAVAILABLE in shown and "/srv" not in shown
     assert "no bundle at /srv/models" in caplog.text
@@ -555,7 +555,7 @@ def test_unforeseen_errors_become_one_neutral_sentence(
         def predict(self, posts):
             raise ZeroDivisionError(posts[0].title)
 
-    client = Client(serve(Failing), verbose=False)
+    client = program(serve(Failing))
     assert "Something went wrong on our side" in refused(client, title="a private draft")
     client.close()
     printed = capfd.readouterr()

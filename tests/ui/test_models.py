@@ -7,7 +7,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from tests.app_page import served
+from tests.app_page import program, served
 from tests.page_predictor import POPULARITY_FORMULA, PagePredictor
 
 
@@ -18,7 +18,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
     with (
         served(tmp_path_factory.mktemp("uploads"), ("rates", "reach"), second) as address,
-        closing(Client(address, verbose=False)) as connected,
+        closing(program(address)) as connected,
     ):
         yield connected
 

@@ -23,7 +23,7 @@ from engine import threads
 from engine.captioners import load_captioner
 from engine.encoders import load_encoder
 from engine.errors import DataError, PostError
-from engine.features import default_names, find_kind, kinds, make_features
+from engine.features import default_names, find_kind, kinds, make_features, picture_moments, title_moments
 from engine.features.adapted import Adapted, Adapter
 from engine.features.base import PLAIN, Feature, Features, FeatureSettings, FittedFeature, code_hash
 from engine.features.encoder_tokens import EncoderTokens
@@ -36,6 +36,8 @@ from engine.language_models import load_language_model
 from engine.posts import Post
 
 SETTINGS = FeatureSettings(encoders={"picture": "lite0:64x96", "words": "minilm:16"}, device="cpu")
+# What guards see before `conftest` makes that little for what tests train.
+WHOLE = {module: module.ENCODER for module in (picture_moments, title_moments)}
 # A feature of every kind.
 NAMES = {
     "adapted": "adapted",
@@ -168,6 +170,15 @@ def training_posts(count: int = 40) -> tuple[list[Post], np.ndarray]:
         for number, (row, part) in enumerate(zip(words, pixels, strict=True))
     ]
     return posts, generator.normal(0, 1, count)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def whole() -> Any:
+    """What guards read is that which ships."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, encoder in WHOLE.items():
+            patch.setattr(module, "ENCODER", encoder)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -18,5 +18,5 @@ def test_made_up_posts_are_bound_in_each_way() -> None:
 @pytest.mark.parametrize("step", scale.STEPS)
 def test_every_step_is_measured(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scale, "TITLES", 32)
-    found = scale.measure(step, 400)
+    found = scale.measure(step, 200)
     assert found["seconds"] > 0 and found["clock"] > 0 and found["memory"] > 0.05

@@ -2,8 +2,8 @@
 
 import gradio as gr
 from gradio.state_holder import SessionState, StateHolder
-from gradio_client import Client
 
+from tests.app_page import program
 from ui import sessions  # noqa: F401
 
 
@@ -13,7 +13,7 @@ def test_a_call_copies_no_settings_and_sums_up_no_earlier_ones() -> None:
         shout = gr.Button().click(lambda text: gr.update(value=text.upper()), field, field, api_name="shout")
         shout.then(lambda text: gr.update(visible=text == "B"), field, shown, api_name="show")
     _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
-    client = Client(address, verbose=False)
+    client = program(address)
     try:
         assert [client.predict(text, api_name="/shout")["value"] for text in "ab"] == ["A", "B"]
         assert client.predict("B", api_name="/show")["visible"] is True
