@@ -22,7 +22,7 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 # Trees, and folds, of a few hundred posts; and what guards see of these.
-FEW, FEW_FOLDS = 30, 2
+FEW, FEW_FOLDS = 12, 2
 COARSE, SHORT = "lite0-moments:32x32", "minilm-moments:12"
 
 
