@@ -28,6 +28,7 @@ from tests.ray_features import FragileFeature, WordsPredictor
 from tests.ray_predictors import FAILS, KILLS, KILLS_ONCE, FragilePredictor
 from training.data.workspace import Workspace
 from training.features import extract as module
+from training.features.batches import Sent
 from training.features.extract import Extraction, extract, file_hashes, post_hashes
 from training.features.matrix import FeatureMatrix
 from training.features.store import FeatureTable
@@ -178,10 +179,9 @@ def test_a_worker_with_another_feature_is_refused(engine: Engine, tmp_path: Path
     work = make_work(tmp_path, 120)
     matrix = FeatureMatrix(Workspace(work), FeatureSettings({"picture": "lite0:64x64"}, device="cpu"))
 
-    def elsewhere(function: object, *rest: object) -> Iterator[object]:
-        sent = function.args[0]  # type: ignore[attr-defined]
+    def elsewhere(sent: Sent, *rest: object) -> Iterator[object]:
         sent.settings = replace(sent.settings, encoders={"picture": "lite0:64x96"})
-        return engine(function, *rest)
+        return engine(sent, *rest)
 
     with pytest.raises(DataError, match=r"cannot load the model .*picture would be computed in another way"):
         matrix.extract(["picture"], elsewhere)

@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,18 +24,6 @@ OTHERS = "The pictures of {} are others since this step began; run it again."
 MISSING = "The picture's file is missing."
 # Batches whose pictures are decoded here before they are asked for.
 AHEAD = 2
-
-
-class Computing(Protocol):
-    """What is asked of a feature."""
-
-    @property
-    def unavailable(self) -> str: ...
-
-    @property
-    def weights(self) -> str: ...
-
-    def compute(self, posts: Sequence[Post], upstream: Mapping[str, Values]) -> Values: ...
 
 
 @dataclass(frozen=True)
@@ -141,7 +129,7 @@ def read_batches(
         yield Batch([*rows[part]], [*posts[part]], None if files is None else list(islice(files, size)), above)
 
 
-def compute(feature: Computing, batch: Batch) -> Computed:
+def compute(feature: Feature, batch: Batch) -> Computed:
     """The feature of the posts of a batch whose pictures can be read.
 
     Raises DataError where its weights are there and do not load: what it then says would be kept as what they say.
@@ -188,28 +176,20 @@ def here(
 
 
 class Sent:
-    """A feature that other processes make anew from its settings; they refuse to, where it would be another."""
+    """`compute` of a feature that other processes make anew from its settings; they refuse to, where it is another."""
 
     def __init__(self, feature: Feature, settings: FeatureSettings) -> None:
         self.feature, self.settings = feature, settings
 
-    def compute(self, posts: Sequence[Post], upstream: Mapping[str, Values]) -> Values:
-        return self.feature.compute(posts, upstream)
-
-    @property
-    def unavailable(self) -> str:
-        return self.feature.unavailable
-
-    @property
-    def weights(self) -> str:
-        return self.feature.weights
+    def __call__(self, batch: Batch) -> Computed:
+        return compute(self.feature, batch)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _made, (self.feature.name, self.settings, self.feature.cache_key)
 
 
-def _made(name: str, settings: FeatureSettings, cache_key: str) -> Feature:
+def _made(name: str, settings: FeatureSettings, cache_key: str) -> Sent:
     feature = make_features([name], settings)[name]
     if feature.cache_key != cache_key:
         raise DataError(f"{name} would be computed in another way there")
-    return feature
+    return Sent(feature, settings)

@@ -21,8 +21,8 @@ from tqdm import tqdm
 from engine.features.base import Feature, Values
 from engine.posts import Post
 from training.features.batches import (
+    Batch,
     Computed,
-    Computing,
     compute,
     decoded_ahead,
     file_hash,
@@ -109,12 +109,12 @@ def extract(
     files: Sequence[str],
     upstream: Mapping[str, Values],
     engine: Engine = here,
-    sent: Computing | None = None,
+    sent: Callable[[Batch], Computed] | None = None,
 ) -> Extraction:
     """Compute and store what the store lacks of a feature, for n posts of a work folder in file order.
 
     `files` (n) are the hashes of their pictures, `upstream` the values of the features it is computed from. `engine`
-    says where, and `sent` is what workers elsewhere get in the place of the feature. A post whose picture cannot be
+    says where, and `sent` is what workers elsewhere get to compute it with. A post whose picture cannot be
     read, or whose batch fails on a cluster, is reported and left out. Raises DataError when another process extracts
     the same, or the cluster is lost.
     """
@@ -131,7 +131,7 @@ def extract(
         pending = _Pending(table)
         with tqdm(total=len(rows), desc=feature.name, unit=" posts", disable=not rows, mininterval=5) as progress:
             try:
-                for batch in engine(partial(compute, sent or feature), read, given_up) if rows else ():
+                for batch in engine(sent or partial(compute, feature), read, given_up) if rows else ():
                     unreadable += [(posts[row].post_id, reason) for row, reason in batch.failed]
                     if batch.values is not None:
                         pending.add([hashes[row] for row in batch.rows], batch.values)
