@@ -7,18 +7,17 @@ answered without a picture, a junk picture without a title.
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from engine.guard import left_over
-from engine.intervals import bounds, cluster_weights, mean_interval
+from engine.intervals import mean_interval
 from engine.posts import Post
 from engine.prediction import VIEWS, Prediction, View
 from engine.predictor import Predictor
 from training.data.junk import LEARNED, UNSEEN, Title, junk_titles
 from training.data.junk_pictures import LEARNED_PICTURES, UNSEEN_PICTURES, Picture, junk_pictures
+from training.metrics.bootstrap import paired_bootstrap, rank_correlation
 from training.metrics.predictions import evaluated, truth_of
-from training.metrics.weighted import METRICS, Evaluated
 from training.modeling.guard import LEFT_OUT
 from training.modeling.run import Run
 
@@ -108,21 +107,12 @@ def _price(predictor: Predictor, run: Run, predictions: pd.DataFrame, resamples:
         for side, left in left_over(strange).items() if view == "both" else ():
             score = score.mask(left, answers[side]["score"]) if side in answers else score
         guarded = own.assign(score=score)
-        for metric, figures in _ranked(evaluated(own, truth), evaluated(guarded, truth), resamples).items():
+        for metric, table in (("src", own), ("src_guarded", guarded)):
+            posts = evaluated(table, truth)
+            figures = rank_correlation(posts.order, posts.log_truth, posts.cluster, resamples)
             yield (view, "test", ALL, metric, *figures, len(test))
-
-
-def _ranked(plain: Evaluated, guarded: Evaluated, resamples: int) -> dict[str, tuple[float, float, float]]:
-    """SRC of answers without and with the guard, and their difference, each with its interval, paired."""
-
-    def values(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        first, second = (METRICS["src"](posts, weights) for posts in (plain, guarded))
-        return np.stack([first, second, second - first])
-
-    point = values(np.ones((1, len(plain.level))))[:, 0].tolist()
-    drawn = np.concatenate([values(weights) for weights in cluster_weights(plain.cluster, resamples)], axis=1)
-    names = ("src", "src_guarded", "src_difference")
-    return {name: (value, *bounds(row)) for name, value, row in zip(names, point, drawn, strict=True)}
+        gain = paired_bootstrap(["src"], guarded, own, truth, resamples)["src"]
+        yield (view, "test", ALL, "src_difference", *gain, len(test))
 
 
 def guard_notes(table: pd.DataFrame) -> list[str]:
