@@ -60,11 +60,12 @@ class Baselines:
         for view, feature in sides:
             # Posts may have no title, or all the same picture: trees would see nothing.
             if pd.DataFrame(self.matrix[feature][self.rows["train"]]).nunique().max() > 1:
-                yield self._trees(feature.replace("_", " "), "baseline", view, (feature,))
+                yield self._fitted(feature.replace("_", " "), "baseline", view, self.matrix[feature])
         yield self._ngrams()
         for role in vectors:
             yield self._neighbours(role)
-        yield self._trees("shuffled labels", "control", "both", default_names(), shuffle=True)
+        table = np.concatenate([self.matrix[feature] for feature in default_names()], axis=1)
+        yield self._fitted("shuffled labels", "control", "both", table, shuffle=True)
         if not self.workspace.is_published:
             yield self._leak()
 
@@ -79,12 +80,6 @@ class Baselines:
             score = target.fillna(train["target"].mean()).to_numpy()
             outputs.append(MemberOutput(normal_levels(score, 1.0, 1.0), score))
         yield Candidate("category", "baseline", "both", *outputs)
-
-    def _trees(
-        self, name: str, kind: str, view: View, features: tuple[str, ...], *, shuffle: bool = False
-    ) -> Candidate:
-        table = np.concatenate([self.matrix[feature] for feature in features], axis=1)
-        return self._fitted(name, kind, view, table, shuffle=shuffle)
 
     def _fitted(
         self, name: str, kind: str, view: View, table: npt.NDArray[np.float32], *, shuffle: bool = False

@@ -1,11 +1,10 @@
 """What a model gains over simpler ones, and the sentences that belong beside every figure of a report."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from engine.intervals import RESAMPLES
-from engine.prediction import View
 from training.data.workspace import Workspace
 from training.evaluation.baselines import NGRAM_RIDGE
 from training.metrics.bootstrap import paired_bootstrap
@@ -20,14 +19,6 @@ PROMISES = {
 }
 
 
-def _pairs(model: str) -> Iterator[tuple[View, str, View]]:
-    """(view, reference, its view): the model with picture and title against less of either, and against the ridge."""
-    yield "both", model, "text"
-    yield "both", model, "image"
-    yield "both", NGRAM_RIDGE, "text"
-    yield "text", NGRAM_RIDGE, "text"
-
-
 def differences_of(
     predictions: pd.DataFrame, model: str, truth: pd.DataFrame, resamples: int = RESAMPLES
 ) -> pd.DataFrame:
@@ -39,8 +30,15 @@ def differences_of(
     """
     test = predictions[predictions["split"] == "test"]
     answers = {names: table for names, table in test.groupby(["model", "view"])}
+    # The model with picture and title against less of either, and against the ridge.
+    pairs = (
+        ("both", model, "text"),
+        ("both", model, "image"),
+        ("both", NGRAM_RIDGE, "text"),
+        ("text", NGRAM_RIDGE, "text"),
+    )
     rows = []
-    for view, reference, other in _pairs(model):
+    for view, reference, other in pairs:
         if (model, view) not in answers or (reference, other) not in answers:
             continue
         one, two = answers[model, view], answers[reference, other]
