@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 
 from engine.bundle import Side, read_bundle
@@ -115,17 +114,13 @@ def posts_of(workspace: Workspace, kept: Rows) -> pa.Table:
     metadata = workspace.metadata.set_index("post_id").reindex(posts["post_id"])
     views = posts["views"].clip(lower=1)
     columns = {
-        "post_id": posts["post_id"].tolist(),
-        "score": posts["score"].tolist(),
-        "likes_per_view": _known(posts["likes"] / views),
-        "comments_per_view": _known(posts["comments"] / views),
+        "post_id": posts["post_id"],
+        "score": posts["score"],
+        "likes_per_view": posts["likes"] / views,
+        "comments_per_view": posts["comments"] / views,
         "thumbhash": [base64.b64decode(encoded) for encoded in metadata["thumbhash"]],
     }
     return pa.table(columns, schema=POSTS)
-
-
-def _known(column: pd.Series) -> list[float | None]:
-    return [None if pd.isna(value) else float(value) for value in column]
 
 
 def measure(
