@@ -83,7 +83,7 @@ class Truth:
         held = workspace.posts.iloc[rows]
         return cls(*(held[name].to_numpy() for name in COLUMNS))
 
-    def at(self, rows: npt.NDArray[np.bool_]) -> "Truth":
+    def at(self, rows: npt.NDArray[np.int64]) -> "Truth":
         """The truth of some of the posts."""
         return Truth(self.levels[rows], self.target[rows], self.log_scores[rows], self.groups[rows])
 
@@ -126,13 +126,10 @@ def blended_out_of_fold(answers: Mapping[str, MemberOutput], truth: Truth) -> tu
     folds = stratified_folds(truth.levels, truth.groups, FOLDS, 0)
     probabilities, log_scores = np.empty((len(folds), len(LEVELS))), np.empty(len(folds))
     for fold in range(FOLDS):
-        rest, own = folds != fold, folds == fold
-        probabilities[own], log_scores[own] = _applied(_fit(_at(answers, rest), truth.at(rest)), _at(answers, own))
+        rest, own = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        known, asked = ({name: answer.take(rows) for name, answer in answers.items()} for rows in (rest, own))
+        probabilities[own], log_scores[own] = _applied(_fit(known, truth.at(rest)), asked)
     return probabilities, log_scores
-
-
-def _at(answers: Mapping[str, MemberOutput], rows: npt.NDArray[np.bool_]) -> dict[str, MemberOutput]:
-    return {name: MemberOutput(answer.probabilities[rows], answer.score[rows]) for name, answer in answers.items()}
 
 
 def _fit(answers: Mapping[str, MemberOutput], truth: Truth) -> ViewFit:
