@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from engine.errors import DataError
-from engine.files import replacing
+from engine.files import replacing, write_json
 from training.modeling.heads_network import (
     HeadsData,
     HeadsModel,
@@ -128,7 +128,9 @@ def _fit(
     if config.published:
         _keep(model, folder)
     seconds = time.monotonic() - began
-    peak = torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else _resident()
+    # The most that this process has held, in MB; Linux counts in KiB.
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    peak = torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else resident
     facts = {
         "kept_epoch": state["kept"],
         "epochs": state["epoch"],
@@ -136,8 +138,7 @@ def _fit(
         "images_per_second": state["epoch"] * steps * config.batch_size / max(seconds, 1e-9),
         "peak_megabytes": peak,
     }
-    with replacing(folder / "training.json") as temporary:
-        temporary.write_text(json.dumps(facts), encoding="utf-8")
+    write_json(folder / "training.json", facts)
     write_table(finished, pd.DataFrame(state["curves"], columns=["epoch", "step", "split", "metric", "value"]))
 
 
@@ -163,11 +164,6 @@ def _learn(
     figures = {"loss": loss, "category_loss": category, "score_loss": score}
     found = {name: float(value.detach()) for name, value in figures.items()}
     return {**found, "category_accuracy": accuracy_of(logits, data.category[rows])}
-
-
-def _resident() -> float:
-    """The most memory that this process has held, in MB (Linux counts in KiB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def figures_of(model: HeadsModel, result: HeadsResult) -> Mapping[str, Any]:

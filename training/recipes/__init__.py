@@ -22,18 +22,6 @@ def load_recipe(name: str) -> Recipe:
     return recipe
 
 
-def _published(name: str, encoders: str) -> Recipe:
-    """The configuration that a recipe's module has under PUBLISHED, faults and all."""
-    own = load_recipe(name)
-    found: Recipe | None = getattr(import_module(f"training.recipes.{name}"), "PUBLISHED", None)
-    if found is None or encoders != "recipe":
-        where = "" if found is None else " on other encoders"
-        raise DataError(
-            f"The recipe {own.name} reproduces no published configuration{where}; leave --as-published out."
-        )
-    return found
-
-
 def chosen(name: str, encoders: str, as_published: bool = False) -> Recipe:
     """The recipe of a name on its own encoders ("recipe") or on the embedded ones.
 
@@ -41,12 +29,19 @@ def chosen(name: str, encoders: str, as_published: bool = False) -> Recipe:
     takes the published configuration in its place, where the recipe's module reproduces one. Raises DataError for an
     unknown name or word.
     """
+    recipe = load_recipe(name)
     if as_published:
-        return _published(name, encoders)
+        found: Recipe | None = getattr(import_module(f"training.recipes.{name}"), "PUBLISHED", None)
+        if found is None or encoders != "recipe":
+            where = "" if found is None else " on other encoders"
+            raise DataError(
+                f"The recipe {recipe.name} reproduces no published configuration{where}; leave --as-published out."
+            )
+        return found
     choice, _, tuning = encoders.partition(":")
     if tuning and tuning not in get_args(Tuning):
         raise DataError(f"“{tuning}” is no way to treat encoders; use {', '.join(get_args(Tuning))}.")
-    recipe = with_encoders(load_recipe(name), choice, tuning=tuning or None)  # type: ignore[arg-type]
+    recipe = with_encoders(recipe, choice, tuning=tuning or None)  # type: ignore[arg-type]
     if not tuning:
         return recipe
     summary = f"{recipe.summary} Its encoders: {tuning}."
