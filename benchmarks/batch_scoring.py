@@ -13,13 +13,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 
 from benchmarks import hardware
 from benchmarks.made_up import write_posts
-from benchmarks.single_post import forward, in_turns
+from benchmarks.single_post import forward, in_turns, prepared
 from engine import threads
 from engine.batch.rows import read_rows
 from engine.batch.score import score_file
@@ -36,20 +35,6 @@ def batches(source: Path) -> list[list[Post]]:
     """The posts of the file as `score_file` divides them."""
     posts = [Post(row.title, load_image(row.image)) for row in read_rows(source) if row.image is not None]
     return [posts[start : start + BATCH] for start in range(0, len(posts), BATCH)]
-
-
-def prepared(predictor: Predictor, posts: list[Post]) -> list[Any]:
-    """The encoders with the tensors of their slices of a batch, as they divide it themselves."""
-    inputs = []
-    for encoder in predictor.encoders.values():
-        items: list[Any] = [
-            post.image if encoder.modality == "image" else post.text(predictor.text_fields) for post in posts
-        ]
-        if encoder.modality == "text":
-            items.sort(key=len)
-        slices = [items[start : start + encoder.batch_size] for start in range(0, len(items), encoder.batch_size)]
-        inputs += [(encoder, encoder.prepare(part)) for part in slices]
-    return inputs
 
 
 def with_threads(count: int, function: Callable[[], object]) -> None:

@@ -96,9 +96,8 @@ def agree(leaders: Iterable[int]) -> bool:
 
 
 def main() -> None:
-    parser = hardware.parser(__doc__)
+    parser = hardware.parser(__doc__, bundle=True)
     parser.add_argument("--work", type=Path, required=True, help="a work folder, for its test posts")
-    parser.add_argument("--bundle", default=None, help="folder of a bundle; the shipped one by default")
     parser.add_argument("--posts", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
@@ -125,8 +124,7 @@ def main() -> None:
         "median half width": (statistics.median(widths), "levels"),
     }
     what = f"95 % intervals of region values that hold the reference, {len(posts)} test posts × {options.seeds} seeds"
-    found_here = hardware.entry(what, coverage, TARGET, figures, len(posts), "higher", bundle)
-    hardware.keep(options.json, "explanation_stability", found_here)
+    hardware.note(options, "explanation_stability", what, coverage, TARGET, figures, len(posts), "higher")
 
 
 if __name__ == "__main__":

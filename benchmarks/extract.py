@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 import torch
 
 from benchmarks import hardware
-from benchmarks.batch_scoring import BATCH, prepared, with_threads
+from benchmarks.batch_scoring import BATCH, with_threads
 from benchmarks.made_up import write_posts
-from benchmarks.single_post import forward, in_turns
+from benchmarks.single_post import forward, in_turns, prepared
 from engine import threads
 from engine.commands import outcome
 from engine.features.encoder_vector import EncoderVector

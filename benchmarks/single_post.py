@@ -11,7 +11,8 @@ The sides of a post are computed side by side where there is more than one core;
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -36,10 +37,18 @@ def example() -> Post:
     return Post(title=EXAMPLES[0].title, image=load_image(EXAMPLES[0].path))
 
 
-def prepared(predictor: Predictor, post: Post) -> list[tuple[Encoder, Batch]]:
-    """The encoders, each with the tensors of the post's side."""
-    items = {"text": post.text(predictor.text_fields), "image": post.image}
-    return [(encoder, encoder.prepare([items[encoder.modality]])) for encoder in predictor.encoders.values()]
+def prepared(predictor: Predictor, posts: Sequence[Post]) -> list[tuple[Encoder, Batch]]:
+    """The encoders with the tensors of their slices of some posts, as they divide them themselves."""
+    inputs = []
+    for encoder in predictor.encoders.values():
+        items: list[Any] = [
+            post.image if encoder.modality == "image" else post.text(predictor.text_fields) for post in posts
+        ]
+        if encoder.modality == "text":
+            items.sort(key=len)
+        slices = [items[start : start + encoder.batch_size] for start in range(0, len(items), encoder.batch_size)]
+        inputs += [(encoder, encoder.prepare(part)) for part in slices]
+    return inputs
 
 
 @torch.inference_mode()
@@ -74,7 +83,7 @@ def main() -> None:
     options = parser.parse_args()
     predictor = Predictor.load(options.bundle)
     post = example()
-    inputs = prepared(predictor, post)
+    inputs = prepared(predictor, [post])
     if not inputs:
         raise SystemExit("This bundle has no encoders, so there is nothing to compare with.")
     runs: dict[str, Callable[[], object]] = {
