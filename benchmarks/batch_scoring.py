@@ -65,7 +65,6 @@ def main() -> None:
         medians = {name: options.posts / taken for name, taken in in_turns(runs, options.rounds).items()}
     ratio = medians["scoring"] / medians["forward passes"]
     print(", ".join(f"{name} {rate:.1f} posts/s" for name, rate in medians.items()))
-    print(f"ratio {ratio:.3f} (target ≥ {TARGET})")
     print(f"ratio to the passes side by side {medians['scoring'] / medians['forward passes side by side']:.3f}")
     figures = {name: (rate, "posts/s") for name, rate in medians.items()}
     what = "scoring a file, against bare forward passes of its encoders, a batch after the other"

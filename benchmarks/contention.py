@@ -66,7 +66,6 @@ def main() -> None:
     quiet, busy = statistics.median(alone), statistics.median(beside)
     share = quiet * threads.cores() / (threads.cores() + NEIGHBOURS)
     print(f"alone {quiet:.1f} posts/s, beside {NEIGHBOURS} busy loops {busy:.1f}, fair share {share:.1f}")
-    print(f"ratio {busy / share:.3f} (target ≥ {TARGET})")
     figures = {name: (value, "posts/s") for name, value in (("alone", quiet), ("beside", busy), ("fair share", share))}
     what = f"scoring a file beside {NEIGHBOURS} busy loops, against its fair share of the quiet rate"
     hardware.note(options, "contention", what, busy / share, TARGET, figures, options.rounds, "higher")

@@ -203,7 +203,6 @@ def main() -> None:
     }
     ratio = max(value / target for value, target, _ in worst.values())
     print(", ".join(f"{name} {value:.2f} {unit} (target ≤ {target})" for name, (value, target, unit) in worst.items()))
-    print(f"ratio of the worst to its target {ratio:.3f} (target ≤ 1)")
     figures = {name: (value, unit) for name, (value, _, unit) in worst.items()}
     what = f"the dashboard on a report of {options.posts:,} posts, the worst page against what a reader is promised"
     hardware.note(options, "dashboard", what, ratio, 1, figures, 1, answered=False)

@@ -87,12 +87,10 @@ def main() -> None:
                 f"explanation {found.seconds:.2f} s, forward passes alone {bare:.2f} s"
             )
     whole, part = (statistics.median(values) for values in zip(*rounds, strict=True))
-    ratio = whole / part
     print(f"medians: explanation {whole:.2f} s, forward passes alone {part:.2f} s")
-    print(f"ratio {ratio:.3f} (target ≤ {TARGET})")
     figures = {"explanation": (whole, "s"), "forward passes": (part, "s")}
     what = "one explanation (Owen values), against the forward passes it cannot do without"
-    hardware.note(options, "explanation", what, ratio, TARGET, figures, options.rounds)
+    hardware.note(options, "explanation", what, whole / part, TARGET, figures, options.rounds)
 
 
 if __name__ == "__main__":

@@ -119,10 +119,11 @@ def note(
     *,
     answered: bool = True,
 ) -> None:
-    """Put what a benchmark found, see `entry`, into the file of its `options`.
+    """Print the ratio that a benchmark found, and put what it found, see `entry`, into the file of its `options`.
 
     Where a bundle `answered`, it is that of the `options`, or the shipped one.
     """
+    print(f"ratio {ratio:.3f} (target {'≥' if better == 'higher' else '≤'} {target})")
     bundle = identity(getattr(options, "bundle", None)) if answered else ""
     keep(options.json, name, entry(what, ratio, target, figures, rounds, better, bundle))
 

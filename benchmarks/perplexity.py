@@ -45,7 +45,6 @@ def main() -> None:
     one, each = 1000 * statistics.median(single), 1000 * statistics.median(together)
     print(f"{model.name} in {str(model.dtype).removeprefix('torch.')}, loaded in {loading:.1f} s")
     print(f"a single title {one:.1f} ms (target ≤ {TARGET_SINGLE} ms), of {len(texts)} at once {each:.1f} ms a title")
-    print(f"ratio {one / each:.3f} (target ≥ {TARGET})")
     figures = {"a single title": (one, "ms"), "one of many": (each, "ms"), "loading": (loading, "s")}
     what = "titles a second of the language model when many come at once, against one by one"
     hardware.note(options, "perplexity", what, one / each, TARGET, figures, options.rounds, "higher", answered=False)

@@ -79,7 +79,7 @@ def main() -> None:
     ratio = (there.rate / cores) / (local.rate / threads.cores())
     hours = cores * MILLION / there.rate / 3600
     print(f"Ray {there.rate:.1f} posts/s on {cores} cores, here {local.rate:.1f} posts/s on {threads.cores()}")
-    print(f"ratio of posts/s and core {ratio:.3f} (target ≥ {TARGET}); {there.start:.0f} s until the first batch")
+    print(f"{there.start:.0f} s until the first batch")
     print(f"a million posts: {hours:.1f} core-hours, {hours * options.price:.2f} at {options.price:g} a core-hour")
     figures = {
         "Ray": (there.rate, "posts/s"),

@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -192,7 +191,8 @@ def main() -> None:
     for step in options.steps:
         found = []
         for count in (*sizes, sizes[0]):
-            found.append(_in_a_new_process(step, count))
+            command = [sys.executable, "-m", "benchmarks.scale", "--measure", "--steps", step, "--sizes", str(count)]
+            found.append(json.loads(hardware.ran(command).splitlines()[-1]))
             print(
                 f"{step}, {count:,} posts: {count / found[-1]['seconds']:,.0f} posts a second of the processor, "
                 f"{count / found[-1]['clock']:,.0f} by the clock, peak {found[-1]['memory']:.2f} GiB",
@@ -212,12 +212,6 @@ def main() -> None:
     steps = ", ".join(options.steps)
     what = f"{steps} of up to {sizes[-1]:,} posts: most seconds a post, against those of {sizes[0]:,}"
     hardware.note(options, "scale", what, max(slower.values()), TARGET, figures, 1)
-
-
-def _in_a_new_process(step: str, count: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.scale", "--measure", "--steps", step, "--sizes", str(count)]
-    found: dict[str, Any] = json.loads(hardware.ran(command).splitlines()[-1])
-    return found
 
 
 if __name__ == "__main__":

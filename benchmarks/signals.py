@@ -63,7 +63,6 @@ def main() -> None:
         "prediction": (1000 * statistics.median(alone), "ms"),
     }
     print(", ".join(f"{name} {value:.0f} {unit}" for name, (value, unit) in figures.items()))
-    print(f"ratio {median / PROMISED:.3f} (target ≤ 1)")
     what = "one prediction with all that is read of picture and words, against what a visitor is promised"
     hardware.note(options, "signals", what, median / PROMISED, 1, figures, len(whole))
 

@@ -94,7 +94,7 @@ def main() -> None:
     medians = {name: 1000 * value for name, value in in_turns(runs, options.rounds, WARM_UP).items()}
     ratio = medians["prediction"] / medians["forward passes"]
     print(", ".join(f"{name} {value:.1f} ms" for name, value in medians.items()))
-    print(f"ratio {ratio:.3f} (target ≤ {TARGET}), of {' and '.join(encoder.name for encoder, _ in inputs)}")
+    print(f"encoders: {' and '.join(encoder.name for encoder, _ in inputs)}")
     print(f"ratio to the passes side by side {medians['prediction'] / medians['forward passes side by side']:.3f}")
     figures = {name: (value, "ms") for name, value in medians.items()}
     what = "one prediction, against bare forward passes of its encoders, one after the other"

@@ -73,7 +73,6 @@ def main() -> None:
     print(
         f"page {page:.2f} s, model behind it {model:.2f} s, importing torch, transformers and gradio alone {bare:.2f} s"
     )
-    print(f"ratio {page / bare:.3f} (target ≤ {TARGET})")
     print(f"ratio until the model is there too {model / bare:.3f}")
     figures = {"page": (page, "s"), "model behind it": (model, "s"), "imports": (bare, "s")}
     what = "until the page answers, against importing torch, transformers and gradio"

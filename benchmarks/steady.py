@@ -147,7 +147,6 @@ def watch_memory(options: argparse.Namespace, pictures: list[Path]) -> None:
                 print(f"{minutes:6.1f} min, {number + 1:5} calls: {megabytes(pid):6.0f} MB", flush=True)
         end, peak = megabytes(pid), megabytes(pid, "VmHWM")
     print(f"after the first prediction {start:.0f} MB, at the end {end:.0f} MB, at most {peak:.0f} MB")
-    print(f"ratio {peak / start:.3f} (target ≤ {PEAK_TARGET})")
     figures = {"first": (start, "MB"), "end": (end, "MB"), "peak": (peak, "MB")}
     what = (
         f"memory of the page at its peak in {options.predictions} predictions and {options.explanations} explanations "
@@ -187,7 +186,6 @@ def serve_crowd(options: argparse.Namespace, pictures: list[Path]) -> None:
         f"median {middle:.2f} s, 95 % within {slow:.2f} s, {len(waits) / options.seconds:.1f} a second, "
         f"memory of the page at most {peak:.0f} MB"
     )
-    print(f"ratio {whole / part:.3f} (target ≤ {HTTP_TARGET})")
     figures: dict[str, tuple[float, str]] = {"over HTTP": (1000 * whole, "ms"), "engine alone": (1000 * part, "ms")}
     crowded = {
         "median": (middle, "s"),
