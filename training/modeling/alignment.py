@@ -20,7 +20,6 @@ import numpy.typing as npt
 import pandas as pd
 import structlog
 import torch
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
@@ -31,7 +30,7 @@ from engine.encoders.aligned import CONFIG, IMAGE, PROJECTION, TEXT
 from engine.files import replacing, replacing_folder, write_json
 from training.data.pairs import Pairs
 from training.metrics.retrieval import area, mismatched_rows, ranks
-from training.modeling.network import average_in, copy_into
+from training.modeling.network import average_in, copy_into, write_weights
 from training.modeling.towers import KINDS, AlignmentConfig, Material, Towers, material_of
 from training.tables import claim, write_table
 
@@ -151,12 +150,8 @@ class _Training:
     def _keep(self) -> None:
         """Write the projection of each side, in half precision, as the encoders read it."""
         for head, file in ((self.towers.image, IMAGE), (self.towers.text, TEXT)):
-            tensors = {
-                f"{PROJECTION}.{name}": parameter.detach().half().contiguous()
-                for name, parameter in head.named_parameters()
-            }
-            with replacing(self.folder / file) as temporary:
-                save_file(tensors, temporary)
+            tensors = {f"{PROJECTION}.{name}": parameter for name, parameter in head.named_parameters()}
+            write_weights(self.folder / file, tensors, half=True)
 
     def _order(self, kind: str, number: int) -> npt.NDArray[np.int64]:
         """Training rows of this epoch, again from the start where they are fewer than the steps need."""

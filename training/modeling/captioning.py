@@ -18,7 +18,6 @@ import pandas as pd
 import structlog
 import torch
 from PIL import ImageOps
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
@@ -34,7 +33,7 @@ from engine.images import load_image
 from training.data.pairs import Pairs, plain_caption
 from training.metrics.captions import bleu4
 from training.modeling.alignment import CAPTIONER
-from training.modeling.network import average_in
+from training.modeling.network import average_in, write_weights
 from training.tables import claim, write_table
 
 log = structlog.get_logger()
@@ -144,7 +143,9 @@ class _Training:
         grid = torch.from_numpy(
             np.stack([self.grids[side, row] for side, row in zip(sides, rows, strict=True)])
         ).float()
-        sequences = [[START, *self.pieces[row][choice], END] for row in rows for choice in self._choices(row)]
+        # Of each photo as many as every other has, some twice where it has fewer.
+        own, count = [self.pieces[row] for row in rows], self.captions_each
+        sequences = [[START, *texts[place % len(texts)], END] for texts in own for place in range(count)]
         pieces = torch.full((len(sequences), max(map(len, sequences))), PAD)
         for place, sequence in enumerate(sequences):
             pieces[place, : len(sequence)] = torch.tensor(sequence)
@@ -166,11 +167,6 @@ class _Training:
         average_in(self.average, dict(self.decoder.named_parameters()), self.step, config.average)
         return float(loss.detach())
 
-    def _choices(self, row: int) -> list[int]:
-        """Places of as many captions of a photo as every photo has, some twice where it has fewer."""
-        count = len(self.pieces[row])
-        return [place % count for place in range(self.captions_each)]
-
     def run_epoch(self) -> None:
         began = time.monotonic()
         order = np.random.default_rng([self.config.seed, self.epoch]).permutation(self.pairs.rows("train"))
@@ -190,8 +186,7 @@ class _Training:
         )
         if score > self.best:
             self.best = score
-            with replacing(self.folder / WEIGHTS) as temporary:
-                save_file({name: value.half().contiguous() for name, value in self.average.items()}, temporary)
+            write_weights(self.folder / WEIGHTS, self.average, half=True)
         self.epoch += 1
         self.save()
 

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 
 from engine.calibration import Temperature
 from engine.encoders import load_encoder
@@ -21,7 +20,6 @@ from engine.encoders.base import Encoder
 from engine.errors import DataError
 from engine.features.base import Feature, digest
 from engine.features.encoder_vector import EncoderVector
-from engine.files import replacing
 from engine.heads import HeadsConfig, HeadsMember, HeadsNetwork, ScoreScale
 from engine.scoring import log_score
 from training.features.matrix import FeatureMatrix
@@ -30,6 +28,7 @@ from training.modeling.choosing import learning_and_choosing
 from training.modeling.heads_network import HeadsData, HeadsModel, HeadsTraining, PictureOf, predict_heads
 from training.modeling.heads_trainer import figures_of, train_heads
 from training.modeling.members import Fitted
+from training.modeling.network import write_weights
 from training.recipes.base import Heads
 from training.tables import write_table
 
@@ -189,12 +188,7 @@ def _calibrated(model: HeadsModel, held: HeadsData, scale: ScoreScale) -> ScoreS
 def _tuned(spec: Heads, encoder: Any, matrix: FeatureMatrix, folder: Path) -> Mapping[str, Feature]:
     """The feature of the trained encoder; its weights go into a file in half precision."""
     path = folder / f"{spec.encoder}.safetensors"
-    halves = {
-        name: value.detach().half().contiguous().cpu() if value.is_floating_point() else value.cpu()
-        for name, value in encoder.module.state_dict().items()
-    }
-    with replacing(path) as temporary:
-        save_file(halves, temporary)
+    write_weights(path, encoder.module.state_dict(), half=True)
     encoder.module.to("cpu")
     feature = EncoderVector(
         spec.encoder, matrix.settings.encoders[spec.encoder], tuned=path, device=matrix.settings.device

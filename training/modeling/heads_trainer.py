@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import structlog
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from engine.errors import DataError
@@ -32,7 +32,7 @@ from training.modeling.heads_network import (
     inputs_of,
     losses_of,
 )
-from training.modeling.network import check_finite, freeze_normalisation, schedule
+from training.modeling.network import check_finite, freeze_normalisation, schedule, write_weights
 from training.tables import claim, write_table
 
 log = structlog.get_logger()
@@ -115,7 +115,7 @@ def _fit(
         if better or config.published:
             state["kept"] = epoch
         if better and not config.published:
-            _keep(model, folder)
+            write_weights(folder / "best.safetensors", model.state_dict())
         state |= {"epoch": epoch + 1, "seconds": time.monotonic() - began}
         if epoch - state.get("best_epoch", 0) >= config.patience:
             log.info("stopped early", run=folder.name, epoch=epoch, kept=state["kept"])
@@ -126,7 +126,7 @@ def _fit(
                 torch.save(stored, temporary)
             saved = time.monotonic()
     if config.published:
-        _keep(model, folder)
+        write_weights(folder / "best.safetensors", model.state_dict())
     seconds = time.monotonic() - began
     # The most that this process has held, in MB; Linux counts in KiB.
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
@@ -140,11 +140,6 @@ def _fit(
     }
     write_json(folder / "training.json", facts)
     write_table(finished, pd.DataFrame(state["curves"], columns=["epoch", "step", "split", "metric", "value"]))
-
-
-def _keep(model: HeadsModel, folder: Path) -> None:
-    with replacing(folder / "best.safetensors") as temporary:
-        save_file({name: value.contiguous().cpu() for name, value in model.state_dict().items()}, temporary)
 
 
 def _learn(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors.torch import save_file
 from scipy.special import softmax
 from torch import nn
 from torch.nn import functional
@@ -21,6 +22,7 @@ from torch.nn import functional
 from engine.encoders.base import Tokens
 from engine.encoders.runtime import autocast, fast_bfloat16
 from engine.errors import DataError
+from engine.files import replacing
 from engine.fusion import FusionConfig, FusionNetwork, HeadOutput, level_loss
 from engine.prediction import View
 from engine.scoring import LEVELS
@@ -278,3 +280,12 @@ def copy_into(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
         for name, parameter in model.named_parameters():
             if name in values:
                 parameter.copy_(values[name])
+
+
+def write_weights(path: Path, tensors: Mapping[str, torch.Tensor], *, half: bool = False) -> None:
+    """Put tensors into a file, whole or not at all; what is no integer in half precision where it is to be `half`."""
+    found = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+    if half:
+        found = {name: value.half() if value.is_floating_point() else value for name, value in found.items()}
+    with replacing(path) as temporary:
+        save_file(found, temporary)

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from safetensors.torch import save_file
 
 from engine.encoders import Encoder, Modality, load_encoder
 from engine.encoders.packing import pack, unpack
 from engine.features.base import Feature
 from engine.features.encoder_tokens import TOKENS, EncoderTokens
-from engine.files import replacing
 from engine.fusion import FusionConfig
 from engine.members import NetworkMember
 from engine.prediction import MemberOutput, View
@@ -25,7 +23,14 @@ from training.modeling.choosing import Rows, learning_and_choosing
 from training.modeling.further import Further
 from training.modeling.members import Fitted, Outputs
 from training.modeling.model_soup import greedy_soup, mean_weights
-from training.modeling.network import JointNetwork, NetworkConfig, copy_into, levels_from_score, predict_rows
+from training.modeling.network import (
+    JointNetwork,
+    NetworkConfig,
+    copy_into,
+    levels_from_score,
+    predict_rows,
+    write_weights,
+)
 from training.modeling.processes import own_process
 from training.modeling.trainer import TrainingResult, train_network, validation_src
 from training.modeling.training_set import SoftTargets, TrainingSet
@@ -153,17 +158,12 @@ def _tuned(
     for side, role in spec.encoders.items():
         prefix = f"encoders.{side}."
         encoder = model.image_encoder if side == "image" else model.text_encoder
-        stored = {
-            name.removeprefix(prefix): tensors[name].detach().half().contiguous().cpu()
-            for name in changed
-            if name.startswith(prefix)
-        }
+        stored = {name.removeprefix(prefix): tensors[name].half() for name in changed if name.startswith(prefix)}
         if encoder.keeps_all:
             stored = pack(encoder.module.state_dict())
         path = folder / f"{role}.safetensors"
         if own_process().is_main_process:
-            with replacing(path) as temporary:
-                save_file(stored, temporary)
+            write_weights(path, stored)
             name, known = role + TOKENS, matrix.settings
             features[name] = EncoderTokens(
                 name, known.encoders[role], known.text_fields, tuned=path, device=known.device

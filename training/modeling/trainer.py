@@ -21,7 +21,7 @@ import pandas as pd
 import structlog
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from scipy.stats import spearmanr
 from tqdm import tqdm
 
@@ -40,6 +40,7 @@ from training.modeling.network import (
     parameter_groups,
     predict_rows,
     schedule,
+    write_weights,
 )
 from training.modeling.training_set import TrainingSet
 from training.tables import claim, write_table
@@ -47,6 +48,8 @@ from training.tables import claim, write_table
 log = structlog.get_logger()
 # Spread of predicted scores, on the normal scale, below which a network says the same of every post.
 COLLAPSED = 0.02
+# Of a training, beside weights and the optimiser's state.
+KEPT = ("curves", "running", "best_src", "best_epoch", "step")
 
 
 @dataclass
@@ -100,23 +103,10 @@ class _Training:
     def save(self) -> None:
         if not self.accelerator.is_main_process:
             return
-        state = {
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "average": self.average,
-            "state": json.dumps(
-                {
-                    "curves": self.curves,
-                    "running": self.running,
-                    "best_src": self.best_src,
-                    "best_epoch": self.best_epoch,
-                    "step": self.step,
-                    "seconds": time.monotonic() - self.began,
-                }
-            ),
-        }
+        found = {name: getattr(self, name) for name in KEPT} | {"seconds": time.monotonic() - self.began}
+        state = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "average": self.average}
         with replacing(self.path) as temporary:
-            torch.save(state, temporary)
+            torch.save({**state, "state": json.dumps(found)}, temporary)
         self.saved = time.monotonic()
 
     def resume(self) -> None:
@@ -177,14 +167,9 @@ class _Training:
             assert validation is not None
             found[f"src_{view}"] = validation_src(outputs, validation, view)
             found[f"accuracy_{view}"] = float((output["probabilities"].argmax(1) == validation.level).mean())
+        place = {"epoch": epoch, "step": self.step}
         self.curves += [
-            {
-                "epoch": epoch,
-                "step": self.step,
-                "split": "train" if metric == "loss" else "validation",
-                "metric": metric,
-                "value": value,
-            }
+            {**place, "split": "train" if metric == "loss" else "validation", "metric": metric, "value": value}
             for metric, value in found.items()
         ]
         if outputs and _constant(outputs[lead_view(self.model)]):
@@ -194,8 +179,7 @@ class _Training:
         if not self.config.patience or not outputs or reached > self.best_src:
             self.best_src, self.best_epoch = reached, epoch
             if self.accelerator.is_main_process:
-                with replacing(self.folder / "best.safetensors") as temporary:
-                    save_file({name: value.contiguous().cpu() for name, value in self.average.items()}, temporary)
+                write_weights(self.folder / "best.safetensors", self.average)
 
 
 def train_network(
