@@ -115,7 +115,8 @@ def crossvalidate(
     if deepest is not None:
         recipe = replace(recipe, grid=tuple(spec for spec in recipe.grid if spec.depth <= deepest))
     parts = list(assignments(run.workspace, folds, protocol, seed))
-    made_from = {"grid": [asdict(spec) for spec in recipe.grid], "parts": [_digest(part) for part in parts]}
+    digests = [hashlib.sha256(part.to_csv().encode()).hexdigest() for part in parts]
+    made_from = {"grid": [asdict(spec) for spec in recipe.grid], "parts": digests}
     folder = run.part(f"crossvalidation/{protocol}", made_from, "folds")
     for fold, part in enumerate(parts):
         path = folder / f"fold-{fold}.parquet"
@@ -136,10 +137,6 @@ def crossvalidate(
     # Whichever ends first would take the others with it.
     own_process().wait_for_everyone()
     return found
-
-
-def _digest(part: pd.Series) -> str:
-    return hashlib.sha256(part.to_csv().encode()).hexdigest()
 
 
 def _gathered(run: Path, protocol: Protocol) -> pd.DataFrame:

@@ -41,8 +41,6 @@ RANDOM = "random order"
 RANDOM_ORDERS = 4
 RESAMPLES = 2000
 ATTRIBUTION = ("attribution", "attribution_summary")
-
-
 AREA = "area_difference"
 METRICS = (AREA, "completeness_error", "seconds")
 
@@ -76,7 +74,9 @@ def explain(work: Path, recipe: Recipe, posts: int = POSTS, *, seed: int = 0) ->
     run.read_test("explain")
     note_reads(run)
     chosen = np.random.default_rng(seed).permutation(run.workspace.rows("test"))[:posts]
-    paths = {row: _path(folder, run.matrix.posts[row]) for row in chosen.tolist()}
+    # An id may hold any character, its hash is a file's name everywhere.
+    hashes = {row: hashlib.sha256(run.matrix.posts[row].post_id.encode()).hexdigest() for row in chosen.tolist()}
+    paths = {row: folder / f"{name[:20]}.json" for row, name in hashes.items()}
     missing = [row for row, path in paths.items() if not path.exists()]
     found = with_pictures(work, run.matrix.posts, missing)
     for row, post in tqdm(found, total=len(missing), desc="explained posts", mininterval=5, disable=not missing):
@@ -140,9 +140,3 @@ def summary_of(records: list[Record], groups: npt.ArrayLike) -> pd.DataFrame:
         for (method, metric), values in columns.items()
     ]
     return pd.DataFrame(rows, columns=["method", "metric", "value", "low", "high", "n"])
-
-
-def _path(folder: Path, post: Post) -> Path:
-    """File of what one post gave."""
-    # An id may hold any character, its hash is a file's name everywhere.
-    return folder / f"{hashlib.sha256(post.post_id.encode()).hexdigest()[:20]}.json"

@@ -5,6 +5,7 @@ very same training pairs. Test photos and the test covers' pairs choose nothing.
 """
 
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,6 @@ def _chance(row: Mapping[str, Any], photos: int) -> float:
     return 1 - float(np.prod([max(0.0, 1 - 5 / (5 * photos - place)) for place in places]))
 
 
-def _sentences(pairs: Pairs, rows: npt.NDArray[np.int64]) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """All sentences of some pictures, and which of the pictures each is of."""
-    kept = [pairs.texts[row] for row in rows]
-    return [text for texts in kept for text in texts], np.repeat(np.arange(len(rows)), [len(texts) for texts in kept])
-
-
 def _aligned(folder: Path, pairs: Mapping[str, Pairs]) -> dict[str, Vectors]:
     """Vectors of the test pictures and sentences, as any visitor's are made."""
     image, text = load_encoder(f"aligned-image:{folder}"), load_encoder(f"aligned-text:{folder}")
@@ -81,7 +76,8 @@ def _aligned(folder: Path, pairs: Mapping[str, Pairs]) -> dict[str, Vectors]:
         parts = [
             [load_image(some.images[row]) for row in rows[start : start + 64]] for start in range(0, len(rows), 64)
         ]
-        sentences, owner = _sentences(some, rows)
+        texts = [some.texts[row] for row in rows]
+        sentences, owner = [*chain.from_iterable(texts)], np.repeat(np.arange(len(rows)), [len(own) for own in texts])
         pictures = np.concatenate([image.encode(part).numpy() for part in parts])
         found[kind] = pictures, text.encode(sentences).numpy(), owner
     return found

@@ -68,13 +68,12 @@ class Variants:
         """One feature, (n, columns)."""
         if name not in self._columns:
             values = self.matrix[name]
-            self._columns[name] = self._reduced(values) if name in self.matrix.settings.encoders else values
+            if name in self.matrix.settings.encoders:
+                train = values[self.rows["train"]]
+                fit = PCA(min(COMPONENTS, *train.shape), svd_solver="randomized", random_state=0).fit(train)
+                values = fit.transform(values).astype(np.float32)
+            self._columns[name] = values
         return self._columns[name]
-
-    def _reduced(self, vectors: Table) -> Table:
-        train = vectors[self.rows["train"]]
-        wanted = min(COMPONENTS, *train.shape)
-        return PCA(wanted, svd_solver="randomized", random_state=0).fit(train).transform(vectors).astype(np.float32)
 
     def table(self, without: Iterable[str] = ()) -> Table:
         """All features side by side but some."""

@@ -9,7 +9,7 @@ A step resumes where it was stopped, takes over what is finished, and is refused
 import errno
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from engine.bundle import MANIFEST, identity, read_bundle
 from engine.encoders import load_encoder
 from engine.errors import DataError
 from engine.features import default_names, make_features
-from engine.features.base import Feature, digest
+from engine.features.base import digest
 from engine.features.encoder_tokens import TOKENS
 from engine.features.encoder_vector import EncoderVector
 from engine.predictor import Predictor
@@ -70,6 +70,8 @@ class Run:
         for spec, encoder in (encoders | teachers).items():
             if encoder.saw_posts:
                 raise DataError(SAW_POSTS.format(spec))
+        sides = {side for feature in features.values() for side in feature.modalities}
+        apart = self.workspace.dataset["image"] == "path" and "image" in sides
         return {
             "dataset": dataset,
             "split": self.workspace.split_digest,
@@ -79,13 +81,9 @@ class Run:
             "features": {name: feature.fingerprint for name, feature in features.items()},
             **({"teachers": {spec: encoder.identity for spec, encoder in teachers.items()}} if teachers else {}),
             # Those in the table are part of the dataset; files of their own may have been exchanged since.
-            **({"set of picture files": digest(self.matrix.files)} if self._reads_files(features.values()) else {}),
+            **({"set of picture files": digest(self.matrix.files)} if apart else {}),
             **({"pictures": further.fingerprint if further else ""} if self.recipe.pictures else {}),
         }
-
-    def _reads_files(self, features: Iterable[Feature]) -> bool:
-        paths = self.workspace.dataset["image"] == "path"
-        return paths and any("image" in feature.modalities for feature in features)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
