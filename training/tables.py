@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -146,11 +146,8 @@ def alone(folder: Path) -> Iterator[None]:
 class TableWriter:
     """One Parquet file being written, a row group per `append`, or several of `ROW_GROUP` rows."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self.schema = schema
-        # A picture's file is compressed already; trying again only costs time.
-        codecs = {name: "none" if name == "image" else "zstd" for name in schema.names}
-        self._writer = pq.ParquetWriter(path, schema, compression=codecs)
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self.schema, self._writer = writer.schema, writer
 
     def append(self, frame: pd.DataFrame) -> None:
         """Write the schema's columns of `frame`; an empty frame writes nothing."""
@@ -159,15 +156,14 @@ class TableWriter:
             table = pa.Table.from_pandas(columns, schema=self.schema, preserve_index=False)
             self._writer.write_table(table, row_group_size=ROW_GROUP)
 
-    def close(self) -> None:
-        self._writer.close()
-
 
 @contextmanager
 def writing_table(path: Path, schema: pa.Schema) -> Iterator[TableWriter]:
     """A table to fill within the block; it stands at `path` after it, and after an error nothing does."""
-    with replacing(path) as temporary, closing(TableWriter(temporary, schema)) as table:
-        yield table
+    # A picture's file is compressed already; trying again only costs time.
+    codecs = {name: "none" if name == "image" else "zstd" for name in schema.names}
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression=codecs) as writer:
+        yield TableWriter(writer)
 
 
 def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None) -> None:
