@@ -34,7 +34,7 @@ from training.tables import COUNTS
 # A few large steps instead of many small ones: a variant costs seconds, and all are fitted alike.
 TREES = CatBoost(iterations=200, depth=4, learning_rate=0.08, early_stopping=None)
 COMPONENTS = 48
-HEAD_EPOCHS, HEAD_BATCH = 15, 128
+HEAD_EPOCHS, HEAD_BATCH, FUSION_EPOCHS = 15, 128, 4
 SIMILARITY = "similarity"
 Table = npt.NDArray[np.float32]
 
@@ -145,14 +145,14 @@ class Variants:
             for split, output in outputs.items()
         }
 
-    def fusion(self, kind: FusionKind, seed: int, folder: Path, *, epochs: int = 4) -> dict[str, MemberOutput]:
+    def fusion(self, kind: FusionKind, seed: int, folder: Path) -> dict[str, MemberOutput]:
         """A fusion network on the frozen tokens of both encoders, trained (and resumed) in `folder`."""
         roles = [self.matrix.role(side) for side in ("image", "text")]
         dims = [load_encoder(self.matrix.settings.encoders[role]).token_dim for role in roles]
         config = NetworkConfig(
             fusion=FusionConfig(dims[0], dims[1], kind=kind, width=128),
             tuning="frozen",
-            epochs=epochs,
+            epochs=FUSION_EPOCHS,
             batch_size=min(64, max(1, len(self.rows["train"]) // 2)),
             patience=2,
             seed=seed,
