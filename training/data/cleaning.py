@@ -34,7 +34,7 @@ def clean(raw: pd.DataFrame, first_row: int = 0) -> pd.DataFrame:
     """
     raw = raw.reset_index(drop=True)
     posts = pd.DataFrame(index=raw.index)
-    flags = _Flags(raw, first_row)
+    flags = _Flags(raw)
     for column in POST_COLUMNS:
         posts[column] = _typed(raw, column, flags)
     violations = list(_violations(posts))
@@ -60,11 +60,10 @@ def clean(raw: pd.DataFrame, first_row: int = 0) -> pd.DataFrame:
 class _Flags:
     """First reason given to each row, and its detail."""
 
-    def __init__(self, raw: pd.DataFrame, first_row: int) -> None:
+    def __init__(self, raw: pd.DataFrame) -> None:
         none = pd.Series(None, index=raw.index, dtype="string")
         self.reason = _cells(raw["drop_reason"]).astype("string") if "drop_reason" in raw else none.copy()
         self.detail = _cells(raw["drop_detail"]).astype("string") if "drop_detail" in raw else none.copy()
-        self.first_row = first_row
 
     def set(self, rows: Mask, reason: str, detail: str | None = None) -> None:
         new = rows & self.reason.isna().to_numpy()

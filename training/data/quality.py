@@ -36,7 +36,4 @@ def reasons(
         "odd wording": np.nan_to_num(log_perplexity, nan=-np.inf) > limit,
         "tiny picture": (metadata[["image_width", "image_height"]].min(axis=1) < LEAST_SIDE).to_numpy(),
     }
-    found = np.full(len(titles), "", dtype=object)
-    for reason, holds in rules.items():
-        found[holds & (found == "")] = reason
-    return found
+    return np.select([*rules.values()], [*rules], default="").astype(object)

@@ -194,16 +194,13 @@ class Study:
 
     def trends(self) -> pd.DataFrame:
         """trends.parquet."""
-        rows: list[dict[str, Any]] = []
+        rows: list[tuple[Any, ...]] = []
         for signal, cleaning, there in self._known(LEAST_POSTS):
             own, groups = self.signals[signal].to_numpy()[there], self.groups[there]
             for against, values in self.against.items():
                 for control, controls in (("raw", None), ("controlled", self.controls[there])):
-                    value, low, high = trend(own, values[there], groups, controls)
-                    rows.append(
-                        {"signal": signal, "against": against, "cleaning": cleaning, "control": control}
-                        | {"value": value, "low": low, "high": high, "n": len(own)}
-                    )
+                    found = trend(own, values[there], groups, controls)
+                    rows.append((signal, against, cleaning, control, *found, len(own)))
         return pd.DataFrame(rows, columns=["signal", "against", "cleaning", "control", "value", "low", "high", "n"])
 
     def removal(self) -> pd.DataFrame:

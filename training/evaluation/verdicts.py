@@ -30,10 +30,8 @@ def verdicts(trends: pd.DataFrame, *, published: bool = False) -> pd.DataFrame:
             raw, strict = found["uncleaned", "raw"], found.get(("cleaned", "controlled"))
             way = _way(raw, sign)
             survives = strict is not None and way != "none" and _way(strict, sign) == way
-            rows.append(
-                {"signal": signal, "against": against, "verdict": way, "survives": survives}
-                | {"sentence": _sentence(what, names[against], sign, way, survives, raw, strict)}
-            )
+            sentence = _sentence(what, names[against], sign, way, survives, raw, strict)
+            rows.append((signal, against, way, survives, sentence))
     return pd.DataFrame(rows, columns=["signal", "against", "verdict", "survives", "sentence"])
 
 
