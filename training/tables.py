@@ -1,7 +1,7 @@
 """The tables of a work folder: what posts.parquet must look like, and how one process writes them whole."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,6 +58,10 @@ def _number(least: float, most: float) -> pandera.Column:
     return pandera.Column("float64", check, nullable=True)
 
 
+def _cells(fits: Callable[[Any], bool], error: str) -> pandera.Column:
+    return pandera.Column(object, pandera.Check(fits, element_wise=True, error=error), nullable=True)
+
+
 def _author_fits(facts: object) -> bool:
     if not isinstance(facts, list) or not facts:
         return False
@@ -72,25 +76,15 @@ POSTS = pandera.DataFrameSchema(
         "post_id": _text(MAX_POST_ID),
         "title": _text(MAX_TITLE, nullable=True),
         "description": _text(MAX_DESCRIPTION, decoded=False, nullable=True),
-        "tags": pandera.Column(
-            object, pandera.Check(_tags_fit, element_wise=True, error="no tags as a post takes them"), nullable=True
-        ),
+        "tags": _cells(_tags_fit, "no tags as a post takes them"),
         "category": _text(MAX_TITLE, nullable=True),
         "group": _text(MAX_TITLE, nullable=True),
         "published_at": pandera.Column(pd.DatetimeTZDtype("us", "UTC"), nullable=True),
         "latitude": _number(-MAX_LATITUDE, MAX_LATITUDE),
         "longitude": _number(-MAX_LONGITUDE, MAX_LONGITUDE),
-        "author": pandera.Column(
-            object,
-            pandera.Check(_author_fits, element_wise=True, error="no numbers known before publication"),
-            nullable=True,
-        ),
+        "author": _cells(_author_fits, "no numbers known before publication"),
         "source": _text(MAX_TITLE),
-        "image": pandera.Column(
-            object,
-            pandera.Check(lambda image: isinstance(image, bytes | str), element_wise=True, error="no bytes, no path"),
-            nullable=True,
-        ),
+        "image": _cells(lambda image: isinstance(image, bytes | str), "no bytes, no path"),
         **{name: _count() for name in COUNTS},
         "popularity": _number(LEAST_POPULARITY, MOST_POPULARITY),
     },
