@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -38,19 +38,15 @@ def _order(count: int) -> npt.NDArray[np.int64]:
 def _batches(run: Run, split: str) -> Iterator[list[Post]]:
     """The posts of a split with their pictures, in `_order`. Raises DataError when a picture is gone."""
     rows = run.workspace.rows(split)
-    batch: list[Post] = []
     passes = (rows[first::PASSES].tolist() for first in range(PASSES))
     found = chain.from_iterable(with_pictures(run.work, run.matrix.posts, some) for some in passes)
-    for row, post in tqdm(found, total=len(rows), desc=f"{split} posts", mininterval=5):
-        if isinstance(post, str):
-            post_id = run.matrix.posts[row].post_id
-            raise DataError(f"The picture of {post_id} cannot be read any more ({post}); run prepare and split again.")
-        batch.append(post)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    read = iter(tqdm(found, total=len(rows), desc=f"{split} posts", mininterval=5))
+    while part := list(islice(read, BATCH)):
+        for row, post in part:
+            if isinstance(post, str):
+                name = run.matrix.posts[row].post_id
+                raise DataError(f"The picture of {name} cannot be read any more ({post}); run prepare and split again.")
+        yield [post for _, post in part if isinstance(post, Post)]
 
 
 def _predicted(predictor: Predictor, posts: list[Post], seed: int) -> Iterator[tuple[Key, BatchPrediction]]:
