@@ -137,14 +137,6 @@ def _path(folder: Path, variant: Variant, seed: int) -> Path:
     return folder / f"{variant.name.replace(' ', '_')}-{seed}.parquet"
 
 
-def _rivals(variant: Variant, variants: Sequence[Variant]) -> list[str]:
-    """Variants before this one that it is tested against beside its reference: any two fusions are of interest."""
-    if variant.family != "fusion":
-        return []
-    before = variants[: variants.index(variant)]
-    return [other.name for other in before if other.family == "fusion" and other.name != variant.reference]
-
-
 def tables_of(
     folder: Path, workspace: Workspace, variants: Sequence[Variant], seeds: int, resamples: int
 ) -> dict[str, pd.DataFrame]:
@@ -172,7 +164,10 @@ def tables_of(
             for seed, (own, other) in enumerate(pairs):
                 head = (variant.family, variant.name, variant.reference, seed, split)
                 rows += [(*head, metric, own[metric], other[metric]) for metric in METRICS]
-        for rival in (variant.reference, *_rivals(variant, variants)):
+        before = variants[: variants.index(variant)]
+        # Any two fusions are of interest.
+        fusions = [other.name for other in before if other.family == variant.family == "fusion"]
+        for rival in dict.fromkeys((variant.reference, *fusions)):
             sides = part(variant.name, "test"), part(rival, "test")
             gains = paired_bootstrap(TESTED, *sides, truth["test"], resamples=resamples)
             deltas += [
