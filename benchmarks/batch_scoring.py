@@ -48,9 +48,8 @@ def with_threads(count: int, function: Callable[[], object]) -> None:
 
 
 def main() -> None:
-    parser = hardware.parser(__doc__, bundle=True)
+    parser = hardware.parser(__doc__, bundle=True, rounds=5)
     parser.add_argument("--posts", type=int, default=512, help="posts scored in each round")
-    parser.add_argument("--rounds", type=int, default=5, help="measured rounds, after one that warms up")
     options = parser.parse_args()
     predictor = Predictor.load(options.bundle)
     with TemporaryDirectory() as folder:

@@ -49,9 +49,8 @@ def posts_a_second(arguments: Sequence[str | Path]) -> float:
 
 
 def main() -> None:
-    parser = hardware.parser(__doc__, bundle=True)
+    parser = hardware.parser(__doc__, bundle=True, rounds=3)
     parser.add_argument("--posts", type=int, default=600, help="posts scored in each run")
-    parser.add_argument("--rounds", type=int, default=3, help="measured rounds, after one that warms the disk")
     options = parser.parse_args()
     alone, beside = [], []
     with TemporaryDirectory() as folder:

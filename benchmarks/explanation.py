@@ -67,8 +67,7 @@ def forward(predictor: Predictor, pictures: list[Image.Image], texts: list[Post]
 
 
 def main() -> None:
-    parser = hardware.parser(__doc__, bundle=True)
-    parser.add_argument("--rounds", type=int, default=5, help="measured rounds, after one that warms up")
+    parser = hardware.parser(__doc__, bundle=True, rounds=5)
     options = parser.parse_args()
     predictor = Predictor.load(options.bundle)
     post = example()

@@ -69,9 +69,8 @@ def one_by_one(predictor: Predictor, posts: Sequence[Post], images: Sequence[byt
 
 
 def main() -> None:
-    parser = hardware.parser(__doc__, bundle=True)
+    parser = hardware.parser(__doc__, bundle=True, rounds=3)
     parser.add_argument("--posts", type=int, default=512, help="posts extracted in each round")
-    parser.add_argument("--rounds", type=int, default=3, help="measured rounds, after one that warms up")
     options = parser.parse_args()
     predictor = Predictor.load(options.bundle)
     with TemporaryDirectory() as folder:

@@ -77,15 +77,17 @@ def _processor() -> str:
     return platform.processor() or "unnamed processor"
 
 
-def parser(doc: str | None, *, bundle: bool = False) -> argparse.ArgumentParser:
+def parser(doc: str | None, *, bundle: bool = False, rounds: int = 0) -> argparse.ArgumentParser:
     """What reads a benchmark's command line, with the file for `keep` and, where one is measured, for a `bundle`.
 
-    `doc` is the module's docstring.
+    `doc` is the module's docstring; so many `rounds` are measured by default, 0 where there are none.
     """
     made = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     made.add_argument("--json", type=Path, help="a report's hardware.json, to put the figures into")
     if bundle:
         made.add_argument("--bundle", help="folder of a bundle; the shipped one by default")
+    if rounds:
+        made.add_argument("--rounds", type=int, default=rounds, help="measured rounds, after those that warm up")
     return made
 
 

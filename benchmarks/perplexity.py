@@ -25,10 +25,9 @@ TARGET_SINGLE = 150
 
 
 def main() -> None:
-    parser = hardware.parser(__doc__)
+    parser = hardware.parser(__doc__, rounds=5)
     parser.add_argument("--model", default="smollm2", help="what load_language_model takes")
     parser.add_argument("--titles", type=int, default=64, help="titles in each round")
-    parser.add_argument("--rounds", type=int, default=5, help="measured rounds, after one that warms up")
     options = parser.parse_args()
     threads.configure()
     generator = np.random.default_rng(0)

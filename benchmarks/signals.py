@@ -41,8 +41,7 @@ def posts(number: int) -> list[Post]:
 
 
 def main() -> None:
-    parser = hardware.parser(__doc__)
-    parser.add_argument("--rounds", type=int, default=10, help="measured rounds, after a few that warm up")
+    parser = hardware.parser(__doc__, rounds=10)
     options = parser.parse_args()
     predictor, signals = Predictor.load(), Signals()
     off = [signal for signal in signals.read(posts(0)[0]).values() if signal.why == OFF]

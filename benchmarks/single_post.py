@@ -77,8 +77,7 @@ def in_turns(runs: Mapping[str, Callable[[], object]], rounds: int, warm_up: int
 
 
 def main() -> None:
-    parser = hardware.parser(__doc__, bundle=True)
-    parser.add_argument("--rounds", type=int, default=60, help="measured rounds, after a few that warm up")
+    parser = hardware.parser(__doc__, bundle=True, rounds=60)
     parser.add_argument("--profile", action="store_true", help="print where the time of a prediction goes")
     options = parser.parse_args()
     predictor = Predictor.load(options.bundle)

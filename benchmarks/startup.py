@@ -56,8 +56,7 @@ def seconds_of(code: str, environment: dict[str, str]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = hardware.parser(__doc__, bundle=True)
-    parser.add_argument("--rounds", type=int, default=5, help="measured rounds, after one that warms up")
+    parser = hardware.parser(__doc__, bundle=True, rounds=5)
     options = parser.parse_args()
     environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"}
     if options.bundle is not None:

@@ -7,6 +7,7 @@ fitted on.
 
 import string
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -211,6 +212,5 @@ def junk_titles(
 ) -> list[tuple[str, str]]:
     """`count` made-up (kind, title), every kind as often as another; `titles` lend words to the shuffled ones."""
     draw = np.random.default_rng(seed)
-    names = list(kinds)
     pool = [title for title in titles if title.strip()] or [" ".join(_LATIN)]
-    return [(names[number % len(names)], kinds[names[number % len(names)]](draw, pool)) for number in range(count)]
+    return [(name, make(draw, pool)) for name, make in islice(cycle(kinds.items()), count)]

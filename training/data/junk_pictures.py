@@ -4,6 +4,7 @@ The kinds of `LEARNED_PICTURES` may be learned from, those of `UNSEEN_PICTURES` 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle, islice
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -242,5 +243,4 @@ UNSEEN_PICTURES: Mapping[str, Picture] = {
 def junk_pictures(kinds: Mapping[str, Picture], count: int, seed: int | Sequence[int]) -> list[tuple[str, Image.Image]]:
     """`count` made-up (kind, picture), every kind as often as another."""
     draw = np.random.default_rng(seed)
-    names = list(kinds)
-    return [(names[number % len(names)], kinds[names[number % len(names)]](draw)) for number in range(count)]
+    return [(name, make(draw)) for name, make in islice(cycle(kinds.items()), count)]
