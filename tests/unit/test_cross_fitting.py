@@ -425,10 +425,22 @@ def test_a_learning_curve_fits_parts_of_the_posts_and_ends_in_the_fold(
     large = own.index[own == "train"][: int(0.7 * (own == "train").sum())]
     posts = run.workspace.posts.set_index("post_id")["group_number"]
     parted = SimpleNamespace(workspace=SimpleNamespace(posts=posts.where(~posts.index.isin(large), -1).reset_index()))
-    half, quarter = (_less(parted, own, divisor) for divisor in (2, 4))  # type: ignore[arg-type]
+    half, quarter = (_less(parted, own, divisor, own) for divisor in (2, 4))  # type: ignore[arg-type]
     assert (half == "train").sum() == sizes[1] - len(large) and not half.index.isin(large).any()
     assert 0.2 * sizes[1] < (quarter == "train").sum() <= sizes[1] / 4
     assert set(table["n"]) == {(own == "validation").sum()} and set(table["member"]) >= {"blend", "ngrams", "title"}
     assert table.loc[table["posts"] == sizes[0], "gain"].isna().all()
     larger = table[table["posts"] == sizes[1]]
     assert (larger["gain_low"] <= larger["gain"]).all() and (larger["gain"] <= larger["gain_high"]).all()
+
+
+def test_smaller_parts_of_the_learning_curve_lie_within_larger_ones() -> None:
+    for seed in range(40):
+        sizes = np.random.default_rng(seed).zipf(1.6, 100).clip(max=100)
+        posts = pd.DataFrame({"post_id": np.arange(sizes.sum()), "group_number": np.repeat(np.arange(100), sizes)})
+        run = SimpleNamespace(workspace=SimpleNamespace(posts=posts))
+        whole = larger = pd.Series("train", index=posts["post_id"])
+        for divisor in (2, 4, 8):
+            less = _less(run, whole, divisor, larger)  # type: ignore[arg-type]
+            assert 0 < len(less) <= len(whole) / divisor and less.index.isin(larger.index).all()
+            larger = less

@@ -67,29 +67,31 @@ def learn(work: Path, recipe: Recipe, *, halvings: int = HALVINGS, resamples: in
 
 def _sizes(run: Run, halvings: int) -> Iterator[tuple[int, Path]]:
     """How many posts were learned from, and the file of the answers to the fold, smallest first."""
-    whole = parts_without(run, FOLD)
+    parts = [parts_without(run, FOLD)]
+    for halving in range(1, halvings + 1):
+        parts.append(_less(run, parts[0], 2**halving, parts[-1]))
     before = 0
     for halving in range(halvings, 0, -1):
-        parts = _less(run, whole, 2**halving)
-        posts = int((parts == "train").sum())
+        posts = int((parts[halving] == "train").sum())
         # Of large groups a half may hold no more than a quarter.
         if posts > before:
-            yield posts, fit_fold(run, FOLD, parts, f"learning_curve/{2**halving}")
+            yield posts, fit_fold(run, FOLD, parts[halving], f"learning_curve/{2**halving}")
         before = posts
-    yield int((whole == "train").sum()), fit_fold(run, FOLD)
+    yield int((parts[0] == "train").sum()), fit_fold(run, FOLD)
 
 
-def _less(run: Run, parts: pd.Series, divisor: int) -> pd.Series:
+def _less(run: Run, parts: pd.Series, divisor: int, larger: pd.Series) -> pd.Series:
     """The parts with one in `divisor` of the posts to learn from, or a little less, by whole groups in one fixed order.
 
-    A group too large for what is left is passed over; where all are too large the smallest is taken.
+    They are some of those in `larger`, parts of which less is left out. A group too large for what is left is passed
+    over; where all are too large the smallest is taken.
     """
     groups = run.workspace.posts.set_index("post_id")["group_number"].loc[parts.index]
     learning = groups[parts == "train"]
-    sizes = learning.value_counts()
+    sizes = groups[larger.index[larger == "train"]].value_counts()
     left, kept = len(learning) / divisor, []
     for group in np.random.default_rng(0).permutation(learning.unique()):
-        if sizes[group] <= left:
+        if group in sizes and sizes[group] <= left:
             left -= sizes[group]
             kept.append(group)
     return parts[(parts != "train") | groups.isin(kept or [sizes.index[-1]])]
