@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.explanation_stability import sample
+from benchmarks.robustness import answers_of
 from engine.bundle import Bundle
 from engine.commands import outcome
 from engine.features import make_features
@@ -56,7 +57,8 @@ def main() -> None:
     found = {kind: _shares(predictor, posts) for kind, posts in junk.items()}
     for kind, (withheld, near) in found.items():
         print(f"{kind:24} withheld {withheld:6.1%}   abstains or near the prior {near:6.1%}")
-    print(f"{'all junk':24} withheld {_mean(found, 0):6.1%}   abstains or near the prior {_mean(found, 1):6.1%}")
+    withheld, near = np.mean([*found.values()], axis=0)
+    print(f"{'all junk':24} withheld {withheld:6.1%}   abstains or near the prior {near:6.1%}")
     print("* of a kind that nothing was learned from")
     real = list(sample(options.work, options.posts))
     for name, posts in (
@@ -81,13 +83,8 @@ def _alike(bundle: Bundle, posts: list[Post]) -> np.ndarray:
 
 def _shares(predictor: Predictor, posts: list[Post]) -> tuple[float, float]:
     """Share withheld, and share that abstains or is near the prior."""
-    batches = (posts[start : start + 64] for start in range(0, len(posts), 64))
-    answers = np.array([shares_of(found) for batch in batches for found in predictor.predict(batch)])
+    answers = np.array([shares_of(found) for found in answers_of(predictor, posts)])
     return float(answers[:, 0].mean()), float(answers[:, 1:].any(axis=1).mean())
-
-
-def _mean(found: dict[str, tuple[float, float]], place: int) -> float:
-    return float(np.mean([shares[place] for shares in found.values()]))
 
 
 if __name__ == "__main__":

@@ -87,19 +87,20 @@ def main() -> None:
     posts = list(sample(options.work, options.posts))
     for folder, predictor in predictors.items():
         print(f"{folder}: {len(posts)} test posts")
-        before = _answers(predictor, posts)
+        before = answers_of(predictor, posts)
         every: list[Pair] = []
         for name, change in CHANGES.items():
             changed = [change(post) for post in posts]
             rows = [row for row, post in enumerate(changed) if post is not posts[row]]
-            after = _answers(predictor, [changed[row] for row in rows])
+            after = answers_of(predictor, [changed[row] for row in rows])
             pairs = list(zip([before[row] for row in rows], after, strict=True))
             print(f"{name:26}{summary(pairs) if pairs else 'changes none of them'}", flush=True)
             every += pairs
         print(f"{'all changes':26}{summary(every) if every else 'change none of them'}\n")
 
 
-def _answers(predictor: Predictor, posts: Sequence[Post]) -> list[Prediction]:
+def answers_of(predictor: Predictor, posts: Sequence[Post]) -> list[Prediction]:
+    """What is said of any number of posts, some at a time."""
     batches = (posts[start : start + BATCH] for start in range(0, len(posts), BATCH))
     return [found for batch in batches for found in predictor.predict(batch)]
 
