@@ -71,6 +71,9 @@ def test_photos_are_parted_by_their_split_else_by_their_names(tmp_path: Path) ->
     with pytest.raises(DataError, match=r"lacks captions: it is no table of such pairs"):
         table.drop(columns="captions").to_parquet(tmp_path / "d.parquet")
         read_photos(tmp_path / "d.parquet")
+    with pytest.raises(DataError, match="has a split named restval; name each train, validation or test"):
+        table.assign(split=["train", "restval"] * 20).to_parquet(tmp_path / "e.parquet")
+        read_photos(tmp_path / "e.parquet")
     with pytest.raises(DataError, match="cannot be read as a Parquet table"):
         read_photos(tmp_path / "none.parquet")
 

@@ -1,10 +1,13 @@
 """Cross-fitting with networks of one side: no answer saw its own group, and what ships learned from every post."""
 
+import errno
 import json
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock, patch
 
 import fsspec
 import numpy as np
@@ -364,6 +367,11 @@ def test_a_table_of_something_else_is_refused_and_none_is_no_fault(tmp_path: Pat
         with pytest.raises(DataError, match="no table of pictures with a class of likes per view"):
             prepare("youtube", tmp_path, tmp_path / "work")
     covers(9).to_parquet(tmp_path / "covers.parquet")
+    # A disk that is full is no fault of the table.
+    table = Mock(append=Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    full = patch("training.data.further.writing_table", return_value=nullcontext(table))
+    with full, pytest.raises(OSError, match="No space left"):
+        prepare("youtube", tmp_path, tmp_path / "work")
     found = prepare("youtube", tmp_path, tmp_path / "work", limit=3)["pictures"]
     assert found["written"] == 3 and found["dropped"]["beyond the limit"] == 5
     # Gone from the source, they are gone from the work folder.

@@ -7,6 +7,7 @@ are no posts: of no split, never evaluated, and those that look like a post are 
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -47,27 +48,32 @@ def take_pictures(
     table = stack.enter_context(writing_table(work / PICTURES, SCHEMA))
     dropped: Counter[str] = Counter()
     seen, read, written = set(taken), 0, 0
+    for rows in _read(path):
+        read += len(rows)
+        kept: list[dict[Any, Any]] = []
+        decoded = decode([image or b"" for image in rows["image"]])
+        for row, picture in zip(rows.to_dict("records"), decoded, strict=True):
+            low, high = (row[name] for name in BOUNDS)
+            if isinstance(picture, str):
+                dropped["unreadable picture"] += 1
+            elif not (np.isfinite(low) and np.isfinite(high) and low < high):
+                dropped["no class"] += 1
+            elif row["post_id"] in seen or picture.pixel_hash in seen:
+                dropped["duplicate"] += 1
+            elif limit is not None and written + len(kept) >= limit:
+                dropped["beyond the limit"] += 1
+            else:
+                seen |= {row["post_id"], picture.pixel_hash}
+                kept.append({**row, "file_hash": hashlib.sha256(row["image"]).hexdigest(), "phash": picture.phash})
+        written += len(kept)
+        table.append(pd.DataFrame(kept, columns=SCHEMA.names))
+    return {"read": read, "written": written, "dropped": dict(dropped.most_common())}
+
+
+def _read(path: Path) -> Iterator[pd.DataFrame]:
+    columns = ["post_id", "image", *BOUNDS]
     try:
-        for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS, columns=["post_id", "image", *BOUNDS]):
-            rows = batch.to_pandas()
-            read += len(rows)
-            kept: list[dict[str, Any]] = []
-            decoded = decode([image or b"" for image in rows["image"]])
-            for row, picture in zip(rows.to_dict("records"), decoded, strict=True):
-                low, high = (row[name] for name in BOUNDS)
-                if isinstance(picture, str):
-                    dropped["unreadable picture"] += 1
-                elif not (np.isfinite(low) and np.isfinite(high) and low < high):
-                    dropped["no class"] += 1
-                elif row["post_id"] in seen or picture.pixel_hash in seen:
-                    dropped["duplicate"] += 1
-                elif limit is not None and written + len(kept) >= limit:
-                    dropped["beyond the limit"] += 1
-                else:
-                    seen |= {row["post_id"], picture.pixel_hash}
-                    kept.append({**row, "file_hash": hashlib.sha256(row["image"]).hexdigest(), "phash": picture.phash})
-            written += len(kept)
-            table.append(pd.DataFrame(kept, columns=SCHEMA.names))
+        for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS, columns=columns):
+            yield batch.select(columns).to_pandas()
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"{path} is no table of pictures with a class of likes per view; copy it again.") from error
-    return {"read": read, "written": written, "dropped": dict(dropped.most_common())}

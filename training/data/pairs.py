@@ -70,6 +70,8 @@ def read_photos(path: Path) -> Pairs:
     if "split" in table.columns:
         spelt = {"val": "validation", "dev": "validation"}
         part = table["split"].replace(spelt).to_numpy(dtype=str)
+        if unknown := sorted({*part} - {"train", "validation", "test"}):
+            raise DataError(f"{path} has a split named {unknown[0]}; name each train, validation or test.")
     else:
         order = np.argsort([hashlib.sha256(name.encode()).hexdigest() for name in names])
         held = min(HELD_OUT, len(names) // 4)
