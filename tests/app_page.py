@@ -3,13 +3,14 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from gradio_client import Client
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 HOSTILE = "<img src=x onerror=\"document.title='hit'\"> {{this}} ${document.title='hit'} secret"
 # Without the windows that a whole browser keeps behind its pages, they are drawn in two thirds of the work.
@@ -82,9 +83,18 @@ def served(folder: Path, names: tuple[str, str], other: Callable[[], Any], *evid
             yield address
 
 
+@cache
+def _cached(browser: Browser) -> BrowserContext:
+    """Where a browser's tabs share what it has cached, for a page's scripts are large; drafts are a tab's own."""
+    # What moves while a page is drawn takes a third of the browser's work.
+    context = browser.new_context(reduced_motion="reduce")
+    context.set_default_timeout(PATIENCE)
+    return context
+
+
 def visit(browser: Browser, address: str, *, width: int = 1280, theme: str = "light") -> Page:
-    page = browser.new_page(viewport={"width": width, "height": 860})
-    page.set_default_timeout(PATIENCE)
+    page = _cached(browser).new_page()
+    page.set_viewport_size({"width": width, "height": 860})
     page.goto(f"{address}?__theme={theme}")
     expect(page.locator("#examples button").first).to_be_visible()
     return page
