@@ -27,7 +27,7 @@ COARSE, SHORT = "lite0-moments:32x32", "minilm-moments:12"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def few_trees() -> Iterator[None]:
+def small_models() -> Iterator[None]:
     """Guards of few folds that see little, and baselines of a few trees: what is trained here is small, and often."""
     # Not above, where the process that only hands tests on to others would wait for it too.
     from engine.features import picture_moments, title_moments

@@ -362,7 +362,8 @@ def test_further_pictures_are_counted_and_none_is_a_post(work: Path, recipe: Rec
 def test_a_table_of_something_else_is_refused_and_none_is_no_fault(tmp_path: Path) -> None:
     posts, wrong = made_up.raw_posts(6), covers(4).drop(columns="likes_per_view_high")
     posts.to_parquet(tmp_path / "posts.parquet")
-    for write in (lambda path: wrong.to_parquet(path), lambda path: path.write_bytes(b"PAR1 and no more")):
+    words = covers(4).assign(likes_per_view_high="high")
+    for write in (wrong.to_parquet, words.to_parquet, lambda path: path.write_bytes(b"PAR1 and no more")):
         write(tmp_path / "covers.parquet")
         with pytest.raises(DataError, match="no table of pictures with a class of likes per view"):
             prepare("youtube", tmp_path, tmp_path / "work")

@@ -71,9 +71,9 @@ def take_pictures(
 
 
 def _read(path: Path) -> Iterator[pd.DataFrame]:
-    columns = ["post_id", "image", *BOUNDS]
+    schema = pa.schema([SCHEMA.field(name) for name in ("post_id", "image", *BOUNDS)])
     try:
-        for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS, columns=columns):
-            yield batch.select(columns).to_pandas()
+        for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS, columns=schema.names):
+            yield batch.select(schema.names).cast(schema).to_pandas()
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"{path} is no table of pictures with a class of likes per view; copy it again.") from error
