@@ -36,33 +36,29 @@ def address(tiny_report: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def opened(browser) -> Iterator[Callable[..., object]]:
-    """Opens a tab; those of one kind share a browser's cache, for a page's scripts are large."""
-    contexts: dict[str, object] = {}
+    """The tab of a kind: in the same one a page's large scripts need not be read again."""
+    tabs: dict[str, object] = {}
 
     def tab(kind: str, **settings: object) -> object:
-        if kind not in contexts:
+        if kind not in tabs:
             # What moves while a page is drawn takes a third of the browser's work.
-            contexts[kind] = browser.new_context(reduced_motion="reduce", **settings)
-            contexts[kind].set_default_timeout(PATIENCE)
-        return contexts[kind].new_page()
+            tabs[kind] = browser.new_context(reduced_motion="reduce", **settings).new_page()
+            tabs[kind].set_default_timeout(PATIENCE)
+        return tabs[kind]
 
     yield tab
-    for context in contexts.values():
-        context.close()
+    for opened in tabs.values():
+        opened.context.close()
 
 
 @pytest.fixture
-def page(opened) -> Iterator[object]:
-    tab = opened("wide", viewport={"width": 1400, "height": 1000})
-    yield tab
-    tab.close()
+def page(opened) -> object:
+    return opened("wide", viewport={"width": 1400, "height": 1000})
 
 
 @pytest.fixture
-def phone(opened) -> Iterator[object]:
-    tab = opened("phone", viewport={"width": 390, "height": 860}, has_touch=True, is_mobile=True, user_agent=PHONE)
-    yield tab
-    tab.close()
+def phone(opened) -> object:
+    return opened("phone", viewport={"width": 390, "height": 860}, has_touch=True, is_mobile=True, user_agent=PHONE)
 
 
 PLACES = [
