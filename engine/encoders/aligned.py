@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from engine.encoders.base import Batch, Tokens
-from engine.encoders.packaged import EfficientNetLite, MiniLM, moments
+from engine.encoders.packaged import EfficientNetLite, MiniLM, cells, moments
 from engine.errors import EncoderError
 
 SHIPPED = Path(__file__).parent / "weights" / "alignment"
@@ -92,10 +92,9 @@ class AlignedImage(EfficientNetLite):
             if place in EARLIER:
                 kept.append(moments(maps))
         kept.append(moments(maps))
-        values = self.last_map(maps).flatten(2).transpose(1, 2)
+        tokens = cells(self.last_map(maps))
         means, spreads = zip(*kept, strict=True)
-        seen = torch.cat([values.float().mean(1).clamp(min=0).sqrt(), *means, *spreads], dim=1)
-        return seen, Tokens(values, values.new_ones(values.shape[:2], dtype=torch.bool))
+        return torch.cat([tokens.values.float().mean(1).clamp(min=0).sqrt(), *means, *spreads], dim=1), tokens
 
 
 class AlignedText(MiniLM):

@@ -9,8 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import nn
@@ -37,6 +38,22 @@ class Tokens:
     values: torch.Tensor
     mask: torch.Tensor
 
+    @classmethod
+    def real(cls, values: torch.Tensor) -> Self:
+        """Tokens of which each is real."""
+        return cls(values, values.new_ones(values.shape[:2], dtype=torch.bool))
+
+
+def squashed(images: Sequence[Image.Image], size: tuple[int, int]) -> torch.Tensor:
+    """Pixels 0..255 of whole pictures at a size (height, width), float (n, 3, height, width)."""
+    # Shrinking by whole factors first makes large photographs cheap and changes no visible detail.
+    small = [
+        np.asarray(image.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR, reducing_gap=3.0))
+        for image in images
+    ]
+    # The permuted view is channels-last already, the layout in which convolutions are fastest.
+    return torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float()
+
 
 class Encoder(ABC):
     """A torch module with its preprocessing: pictures or texts in, vectors and tokens out.
@@ -44,7 +61,8 @@ class Encoder(ABC):
     `module` is the bare network: in evaluation mode and without gradients until a trainer asks for them.
     `identity` names weights and preprocessing: equal identities give equal vectors up to `dtype`, the precision, which
     differs from machine to machine. `aligned` is the name of the shared space when image and text vectors of it may be
-    compared by cosine, else None. Raises EncoderError for a device or precision that cannot be had.
+    compared by cosine, else None. `device` and `dtype` are names as `pick_device` and `pick_dtype` take them. Raises
+    EncoderError for those that cannot be had.
     """
 
     modality: Modality
@@ -68,8 +86,8 @@ class Encoder(ABC):
         token_dim: int,
         settings: Mapping[str, Any],
         files: Sequence[Path],
-        device: str,
-        dtype: str,
+        device: str = "auto",
+        dtype: str = "auto",
     ) -> None:
         self.name = name
         self.dim = dim

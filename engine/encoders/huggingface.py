@@ -56,8 +56,7 @@ class TextEncoder(Encoder):
         pooling: TextPooling = "mean",
         normalise: bool = False,
         max_length: int = 64,
-        device: str = "auto",
-        dtype: str = "auto",
+        **options: Any,
     ) -> None:
         from transformers import AutoTokenizer
 
@@ -73,8 +72,7 @@ class TextEncoder(Encoder):
             pooling=pooling,
             normalise=normalise,
             max_length=max_length,
-            device=device,
-            dtype=dtype,
+            **options,
         )
 
     def _set_up(
@@ -169,8 +167,7 @@ class ImageEncoder(Encoder):
         name: str,
         pooling: ImagePooling = "first",
         normalise: bool = False,
-        device: str = "auto",
-        dtype: str = "auto",
+        **options: Any,
     ) -> None:
         projected = pooling == "projected"
         module = load_module(folder, aligned_class(folder, "image") if projected else "AutoModel", name)
@@ -186,8 +183,7 @@ class ImageEncoder(Encoder):
             token_dim=hidden,
             settings={"pooling": pooling, "normalise": normalise, "crop": False},
             files=checkpoint_files(folder),
-            device=device,
-            dtype=dtype,
+            **options,
         )
 
     @staticmethod

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from engine.encoders.base import Batch, Tokens
-from engine.encoders.packaged import TINY, EfficientNetLite, MiniLM, Variant, moments
+from engine.encoders.packaged import TINY, EfficientNetLite, MiniLM, Variant, cells, moments
 
 
 class MomentsLite(EfficientNetLite):
@@ -28,8 +28,7 @@ class MomentsLite(EfficientNetLite):
         found: list[torch.Tensor] = []
         for maps in self.maps(batch["pixels"]):
             found += moments(maps)
-        values = self.last_map(maps).flatten(2).transpose(1, 2)
-        return torch.cat(found, dim=1), Tokens(values, values.new_ones(values.shape[:2], dtype=torch.bool))
+        return torch.cat(found, dim=1), cells(self.last_map(maps))
 
 
 class MomentsMiniLM(MiniLM):

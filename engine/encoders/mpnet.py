@@ -45,9 +45,7 @@ class MPNet(TextEncoder):
     bfloat16_on_cpu = True
     keeps_all = True
 
-    def __init__(
-        self, *, max_length: int = 64, device: str = "auto", dtype: str = "auto", pretrained: bool = True
-    ) -> None:
+    def __init__(self, *, max_length: int = 64, pretrained: bool = True, **options: Any) -> None:
         from transformers import MPNetConfig, MPNetModel
 
         # As its config.json has it, but for the layers.
@@ -77,8 +75,7 @@ class MPNet(TextEncoder):
             name="mpnet6" if max_length == 64 else f"mpnet6:{max_length}",
             normalise=True,
             max_length=max_length,
-            device=device,
-            dtype=dtype,
+            **options,
         )
 
     def load_weights(self, file: Path) -> None:

@@ -6,11 +6,10 @@ from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from PIL import Image
 
-from engine.encoders.base import Batch, Encoder, Modality, Tokens
+from engine.encoders.base import Batch, Encoder, Modality, Tokens, squashed
 from engine.encoders.huggingface import TextEncoder
 from engine.errors import EncoderError
 
@@ -43,6 +42,11 @@ def moments(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return maps.mean((2, 3)), maps.var((2, 3), correction=0).clamp(min=TINY).sqrt()
 
 
+def cells(grid: torch.Tensor) -> Tokens:
+    """Maps (n, channels, height, width) as tokens, row by row."""
+    return Tokens.real(grid.flatten(2).transpose(1, 2))
+
+
 class EfficientNetLite(Encoder):
     """ImageNet EfficientNet-Lite (lite0 or lite2): 1280 channels, pooled by the mean over the grid.
 
@@ -55,14 +59,7 @@ class EfficientNetLite(Encoder):
     bfloat16_on_cpu = True
     cpu_batch = 2
 
-    def __init__(
-        self,
-        variant: Variant = "lite2",
-        *,
-        size: tuple[int, int] | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
-    ) -> None:
+    def __init__(self, variant: Variant = "lite2", *, size: tuple[int, int] | None = None, **options: Any) -> None:
         if variant not in SIDES:
             raise EncoderError(f"There is no EfficientNet-Lite “{variant}” here; use {' or '.join(SIDES)}.")
         self.size = size or (SIDES[variant], SIDES[variant])
@@ -85,21 +82,12 @@ class EfficientNetLite(Encoder):
             token_dim=1280,
             settings={"variant": variant, "size": list(self.size), "resize": "bilinear", "mean": 127, "scale": 128},
             files=files,
-            device=device,
-            dtype=dtype,
+            **options,
         )
 
     def preprocess(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Normalised pixels (value − 127) / 128, the Lite family's own, shape (n, 3, height, width), on the CPU."""
-        height, width = self.size
-        # Shrinking by whole factors first makes large photographs cheap and changes no visible detail.
-        squashed = [
-            np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0))
-            for image in images
-        ]
-        pixels = torch.from_numpy(np.stack(squashed)).permute(0, 3, 1, 2)
-        # The permuted view is channels-last already, the layout in which convolutions are fastest.
-        return self.normalise_pixels(pixels.float())
+        return self.normalise_pixels(squashed(images, self.size))
 
     def normalise_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels 0..255, float (n, 3, height, width), on the scale the network was trained with."""
@@ -135,8 +123,7 @@ class EfficientNetLite(Encoder):
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, Tokens]:
         grid = self.features(batch["pixels"])
-        values = grid.flatten(2).transpose(1, 2)
-        return grid.mean(dim=(2, 3)), Tokens(values, values.new_ones(values.shape[:2], dtype=torch.bool))
+        return grid.mean(dim=(2, 3)), cells(grid)
 
 
 class MiniLM(TextEncoder):
@@ -145,12 +132,6 @@ class MiniLM(TextEncoder):
     A text beyond `max_length` word pieces is cut there. Raises EncoderError when the wheel is missing.
     """
 
-    def __init__(self, *, max_length: int = 64, device: str = "auto", dtype: str = "auto") -> None:
-        super().__init__(
-            minilm_folder(),
-            name="minilm" if max_length == 64 else f"minilm:{max_length}",
-            normalise=True,
-            max_length=max_length,
-            device=device,
-            dtype=dtype,
-        )
+    def __init__(self, *, max_length: int = 64, **options: Any) -> None:
+        name = "minilm" if max_length == 64 else f"minilm:{max_length}"
+        super().__init__(minilm_folder(), name=name, normalise=True, max_length=max_length, **options)

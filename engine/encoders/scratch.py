@@ -9,14 +9,14 @@ Vision Transformer" does, where that one layer then holds nearly all of the para
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-from engine.encoders.base import Batch, Encoder, Modality, Tokens
+from engine.encoders.base import Batch, Encoder, Modality, Tokens, squashed
 from engine.errors import EncoderError
 
 # Weights before training are a matter of this seed alone: the encoder's identity names them by it.
@@ -109,7 +109,7 @@ class ScratchViT(Encoder):
     modality: Modality = "image"
     bfloat16_on_cpu = True
 
-    def __init__(self, shape: ViTShape, *, name: str, device: str = "auto", dtype: str = "auto") -> None:
+    def __init__(self, shape: ViTShape, *, name: str, **options: Any) -> None:
         if min(shape.height, shape.width) < shape.patch or shape.height % shape.patch or shape.width % shape.patch:
             raise EncoderError(
                 f"A picture of {shape.height}x{shape.width} pixels is no whole number of patches of {shape.patch}; "
@@ -127,17 +127,11 @@ class ScratchViT(Encoder):
             token_dim=shape.dim,
             settings=settings,
             files=[],
-            device=device,
-            dtype=dtype,
+            **options,
         )
 
     def prepare(self, items: Sequence[Image.Image]) -> Batch:
-        height, width = self.size
-        squashed = [
-            np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0))
-            for image in items
-        ]
-        return {"pixels": self.normalise_pixels(torch.from_numpy(np.stack(squashed)).permute(0, 3, 1, 2).float())}
+        return {"pixels": self.normalise_pixels(squashed(items, self.size))}
 
     def normalise_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels 0..255, float (n, 3, height, width), as −1..1."""
@@ -145,4 +139,4 @@ class ScratchViT(Encoder):
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, Tokens]:
         vectors, tokens = self.module(batch["pixels"])
-        return vectors, Tokens(tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool))
+        return vectors, Tokens.real(tokens)
