@@ -47,7 +47,8 @@ def _scratch(kind: str, argument: str, options: dict[str, Any]) -> Encoder:
 
 
 def _length(kind: str, argument: str) -> int:
-    if argument and not argument.isdecimal():
+    # Two are signs around every text; where a tokenizer has room for no more, it cuts nothing, or leaves nothing.
+    if argument and not (argument.isdecimal() and int(argument) > 2):
         raise EncoderError(f"“{argument}” is no number of word pieces; write {kind}:LENGTH, such as {kind}:128.")
     return int(argument or 64)
 

@@ -289,6 +289,8 @@ def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
         ("lite2:wide", "lite2:HEIGHTxWIDTH"),
         ("lite2:8x8", "too small"),
         ("minilm:long", "minilm:LENGTH"),
+        ("minilm:0", "minilm:LENGTH"),
+        ("minilm:2", "minilm:LENGTH"),
         ("bert:", "Name a checkpoint"),
         ("bert:not a name", "hf download"),
     ],
