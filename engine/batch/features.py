@@ -15,7 +15,7 @@ from engine.batch.rows import Row
 from engine.batch.score import Engine, Summary, here, map_file, prepare, root_of
 from engine.batch.table import Record, writable
 from engine.errors import PostError
-from engine.features.base import Feature, Values
+from engine.features.base import Feature
 from engine.features.encoder_tokens import EncoderTokens
 from engine.features.encoder_vector import EncoderVector
 from engine.features.extractor import Extractor
@@ -96,14 +96,9 @@ def _records(predictor: Predictor, names: Sequence[str], root: Path | Address, r
     for view in set(views.values()):
         places = [place for place, found in views.items() if found == view]
         values = extractor.compute([posts[place] for place in places], view)
-        for feature in (extractor.features[name] for name in values):
-            _fill(records, places, feature, values[feature.name])
+        for name, found in values.items():
+            columns = column_names(extractor.features[name])
+            for place, numbers in zip(places, found, strict=True):
+                cells = (None if np.isnan(number) else float(number) for number in numbers)
+                records[place] |= zip(columns, cells, strict=True)
     return records
-
-
-def _fill(records: list[Record], places: Sequence[int], feature: Feature, values: Values) -> None:
-    names = column_names(feature)
-    for place, row in zip(places, values, strict=True):
-        records[place] |= {
-            name: None if np.isnan(value) else float(value) for name, value in zip(names, row, strict=True)
-        }

@@ -40,15 +40,15 @@ class Scorer(Protocol):
         ...
 
 
+Makes = Callable[[list[Row]], list[Record]]
+Reads = Callable[[], Iterable[list[Row]]]
+Fails = Callable[[list[Row], str], list[Record]]
+
+
 class Engine(Protocol):
     """Where batches are computed: in this process, or on a cluster."""
 
-    def __call__(
-        self,
-        records_of: Callable[[list[Row]], list[Record]],
-        read: Callable[[], Iterable[list[Row]]],
-        failed: Callable[[list[Row], str], list[Record]],
-    ) -> Generator[list[Record], None, None]:
+    def __call__(self, records_of: Makes, read: Reads, failed: Fails) -> Generator[list[Record], None, None]:
         """Records of the batches that `read` gives, in order; `failed` makes those of one that cannot be computed."""
         ...
 
@@ -77,11 +77,7 @@ def check_files(
     next(rows, None)
 
 
-def here(
-    records_of: Callable[[list[Row]], list[Record]],
-    read: Callable[[], Iterable[list[Row]]],
-    failed: Callable[[list[Row], str], list[Record]],
-) -> Generator[list[Record], None, None]:
+def here(records_of: Makes, read: Reads, failed: Fails) -> Generator[list[Record], None, None]:
     """The engine that uses this process's cores. What fails is a fault of the code, and ends the work."""
     return threads.in_order(records_of, read())
 
@@ -121,7 +117,7 @@ def root_of(source: str | Path | Address, images_root: str | Path | Address | No
 
 
 def map_file(
-    records_of: Callable[[list[Row]], list[Record]],
+    records_of: Makes,
     source: str | Path | Address,
     target: str | Path | Address,
     schema: pa.Schema,

@@ -1,12 +1,13 @@
 """Predictions, or features, written as a table, CSV or Parquet, of which there is either the whole or nothing."""
 
 import csv
+import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Protocol
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -56,52 +57,27 @@ def make_record(post_id: str, outcome: Prediction | str) -> Record:
     return record | {"level": outcome.level_name, "abstain": outcome.abstain, "reason": outcome.reason or None}
 
 
-class Writer(Protocol):
-    """One format: takes records in order; `close` writes what is left, `abandon` lets go of it."""
-
-    def write(self, records: list[Record]) -> None: ...
-
-    def close(self) -> None: ...
-
-    def abandon(self) -> None: ...
-
-
 class CsvWriter:
     """UTF-8 CSV with an empty cell for null."""
 
     def __init__(self, file: IO[bytes], schema: pa.Schema) -> None:
-        self.file = file
-        self.names = schema.names
-        self.buffer = _TextBuffer()
-        # The default line end, CR LF: with another, csv leaves a CR inside a cell unquoted.
-        self.writer = csv.writer(self.buffer)
-        self.writer.writerow(self.names)
+        self.file, self.names = file, schema.names
+        self._write_rows([self.names])
 
     def write(self, records: list[Record]) -> None:
-        for record in records:
-            self.writer.writerow([_cell(record.get(name)) for name in self.names])
-        self.file.write(self.buffer.take())
+        self._write_rows([_cell(record.get(name)) for name in self.names] for record in records)
+
+    def _write_rows(self, rows: Iterable[list[Any]]) -> None:
+        lines = io.StringIO(newline="")
+        # The default line end, CR LF: with another, csv leaves a CR inside a cell unquoted.
+        csv.writer(lines).writerows(rows)
+        self.file.write(lines.getvalue().encode())
 
     def close(self) -> None:
-        self.file.write(self.buffer.take())
+        """Write what is left, of which there is nothing."""
 
     def abandon(self) -> None:
-        self.buffer.take()
-
-
-class _TextBuffer:
-    """What csv.writer wrote since the last `take`, as UTF-8."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def write(self, line: str) -> None:
-        self.lines.append(line)
-
-    def take(self) -> bytes:
-        text = "".join(self.lines)
-        self.lines.clear()
-        return text.encode()
+        """Let go of what is left, of which there is nothing."""
 
 
 class ParquetWriter:
@@ -147,7 +123,7 @@ def check_target(source: Path | Address, target: Path | Address) -> None:
 
 
 @contextmanager
-def open_table(target: Path | Address, schema: pa.Schema = SCHEMA) -> Iterator[Callable[[list[Record]], None]]:
+def open_table(target: Path | Address, schema: pa.Schema) -> Iterator[Callable[[list[Record]], None]]:
     """A function that writes records of a schema to `target`, which appears only when the block ends well.
 
     Raises DataError when the disk does not take the table.
@@ -155,8 +131,8 @@ def open_table(target: Path | Address, schema: pa.Schema = SCHEMA) -> Iterator[C
     of_block: BaseException | None = None
     try:
         with _filling(target) as temporary, temporary.open("wb") as file:
-            kind = ParquetWriter if target.suffix.lower() == ".parquet" else CsvWriter
-            writer: Writer = kind(file, schema)
+            is_parquet = target.suffix.lower() == ".parquet"
+            writer = ParquetWriter(file, schema) if is_parquet else CsvWriter(file, schema)
 
             def write(records: list[Record]) -> None:
                 try:
