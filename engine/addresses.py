@@ -32,14 +32,14 @@ VERSIONS = ("ETag", "etag", "blob_id", "generation", "md5Hash", "mtime", "LastMo
 OUTSIDE = "{} leads out of its folder; leave it out."
 
 
-def located(name: "str | Path | Address") -> "Path | Address":
+def located(name: "str | Location") -> "Location":
     """The path or the address that a name is."""
     if isinstance(name, str) and ADDRESS.match(name):
         return Address(name.strip()) if not name.startswith("file://") else Path(name.removeprefix("file://"))
     return name if isinstance(name, Address) else Path(name)
 
 
-def here(name: "str | Path | Address", kept: Path) -> Path:
+def here(name: "str | Location", kept: Path) -> Path:
     """The file or folder on this machine: a path as it is, of an address what `Address.download` puts below `kept`."""
     place = located(name)
     return place if isinstance(place, Path) else place.download(kept)
@@ -163,6 +163,10 @@ class Address:
             if isinstance(error, ImportError | ValueError):
                 raise DataError(UNKNOWN.format(self, text)) from error
             raise DataError(UNREACHED.format(self, f"{type(error).__name__}: {text}".rstrip(": "))) from error
+
+
+# A file or folder, on this machine or elsewhere.
+Location = Path | Address
 
 
 class _Stream(io.RawIOBase):

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
 
-from engine.addresses import Address, located
+from engine.addresses import Address, Location, located
 from engine.errors import BundleError, DataError
 from engine.files import file_digest, replacing_folder, write_bytes
 from engine.prediction import View
@@ -206,7 +206,7 @@ def identity(manifest: Bundle) -> str:
     return fingerprint(manifest)[:16]
 
 
-def folder_of(place: str | Path | Address | None) -> Path:
+def folder_of(place: str | Location | None) -> Path:
     """The folder of a bundle: None is the one that FIRST_IMPRESSIONS_BUNDLE names, else the shipped one; one that
     lies at an address is fetched. Raises as `fetch_bundle`."""
     found = located(place) if place is not None else Settings().bundle

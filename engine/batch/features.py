@@ -5,12 +5,11 @@
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from engine.addresses import Address
+from engine.addresses import Location
 from engine.batch.rows import Row
 from engine.batch.score import Engine, Summary, here, map_file, prepare, root_of
 from engine.batch.table import Record, writable
@@ -57,12 +56,12 @@ def column_names(feature: Feature) -> list[str]:
 
 def write_features(
     predictor: Predictor,
-    source: str | Path | Address,
-    target: str | Path | Address,
+    source: str | Location,
+    target: str | Location,
     *,
     embeddings: bool = False,
     batch_size: int = 32,
-    images_root: str | Path | Address | None = None,
+    images_root: str | Location | None = None,
     progress: bool = False,
     engine: Engine = here,
 ) -> Summary:
@@ -79,7 +78,7 @@ def write_features(
     return map_file(records_of, source, target, schema, batch_size, progress=progress, engine=engine)
 
 
-def _records(predictor: Predictor, names: Sequence[str], root: Path | Address, rows: list[Row]) -> list[Record]:
+def _records(predictor: Predictor, names: Sequence[str], root: Location, rows: list[Row]) -> list[Record]:
     """For every row its features or its error; posts of the same sides are computed together."""
     extractor = Extractor(predictor.extractor.features, names)
     records: list[Record] = [{"post_id": writable(row.post_id), "error": None} for row in rows]

@@ -17,17 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.addresses import Address
-from engine.batch.text import (
-    LONG_LINE,
-    TWICE,
-    CsvRecords,
-    known_names,
-    open_text,
-    read_header,
-    read_lines,
-    repeated,
-)
+from engine.addresses import Location
+from engine.batch.text import LONG_LINE, TWICE, CsvRecords, known_names, open_text, read_header, read_lines, repeated
 from engine.context import AUTHOR, context_of, is_context
 from engine.context import COLUMNS as CONTEXT
 from engine.errors import DataError, PostError
@@ -64,7 +55,7 @@ class Row:
         return object.__sizeof__(self) + sum(map(sys.getsizeof, vars(self).values()))
 
 
-def count_rows(source: Path | Address) -> int | None:
+def count_rows(source: Location) -> int | None:
     """Number of rows where the file says it (Parquet), else None. Raises DataError."""
     if source.suffix.lower() != ".parquet":
         return None
@@ -72,7 +63,7 @@ def count_rows(source: Path | Address) -> int | None:
         return int(file.metadata.num_rows)
 
 
-def read_rows(source: Path | Address, batch_size: int = 32) -> Iterator[Row]:
+def read_rows(source: Location, batch_size: int = 32) -> Iterator[Row]:
     """Rows of `source`, read as they are asked for, `batch_size` at a time from Parquet.
 
     Raises DataError, with the first row asked for, when the file as a whole is of no use.
@@ -129,7 +120,7 @@ def _named(given: Iterable[str]) -> list[str]:
     return [AUTHOR + name[len(AUTHOR) :] if name.lower().startswith(AUTHOR) else name for name in names]
 
 
-def _require_usable(source: Path | Address, columns: Sequence[str]) -> None:
+def _require_usable(source: Location, columns: Sequence[str]) -> None:
     if name := repeated(columns, _is_read):
         raise DataError(TWICE.format(source, name))
     if not any(name in columns for name in NEEDED):
@@ -139,7 +130,7 @@ def _require_usable(source: Path | Address, columns: Sequence[str]) -> None:
         raise DataError(f"{source} has no column named title or image (found: {found}); name at least one of them so.")
 
 
-def _read_csv(source: Path | Address) -> Iterator[Row]:
+def _read_csv(source: Location) -> Iterator[Row]:
     with open_text(source) as handle:
         lines = read_lines(handle)
         try:
@@ -163,7 +154,7 @@ class _Fields(dict[str, Any]):
         self.names = [name for name, _ in pairs]
 
 
-def _read_jsonl(source: Path | Address) -> Iterator[Row]:
+def _read_jsonl(source: Location) -> Iterator[Row]:
     with open_text(source) as handle:
         number, usable, named = 0, False, None
         for line in read_lines(handle):
@@ -188,7 +179,7 @@ def _read_jsonl(source: Path | Address) -> Iterator[Row]:
             _require_usable(source, named)
 
 
-def _open_parquet(source: Path | Address) -> pq.ParquetFile:
+def _open_parquet(source: Location) -> pq.ParquetFile:
     try:
         # Without pre-buffering, a column of pictures is read page by page instead of a row group at once.
         file = source if isinstance(source, Path) else source.open()
@@ -199,7 +190,7 @@ def _open_parquet(source: Path | Address) -> pq.ParquetFile:
         raise DataError(f"{source} cannot be read as Parquet; write it again.") from error
 
 
-def _read_parquet(source: Path | Address, batch_size: int) -> Iterator[Row]:
+def _read_parquet(source: Location, batch_size: int) -> Iterator[Row]:
     with _open_parquet(source) as file:
         names = file.schema_arrow.names
         known = _named(names)

@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from engine import threads
-from engine.addresses import Address, located
+from engine.addresses import Location, located
 from engine.batch.rows import Row, count_rows, read_rows
 from engine.batch.table import SCHEMA, Record, check_target, make_record, open_table, writable
 from engine.errors import DataError, ImageError, PostError
@@ -64,9 +64,7 @@ class Summary:
         return f"{self.scored:,} scored, {self.failed:,} with errors"
 
 
-def check_files(
-    source: str | Path | Address, target: str | Path | Address, images_root: str | Path | Address | None = None
-) -> None:
+def check_files(source: str | Location, target: str | Location, images_root: str | Location | None = None) -> None:
     """Raises DataError when `source` cannot be read, `target` not be written, or there is no folder `images_root`.
 
     It needs no predictor, so ask it first.
@@ -84,11 +82,11 @@ def here(records_of: Makes, read: Reads, failed: Fails) -> Generator[list[Record
 
 def score_file(
     predictor: Scorer,
-    source: str | Path | Address,
-    target: str | Path | Address,
+    source: str | Location,
+    target: str | Location,
     *,
     batch_size: int = 32,
-    images_root: str | Path | Address | None = None,
+    images_root: str | Location | None = None,
     progress: bool = False,
     engine: Engine = here,
 ) -> Summary:
@@ -103,7 +101,7 @@ def score_file(
     return map_file(make, source, target, SCHEMA, batch_size, progress=progress, engine=engine)
 
 
-def root_of(source: str | Path | Address, images_root: str | Path | Address | None) -> Path | Address:
+def root_of(source: str | Location, images_root: str | Location | None) -> Location:
     """Where paths of pictures start; absolute, for engines whose workers start elsewhere.
 
     Raises DataError where there is no folder of that name; one at an address is not asked for before its pictures.
@@ -118,8 +116,8 @@ def root_of(source: str | Path | Address, images_root: str | Path | Address | No
 
 def map_file(
     records_of: Makes,
-    source: str | Path | Address,
-    target: str | Path | Address,
+    source: str | Location,
+    target: str | Location,
     schema: pa.Schema,
     batch_size: int,
     *,
@@ -152,7 +150,7 @@ def map_file(
     return Summary(scored, failed)
 
 
-def _batches(source: Path | Address, size: int) -> Iterator[list[Row]]:
+def _batches(source: Location, size: int) -> Iterator[list[Row]]:
     """Rows, `size` at a time."""
     rows = read_rows(source, size)
     while batch := list(islice(rows, size)):
@@ -163,7 +161,7 @@ def _failed(rows: list[Row], error: str) -> list[Record]:
     return [{"post_id": writable(row.post_id), "error": row.error or error} for row in rows]
 
 
-def _records(predictor: Scorer, root: Path | Address, rows: list[Row]) -> list[Record]:
+def _records(predictor: Scorer, root: Location, rows: list[Row]) -> list[Record]:
     return score_drafts(predictor, rows, [prepare(row, root, predictor.context) for row in rows])
 
 
@@ -174,7 +172,7 @@ def score_drafts(predictor: Scorer, rows: Sequence[Row], drafts: Sequence[Post |
     return [make_record(row.post_id, outcome) for row, outcome in zip(rows, outcomes, strict=True)]
 
 
-def prepare(row: Row, root: Path | Address, context: Collection[str] = ()) -> Post | str:
+def prepare(row: Row, root: Location, context: Collection[str] = ()) -> Post | str:
     """The post of a row for a model that reads this context, or why there is none."""
     if row.error or (context and row.odd_context):
         return row.error or row.odd_context
@@ -187,7 +185,7 @@ def prepare(row: Row, root: Path | Address, context: Collection[str] = ()) -> Po
         return str(error)
 
 
-def _picture(image: bytes | str, root: Path | Address) -> Image.Image:
+def _picture(image: bytes | str, root: Location) -> Image.Image:
     """The picture, of an address only where it lies below the root. Raises ImageError."""
     if isinstance(root, Path):
         return load_image(image, root)

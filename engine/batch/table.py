@@ -12,7 +12,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.addresses import Address
+from engine.addresses import Location
 from engine.errors import DataError
 from engine.files import replacing
 from engine.prediction import Prediction
@@ -107,7 +107,7 @@ class ParquetWriter:
         self.records.clear()
 
 
-def check_target(source: Path | Address, target: Path | Address) -> None:
+def check_target(source: Location, target: Location) -> None:
     """Raises DataError when the table cannot be written to `target`, or would replace its own input."""
     if target.suffix.lower() not in OUTPUT_ENDINGS:
         raise DataError(f"{target} has an ending that is not written; end it in {' or '.join(OUTPUT_ENDINGS)}.")
@@ -123,7 +123,7 @@ def check_target(source: Path | Address, target: Path | Address) -> None:
 
 
 @contextmanager
-def open_table(target: Path | Address, schema: pa.Schema) -> Iterator[Callable[[list[Record]], None]]:
+def open_table(target: Location, schema: pa.Schema) -> Iterator[Callable[[list[Record]], None]]:
     """A function that writes records of a schema to `target`, which appears only when the block ends well.
 
     Raises DataError when the disk does not take the table.
@@ -156,7 +156,7 @@ def open_table(target: Path | Address, schema: pa.Schema) -> Iterator[Callable[[
 
 
 @contextmanager
-def _filling(target: Path | Address) -> Iterator[Path]:
+def _filling(target: Location) -> Iterator[Path]:
     """A file to fill within the block; it becomes `target` at the end, which is sent whole where it lies elsewhere."""
     if isinstance(target, Path):
         with replacing(target) as temporary:
@@ -168,7 +168,7 @@ def _filling(target: Path | Address) -> Iterator[Path]:
         target.upload(temporary)
 
 
-def _unwritable(target: Path | Address, error: OSError) -> DataError:
+def _unwritable(target: Location, error: OSError) -> DataError:
     return DataError(f"{target} cannot be written ({error.strerror or error}); nothing was kept.")
 
 

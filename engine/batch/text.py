@@ -6,10 +6,9 @@ import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import IO
 
-from engine.addresses import Address
+from engine.addresses import Location
 from engine.errors import DataError
 
 MAX_LINE = 16_000_000
@@ -22,7 +21,7 @@ TWICE = "{} has more than one column named {}; keep one of them, or rename the o
 UNCLOSED = "This line opens a quote that nothing closes; close it, and double each quote inside a text."
 
 
-def open_text(source: Path | Address) -> IO[str]:
+def open_text(source: Location) -> IO[str]:
     """Text that is UTF-8 as it should be; other bytes survive as surrogates, to be refused row by row.
 
     Raises DataError when the file cannot be opened or is UTF-16.
