@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,6 +20,14 @@ BUCKETS = 2**16
 ANALYSERS = ({"ngram_range": (1, 2)}, {"analyzer": "char_wb", "ngram_range": (2, 5)})
 
 
+@cache
+def _vectorisers() -> list[Any]:
+    # Imported late: scikit-learn's text module takes a third of a second that a page without text need not wait.
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    return [HashingVectorizer(n_features=BUCKETS, alternate_sign=False, norm=None, **how) for how in ANALYSERS]
+
+
 class NgramRidge:
     """score = x · weights + bias, x the L2-normalised TF-IDF (log term counts) of hashed n-grams of each analyser.
 
@@ -28,21 +36,6 @@ class NgramRidge:
 
     def __init__(self, idf: npt.NDArray[np.float32], weights: npt.NDArray[np.float32], bias: float) -> None:
         self.idf, self.weights, self.bias = idf, weights, bias
-
-    @staticmethod
-    def _counts(texts: Sequence[str]) -> list[csr_matrix]:
-        return [vectoriser.transform(texts) for vectoriser in NgramRidge._vectorisers()]
-
-    @staticmethod
-    def _vectorisers() -> list[Any]:
-        # Imported late: scikit-learn's text module takes a third of a second that a page without text need not wait.
-        from sklearn.feature_extraction.text import HashingVectorizer
-
-        return [HashingVectorizer(n_features=BUCKETS, alternate_sign=False, norm=None, **how) for how in ANALYSERS]
-
-    @cached_property
-    def _ready(self) -> list[Any]:
-        return self._vectorisers()
 
     @staticmethod
     def _weighted(counts: Sequence[csr_matrix], idf: npt.NDArray[np.float32]) -> csr_matrix:
@@ -61,7 +54,7 @@ class NgramRidge:
         """Fits on n texts and their target (n,), centred on 0; inverse document frequencies as in scikit-learn."""
         from sklearn.linear_model import Ridge
 
-        counts = cls._counts(texts)
+        counts = [vectoriser.transform(texts) for vectoriser in _vectorisers()]
         found = np.concatenate([np.bincount(part.indices, minlength=BUCKETS) for part in counts])
         idf = (np.log((1 + len(texts)) / (1 + found)) + 1).astype(np.float32)
         model = Ridge(alpha=alpha, solver="sparse_cg", tol=1e-3).fit(cls._weighted(counts, idf), np.asarray(target))
@@ -73,7 +66,7 @@ class NgramRidge:
             return np.zeros(0)
         score = np.full(len(texts), self.bias)
         empty = np.ones(len(texts), dtype=bool)
-        for number, vectoriser in enumerate(self._ready):
+        for number, vectoriser in enumerate(_vectorisers()):
             # The arrays of the counts are enough; building the weighted matrix would take longer than the rest.
             found = vectoriser.transform(texts)
             places = found.indices + number * BUCKETS
