@@ -40,7 +40,7 @@ def cluster_weights(groups: npt.ArrayLike, resamples: int = RESAMPLES, seed: int
         yield generator.multinomial(size, share, size=rows).astype(np.float64).take(codes, axis=1)
 
 
-def gathered(count: int, most: int, seed: int = 0) -> npt.NDArray[np.int64]:
+def gathered(count: int, most: int) -> npt.NDArray[np.int64]:
     """A number below `most` for each of `count` groups, as many groups under each as under any other, by chance.
 
     Groups under one number are drawn together. As they have nothing to do with one another, the sums of so many of
@@ -49,7 +49,7 @@ def gathered(count: int, most: int, seed: int = 0) -> npt.NDArray[np.int64]:
     """
     if count <= most:
         return np.arange(count)
-    return np.random.default_rng(seed).permutation(count) % most
+    return np.random.default_rng(0).permutation(count) % most
 
 
 def bounds(values: npt.ArrayLike) -> tuple[float, float]:
@@ -61,9 +61,7 @@ def bounds(values: npt.ArrayLike) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def mean_interval(
-    values: npt.ArrayLike, groups: npt.ArrayLike, resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[float, float]:
+def mean_interval(values: npt.ArrayLike, groups: npt.ArrayLike, resamples: int = RESAMPLES) -> tuple[float, float]:
     """Interval of the mean of values (n,) of posts in groups (n,); NaN for no values."""
     array = np.asarray(values, dtype=np.float64)
     if not len(array):
@@ -71,7 +69,7 @@ def mean_interval(
     codes = cluster_numbers(groups)
     sums, sizes = np.bincount(codes, array), np.bincount(codes).astype(np.float64)
     means = []
-    for weights in cluster_weights(np.arange(len(sizes)), resamples, seed):
+    for weights in cluster_weights(np.arange(len(sizes)), resamples):
         total = weights @ sizes
         means.append(np.divide(weights @ sums, total, out=np.full(len(total), np.nan), where=total > 0))
     return bounds(np.concatenate(means))

@@ -19,6 +19,7 @@ FIRST = 2
 MEANS, SPREADS = 2.0, 4.0
 # Of an input, in either direction.
 MOST = 5.0
+HIDDEN, DROPOUT = 192, 0.5
 
 
 class Style(nn.Module):
@@ -31,17 +32,17 @@ class Style(nn.Module):
     centres: torch.Tensor
     scales: torch.Tensor
 
-    def __init__(self, blocks: nn.ModuleList, width: int, hidden: int = 192, dropout: float = 0.5) -> None:
+    def __init__(self, blocks: nn.ModuleList, width: int) -> None:
         super().__init__()
         centres, scales = zip(*list(_units(blocks))[FIRST:], strict=True)
         self.register_buffer("centres", torch.cat(centres), persistent=False)
         self.register_buffer("scales", torch.cat(scales), persistent=False)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            first, last = nn.Linear(2 * sum(map(len, centres)), hidden), nn.Linear(hidden, width)
+            first, last = nn.Linear(2 * sum(map(len, centres)), HIDDEN), nn.Linear(HIDDEN, width)
         for weights in last.parameters():
             nn.init.zeros_(weights)
-        self.layers = nn.Sequential(nn.Dropout(dropout), first, nn.GELU(), last)
+        self.layers = nn.Sequential(nn.Dropout(DROPOUT), first, nn.GELU(), last)
 
     def forward(self, means: torch.Tensor, spreads: torch.Tensor) -> torch.Tensor:
         inputs = [MEANS * (means - self.centres) / self.scales, SPREADS * (spreads / self.scales - 1)]

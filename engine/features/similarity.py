@@ -20,6 +20,9 @@ from engine.posts import Post
 
 Array = npt.NDArray[np.floating]
 
+# Directions of the space, and the share of a side's mean variance that is added to that of every direction.
+WIDTH, SHRINKAGE = 64, 0.1
+
 
 def cosine(left: Array, right: Array) -> Array:
     """Cosine of matching rows, (n, d) and (n, d) → (n,); 0 where a row is all zeros."""
@@ -27,9 +30,9 @@ def cosine(left: Array, right: Array) -> Array:
     return np.where(norms > 0, (left * right).sum(axis=1) / np.maximum(norms, 1e-12), 0.0).astype(np.float32)
 
 
-def _whitener(centred: npt.NDArray[np.float64], shrinkage: float) -> npt.NDArray[np.float64]:
+def _whitener(centred: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     covariance = centred.T @ centred / len(centred)
-    covariance += shrinkage * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    covariance += SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     values, vectors = np.linalg.eigh(covariance)
     whitener: npt.NDArray[np.float64] = vectors / np.sqrt(np.maximum(values, 1e-12))
     return whitener
@@ -45,15 +48,15 @@ class Alignment:
     text_map: Array
 
     @classmethod
-    def fit(cls, image: Array, text: Array, *, width: int = 64, shrinkage: float = 0.1) -> "Alignment":
+    def fit(cls, image: Array, text: Array) -> "Alignment":
         """Regularised canonical correlation (Vinod 1976) of n training pairs, scaled by the correlations found."""
         means = [side.mean(axis=0, dtype=np.float64) for side in (image, text)]
         left, right = image - means[0], text - means[1]
-        left_white, right_white = _whitener(left, shrinkage), _whitener(right, shrinkage)
+        left_white, right_white = _whitener(left), _whitener(right)
         cross = (left @ left_white).T @ (right @ right_white) / len(left)
         u, correlations, v = np.linalg.svd(cross, full_matrices=False)
-        scale = np.sqrt(correlations[:width])
-        maps = left_white @ u[:, :width] * scale, right_white @ v[:width].T * scale
+        scale = np.sqrt(correlations[:WIDTH])
+        maps = left_white @ u[:, :WIDTH] * scale, right_white @ v[:WIDTH].T * scale
         values = (means[0], maps[0], means[1], maps[1])
         return cls(*(np.ascontiguousarray(value, dtype=np.float32) for value in values))
 
@@ -104,8 +107,9 @@ class Similarity(FittedFeature):
 
     @property
     def weights(self) -> str:
-        parts = vars(self.alignment).values() if self.alignment else ()
-        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest() if self.alignment else ""
+        if self.alignment is None:
+            return ""
+        return hashlib.sha256(b"".join(part.tobytes() for part in vars(self.alignment).values())).hexdigest()
 
     def save(self, folder: Path) -> None:
         from safetensors.numpy import save_file
