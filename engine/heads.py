@@ -5,7 +5,7 @@ and levels lie between the cuts. Its numbers go through a branch of their own: a
 batch norm.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -166,7 +166,8 @@ class HeadsMember:
 
         tensors = load_file(folder / f"{name}.safetensors")
         scale = ScoreScale(**{**config["scale"], "cuts": tuple(config["scale"]["cuts"])})
-        if not _sound(scale):
+        above = (scale.deviation, scale.spread, scale.temperature)
+        if not np.isfinite([scale.mean, scale.slope, *scale.cuts, *above]).all() or min(above) <= 0:
             raise BundleError(
                 f"The scale of {name} is not finite, or divides by none above 0; fetch or train the bundle again."
             )
@@ -175,10 +176,3 @@ class HeadsMember:
             raise BundleError(f"The numbers of {name} are not those that its weights read; train it again.")
         network = with_weights(lambda: HeadsNetwork(shape), tensors, name)
         return cls(name, network.to(pick_device(device)), config["image"], config["numbers"], scale)
-
-
-def _sound(scale: ScoreScale) -> bool:
-    """Whether a scale is of finite numbers, and divides by none that is not above 0."""
-    numbers: Sequence[float] = (scale.mean, scale.slope, *scale.cuts)
-    above = (scale.deviation, scale.spread, scale.temperature)
-    return bool(np.isfinite([*numbers, *above]).all()) and min(above) > 0

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from PIL import Image
 
+from engine.files import file_digest
 from engine.images import pixel_hash
 
 # Enough for the pictures of one answer with all their explained variants; a visitor's words are not kept for long.
@@ -91,8 +92,8 @@ class PictureReader(ABC, Generic[Found]):
     @cached_property
     def weights(self) -> str:
         """SHA-256 of the files of weights; "" where they are missing."""
-        parts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.paths]
-        return hashlib.sha256("".join(parts).encode()).hexdigest() if parts else ""
+        parts = "".join(map(file_digest, self.paths))
+        return hashlib.sha256(parts.encode()).hexdigest() if parts else ""
 
     def read(self, picture: Image.Image) -> Reading[Found]:
         """What is found in a picture. Raises nothing: what goes wrong is logged, and said in `why`."""

@@ -8,7 +8,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from PIL import Image
 
 from engine.captioners.base import Caption, Captioner
@@ -52,13 +51,10 @@ class GridCaptioner(Captioner):
         self.identity = short_hash({"beams": BEAMS, "penalty": PENALTY, "tower": self.tower.identity}, files)
 
     def captions(self, images: Sequence[Image.Image]) -> list[Caption]:
-        return [
-            caption
-            for start in range(0, len(images), BATCH)
-            for caption in self._of(self.tower.tokens(images[start : start + BATCH]).values)
-        ]
-
-    def _of(self, grid: torch.Tensor) -> list[Caption]:
-        # In float32: so small a decoder would spend half its time on rounding its weights, a piece after the other.
-        found = beam_search(self.decoder, grid, beams=BEAMS, penalty=PENALTY)
-        return [Caption(self.tokenizer.decode(pieces), score) for pieces, score in found]
+        captions: list[Caption] = []
+        for start in range(0, len(images), BATCH):
+            grid = self.tower.tokens(images[start : start + BATCH]).values
+            # In float32: so small a decoder would spend half its time on rounding its weights, a piece after the other.
+            found = beam_search(self.decoder, grid, beams=BEAMS, penalty=PENALTY)
+            captions += [Caption(self.tokenizer.decode(pieces), score) for pieces, score in found]
+        return captions

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,10 @@ def _from_hub(name: str) -> Path:
     wanted: dict[str, Any] = {"revision": revision or None, "allow_patterns": PATTERNS}
     wanted["ignore_patterns"] = OTHER_RUNTIMES
     try:
-        try:
+        with suppress(LocalEntryNotFoundError):
             folder = Path(snapshot_download(repository, local_files_only=True, **wanted))
             if any(folder.glob("*.safetensors")):
                 return folder
-        except LocalEntryNotFoundError:
-            pass  # not in the cache: the hub is asked below
         return Path(snapshot_download(repository, **wanted))
     except (HTTPError, OSError, ValueError) as error:
         option = f" --revision {revision}" if revision else ""
