@@ -5,10 +5,13 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.addresses import located
 from engine.commands import outcome
+
+if TYPE_CHECKING:
+    from engine.predictor import Predictor
 
 INPUT = """
 The input is .csv, .jsonl, .ndjson or .parquet with any of the columns post_id, title, tags, description and image, at
@@ -74,25 +77,16 @@ def _add(
 
 
 def _score(options: argparse.Namespace) -> None:
-    from engine.batch.score import check_files, score_file
+    from engine.batch.score import score_file
 
-    check_files(options.source, options.output, options.images_root)
-    from engine.predictor import Predictor
-
-    with _engine(options) as how:
-        predictor = Predictor.load(options.bundle)
+    with _loaded(options) as (predictor, how):
         print(score_file(predictor, options.source, options.output, **how), file=sys.stderr)
 
 
 def _features(options: argparse.Namespace) -> None:
-    from engine.batch.score import check_files
+    with _loaded(options) as (predictor, how):
+        from engine.batch.features import NO_VECTORS, has_vectors, write_features
 
-    check_files(options.source, options.output, options.images_root)
-    from engine.batch.features import NO_VECTORS, has_vectors, write_features
-    from engine.predictor import Predictor
-
-    with _engine(options) as how:
-        predictor = Predictor.load(options.bundle)
         if options.embeddings and not has_vectors(predictor):
             print(NO_VECTORS, file=sys.stderr)
         summary = write_features(predictor, options.source, options.output, embeddings=options.embeddings, **how)
@@ -100,13 +94,17 @@ def _features(options: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _engine(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """How a file is worked through, and where; a cluster is there within the block."""
-    how = {"batch_size": options.batch_size, "images_root": options.images_root, "progress": True}
+def _loaded(options: argparse.Namespace) -> Iterator[tuple["Predictor", dict[str, Any]]]:
+    """The predictor, and how a file is worked through and where; a cluster is there within the block."""
     from engine.batch.ray_data import chosen
+    from engine.batch.score import check_files
 
+    check_files(options.source, options.output, options.images_root)
+    from engine.predictor import Predictor
+
+    how = {"batch_size": options.batch_size, "images_root": options.images_root, "progress": True}
     with chosen(options.engine, options.ray_address) as engine:
-        yield how | engine
+        yield Predictor.load(options.bundle), how | engine
 
 
 def _batch_size(text: str) -> int:

@@ -34,7 +34,7 @@ class Space:
 
     @classmethod
     def fit(cls, vectors: npt.ArrayLike, width: int) -> Self:
-        """The space of n posts' vectors (n, dim); its `rows` are as `save` and `load` give them back."""
+        """The space of n posts' vectors (n, dim); its `rows` are as `tensors` and `load` give them back."""
         table = unit(vectors)
         mean = table.mean(axis=0)
         centred = (table - mean).astype(np.float64)
