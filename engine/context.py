@@ -105,7 +105,7 @@ def _time(value: object) -> datetime | None:
         # The first and the last day of the calendar may lie outside of it elsewhere.
         zoned.astimezone(UTC)
         return zoned
-    except (AttributeError, ValueError, OverflowError) as error:
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise PostError(
             "The published_at is no time; write it as 2026-11-26T18:30+00:00, or leave it empty."
         ) from error

@@ -91,6 +91,14 @@ def test_what_cannot_be_is_the_row_s_error(tmp_path: Path, cells: dict[str, obje
     assert isinstance(found, str) and said in found and found.endswith(".")
 
 
+def test_bytes_are_no_time_and_the_rows_after_them_go_on(tmp_path: Path) -> None:
+    times = pa.array([b"2026-01-02", None], pa.binary())
+    pq.write_table(pa.table({"title": ["a", "b"], "published_at": times}), tmp_path / "in.parquet")
+    first, second = posts(tmp_path / "in.parquet")
+    assert isinstance(first, str) and "is no time" in first
+    assert second == Post("b", post_id="row 2")
+
+
 def test_what_cannot_be_read_is_no_error_where_nothing_reads_it(tmp_path: Path) -> None:
     source = lines(tmp_path / "in.csv", "title,published_at,latitude,longitude", "a,yesterday,4,", "b,,,", "c,,94,2")
     assert posts(source, reads=()) == [Post(title, post_id=f"row {n}") for n, title in enumerate("abc", start=1)]
