@@ -36,7 +36,8 @@ class Archive:
             return
         try:
             self._zip = ZipFile(path)
-            found = [info for info in self._zip.infolist() if not info.is_dir()]
+            # `is_dir` looks at the end of a name, which a broken one may not have.
+            found = [info for info in self._zip.infolist() if info.filename and not info.is_dir()]
         # The last where its version of the format is not known.
         except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise DataError("The file of pictures is no zip that can be read; make it again.") from error

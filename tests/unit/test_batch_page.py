@@ -146,6 +146,15 @@ def test_a_name_that_two_files_have_needs_its_folder(folder: Path) -> None:
     assert archive.filled(row) is row and archive.filled(Row("1", image="none")).error == UNKNOWN
 
 
+def test_a_file_without_a_name_is_left_where_it_is(folder: Path) -> None:
+    path = zipped(folder / "a.zip", a=b"1", b=b"2")
+    data = bytearray(path.read_bytes())
+    # In the list at the end, behind 46 bytes of other facts.
+    data[data.index(b"PK\1\2") + 46] = 0
+    path.write_bytes(data)
+    assert Archive(path).read("b") == b"2"
+
+
 def unsaid(path: Path, data: bytes) -> Path:
     """A zip of one file, which does not say that its name is in UTF-8: for that stands a bit in both its headers."""
     changed = bytearray(data)
