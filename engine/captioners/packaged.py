@@ -37,6 +37,8 @@ class GridCaptioner(Captioner):
             self.decoder = CaptionDecoder(DecoderConfig(**facts["decoder"])).eval().requires_grad_(False)
             self.decoder.load_state_dict(load_file(folder / WEIGHTS))
             self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+            if facts["tower_identity"] != self.tower.identity:
+                raise EncoderError(f"The captioner in {folder} was trained on another picture tower; train it again.")
         except EncoderError:
             raise
         # The libraries that read such files raise as they please; `tokenizers` raises Exception itself.
@@ -44,8 +46,6 @@ class GridCaptioner(Captioner):
             raise EncoderError(
                 f"{folder} holds no captioner; name a folder that `python -m training caption` wrote."
             ) from error
-        if facts["tower_identity"] != self.tower.identity:
-            raise EncoderError(f"The captioner in {folder} was trained on another picture tower; train it again.")
         self.dtype = self.tower.dtype
         files = [folder / name for name in (CONFIG, TOKENIZER, WEIGHTS)]
         self.identity = short_hash({"beams": BEAMS, "penalty": PENALTY, "tower": self.tower.identity}, files)

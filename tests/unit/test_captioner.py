@@ -1,5 +1,7 @@
 """The caption decoder, its beam search, its training, and BLIP behind the same protocol."""
 
+import json
+import shutil
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +15,7 @@ from skimage import data
 
 from engine.captioners import load_captioner
 from engine.captioners.decoder import END, PAD, START, UNKNOWN, CaptionDecoder, DecoderConfig, beam_search
-from engine.captioners.packaged import CONFIG, TOKENIZER
+from engine.captioners.packaged import CONFIG, SHIPPED, TOKENIZER
 from engine.errors import EncoderError
 from engine.features.caption_consistency import CaptionConsistency
 from engine.posts import Post
@@ -147,9 +149,15 @@ def test_blip_stands_behind_the_same_protocol(tmp_path: Path) -> None:
     assert np.isfinite(values[0]).all() and np.isnan(values[1:]).all()
 
 
-def test_unknown_captioners_are_refused_with_the_known_ones() -> None:
+def test_unknown_captioners_are_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match=r"There is no captioner “paint”; known are grid\[:FOLDER\], blip:"):
         load_captioner("paint")
     with pytest.raises(EncoderError, match="holds no captioner"):
         load_captioner("grid:/nowhere")
+    facts = json.loads((SHIPPED / CONFIG).read_text())
+    del facts["tower_identity"]
+    shutil.copytree(SHIPPED, tmp_path / "kept")
+    (tmp_path / "kept" / CONFIG).write_text(json.dumps(facts))
+    with pytest.raises(EncoderError, match="holds no captioner"):
+        load_captioner(f"grid:{tmp_path / 'kept'}")
     assert asdict(SMALL)["length"] == 7

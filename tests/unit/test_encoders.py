@@ -1,5 +1,6 @@
 """Encoders: the packaged ones with their real weights, the Hugging Face ones with tiny checkpoints."""
 
+import json
 import subprocess
 import sys
 import time
@@ -35,6 +36,12 @@ CHECKPOINTS = {
     "siglip-image": tiny.build_siglip,
     "siglip-text": tiny.build_siglip,
 }
+# A checkpoint's file, what is in it otherwise (as a newer version may write it), and what is said of it.
+FAULTS: list[tuple[str, str, dict[str, Any], str]] = [
+    ("bert", "tokenizer.json", {"model": {"type": "Newer"}}, "cannot be loaded: "),
+    ("vit", "config.json", {"hidden_act": 5}, "cannot be loaded: "),
+    ("clip-text", "config.json", {}, "names a model type"),
+]
 IMAGES = ["lite0", "lite2", "lite0-style", "lite2-style", "lite0-moments", "vit", "image", "clip-image", "siglip-image"]
 TEXT = ["minilm", "minilm-moments", "bert", "text", "deberta", "clip-text", "siglip-text"]
 ENCODERS = [*IMAGES, *TEXT]
@@ -341,6 +348,18 @@ def test_a_checkpoint_with_missing_weights_is_refused(checkpoints: Callable, tmp
     (tmp_path / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(EncoderError, match="cannot be loaded"):
         load_encoder(f"text:{tmp_path}")
+
+
+@pytest.mark.parametrize(("kind", "name", "changed", "said"), FAULTS)
+def test_whatever_is_wrong_with_a_file_is_a_sentence(
+    checkpoints: Callable, tmp_path: Path, kind: str, name: str, changed: dict[str, Any], said: str
+) -> None:
+    for file in checkpoints(CHECKPOINTS[kind]).iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    facts = json.loads((tmp_path / name).read_text())
+    (tmp_path / name).write_text(json.dumps(facts | changed if changed else []))
+    with pytest.raises(EncoderError, match=said):
+        load_encoder(f"{kind}:{tmp_path}")
 
 
 def test_another_kind_of_checkpoint_is_refused(checkpoints: Callable) -> None:
