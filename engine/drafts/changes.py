@@ -7,7 +7,6 @@ from typing import Literal
 
 from PIL import Image, ImageOps
 
-from engine.images import load_image
 from engine.posts import MAX_TITLE, Post
 
 # A question mark makes a question of a title, and brackets and quotes have an other half: those stay.
@@ -48,12 +47,13 @@ def mirrored(post: Post) -> Post:
 
 
 def recompressed(post: Post) -> Post:
-    """The picture as a JPEG of `QUALITY`, read as a visitor's file is."""
+    """The picture as a JPEG of `QUALITY`."""
     if post.image is None:
         return post
     file = BytesIO()
     post.image.save(file, "JPEG", quality=QUALITY)
-    return replace(post, image=load_image(file.getvalue()))
+    # Not as a visitor's file is read: rounding may have left a shape that would be refused there.
+    return replace(post, image=Image.open(file, formats=["JPEG"]).convert("RGB"))
 
 
 def small_copy(post: Post) -> Post:

@@ -6,6 +6,7 @@ from PIL import Image
 
 from benchmarks.robustness import CHANGES, summary
 from engine.drafts.changes import (
+    MEANINGLESS,
     lower_case,
     mirrored,
     more_spaces,
@@ -14,6 +15,7 @@ from engine.drafts.changes import (
     recompressed,
     small_copy,
 )
+from engine.images import load_image
 from engine.posts import MAX_TITLE, Post
 from engine.prediction import Prediction
 
@@ -84,6 +86,13 @@ def test_mirrored_twice_is_the_same() -> None:
 
 def test_a_recompressed_picture_keeps_its_size() -> None:
     assert recompressed(POST).image.size == (320, 180)
+
+
+@pytest.mark.parametrize("size", [(2000, 100), (26, 520), (160, 8)])
+def test_pictures_as_long_as_may_be_have_every_change(size: tuple[int, int]) -> None:
+    picture = load_image(Image.fromarray(np.resize(PIXELS, (size[1], size[0], 3))))
+    changed = [change(Post(image=picture)) for change in MEANINGLESS["image"]]
+    assert all(post.image is not None and min(post.image.size) >= 8 for post in changed)
 
 
 @pytest.mark.parametrize(("size", "small"), [((320, 180), (120, 68)), ((90, 240), (45, 120)), ((1024, 576), (120, 68))])
