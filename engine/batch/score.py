@@ -40,6 +40,7 @@ class Scorer(Protocol):
         ...
 
 
+# What makes records of a batch of rows, what gives all batches, and what makes records of one that failed, and why.
 Makes = Callable[[list[Row]], list[Record]]
 Reads = Callable[[], Iterable[list[Row]]]
 Fails = Callable[[list[Row], str], list[Record]]

