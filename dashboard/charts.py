@@ -98,27 +98,6 @@ def annotate(figure: go.Figure, annotations: Iterable[Mapping[str, object]]) -> 
     return figure.update_layout(annotations=[*figure.layout.annotations, *annotations])
 
 
-def level_rates(table: pd.DataFrame, x: str, target: float | None = None) -> go.Figure:
-    """A share per level with its interval; `target` is drawn as a dashed line."""
-    figure = go.Figure(
-        go.Scatter(
-            x=table["share"],
-            y=[LEVELS[int(level)] for level in table["level"]],
-            mode="markers",
-            marker={"color": [LEVEL_COLORS[int(level)] for level in table["level"]], "size": 11},
-            error_x=interval(table, "share") | {"color": NEUTRAL},
-            customdata=table["n"],
-            hovertemplate="%{y}: %{x:.1%} of %{customdata:,} posts<extra></extra>",
-        )
-    )
-    if target is not None:
-        figure.add_vline(x=target, line={"dash": "dash", "color": NEUTRAL, "width": 1.5})
-    layout(figure, 240, x)
-    figure.update_xaxes(tickformat=".0%", nticks=5)
-    figure.update_yaxes(type="category", categoryorder="array", categoryarray=list(LEVELS), range=[-0.5, 4.5])
-    return figure
-
-
 def interval(table: pd.DataFrame, value: str) -> dict[str, object]:
     """Plotly's error bar from columns `low` and `high`; rows without an interval get none."""
     above = (table["high"] - table[value]).clip(lower=0).fillna(0)

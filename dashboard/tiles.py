@@ -11,7 +11,7 @@ from dashboard.metrics import Metric, between, verdict
 COLORS = {"better": "blue", "worse": "orange", "higher": "orange", "lower": "orange"}
 
 
-def tile(what: Metric, value: str, lines: Sequence[str] = ()) -> None:
+def tile(what: Metric, value: str, lines: Sequence[str]) -> None:
     """A bordered tile: the metric's label, its value, and lines of Markdown below; its definition on the label."""
     with st.container(border=True, width=TILE, gap="xxsmall"):
         st.metric(what.label, value, help=what.definition)

@@ -1,4 +1,4 @@
-"""Figures of the calibration page: reliability, error among the surest posts, sizes of conformal sets, junk."""
+"""Figures of the calibration page: reliability, error among the surest posts, conformal sets, coverage, junk."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ from dashboard.charts import (
     plain,
     tinted,
 )
-from dashboard.metrics import between
+from dashboard.metrics import Metric, between
 from dashboard.store import records
 from engine.scoring import LEVELS
 
@@ -109,3 +109,23 @@ def turned_away(table: pd.DataFrame, origins: Mapping[str, str]) -> go.Figure:
     layout(figure, 90, "Share turned away", legend=True)
     figure.update_xaxes(range=[0, 1.02], tickformat=".0%", nticks=5)
     return named_rows(figure, [plain(name) for name in table["kind"]])
+
+
+def coverage(table: pd.DataFrame, what: Metric) -> go.Figure:
+    """The share of each level that is covered, with its interval; what is promised is the dashed line."""
+    figure = go.Figure(
+        go.Scatter(
+            x=table["share"],
+            y=[LEVELS[int(level)] for level in table["level"]],
+            mode="markers",
+            marker={"color": [LEVEL_COLORS[int(level)] for level in table["level"]], "size": 11},
+            error_x=interval(table, "share") | {"color": NEUTRAL},
+            customdata=table["n"],
+            hovertemplate="%{y}: %{x:.1%} of %{customdata:,} posts<extra></extra>",
+        )
+    )
+    figure.add_vline(x=what.nominal, line={"dash": "dash", "color": NEUTRAL, "width": 1.5})
+    layout(figure, 240, "Share covered")
+    figure.update_xaxes(tickformat=".0%", nticks=5)
+    figure.update_yaxes(type="category", categoryorder="array", categoryarray=list(LEVELS), range=[-0.5, 4.5])
+    return figure

@@ -133,5 +133,5 @@ def _coverage(report: Report, scope: Scope, name: str, title: str) -> None:
         st.caption("The report has no rows for this choice.")
         return
     st.caption(f"Share of posts covered, by true level ({table['n'].min():,} to {table['n'].max():,} posts each).")
-    chart = charts.level_rates(table, "Share covered", what.nominal)
+    chart = own_charts.coverage(table, what)
     charts.show(chart, f"cover-{name}", text.markdown(f"{title} coverage"))
