@@ -1,10 +1,12 @@
-"""What a reader chooses among on several pages: one of a few names, or a metric."""
+"""What a reader chooses among on several pages, one of a few names or a metric, and what is taken away of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import pandas as pd
 import streamlit as st
 
+from dashboard import text
 from dashboard.metrics import Metric, metric, ordered
 
 Option = TypeVar("Option")
@@ -41,3 +43,10 @@ def one_metric(
         width=320,
     )
     return metric(str(chosen))
+
+
+def download(label: str, table: pd.DataFrame | Callable[[], pd.DataFrame], file: str) -> None:
+    """A button for a table as CSV, which is written when it is pressed."""
+    st.download_button(
+        label, lambda: text.csv(table() if callable(table) else table), file, "text/csv", on_click="ignore"
+    )

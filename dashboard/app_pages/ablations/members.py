@@ -5,9 +5,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import text
 from dashboard.charts import VIEW_NAMES
-from dashboard.controls import one_metric, one_of
+from dashboard.controls import download, one_metric, one_of
 from dashboard.metrics import between, verdict
 from dashboard.reports import Report
 from dashboard.store import query, records
@@ -44,4 +43,4 @@ def members(report: Report) -> None:
         "set the weights; intervals are paired and draw whole groups. “Both sides at once” leaves out that members "
         "see picture and title together: their answers to one side each take the place of that to both."
     )
-    st.download_button("All members as CSV", text.csv(table), "members.csv", "text/csv", on_click="ignore")
+    download("All members as CSV", table, "members.csv")

@@ -9,7 +9,7 @@ from dashboard import charts, text
 from dashboard.app_pages.ablations import queries
 from dashboard.app_pages.ablations.charts import forest, small_reach
 from dashboard.app_pages.ablations.members import members
-from dashboard.controls import one_metric, one_of
+from dashboard.controls import download, one_metric, one_of
 from dashboard.differences import MISSING, differences
 from dashboard.metrics import EDGY, HEADLINE, Metric, between, bracketed, metric, ordered, ranked, verdict
 from dashboard.reports import Report
@@ -198,7 +198,7 @@ def _table(table: pd.DataFrame, name: str) -> None:
     st.dataframe(shown[order], hide_index=True, key="table-ablations", column_config={**titles, **FIRST, **LAST})
     columns = ["family", "ablation", "reference", "value", "reference_value", "delta", "low", "high", "verdict"]
     tidy = table[[*columns, "least", "most", "seeds", "n"]].assign(metric=name)
-    st.download_button("Table as CSV", text.csv(tidy), f"ablations-{name}.csv", "text/csv", on_click="ignore")
+    download("Table as CSV", tidy, f"ablations-{name}.csv")
 
 
 def _head_to_head(report: Report, families: list[str], split: str) -> None:
@@ -242,4 +242,4 @@ def _head_to_head(report: Report, families: list[str], split: str) -> None:
     shown = _worded(table)[["name", *FIRST, "first", "second", *LAST]]
     st.dataframe(shown, hide_index=True, key="table-pair", column_config={**titles, **FIRST, **LAST})
     tidy = table.drop(columns="name").assign(this=first, against=second)
-    st.download_button("Pair as CSV", text.csv(tidy), "pair.csv", "text/csv", on_click="ignore")
+    download("Pair as CSV", tidy, "pair.csv")

@@ -1,12 +1,14 @@
 """What was the model trained on? Scores and their cuts, splits, what cleaning removed, and the posts' facts."""
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
 from dashboard import charts, text
 from dashboard.app_pages.dataset import charts as figures
 from dashboard.app_pages.dataset import queries
-from dashboard.controls import one_of
+from dashboard.controls import download, one_of
 from dashboard.reports import Report
 from dashboard.store import records
 from engine.scoring import LEVELS
@@ -102,7 +104,7 @@ def _levels(report: Report) -> None:
         order = [name for name in (ALL, *queries.SPLITS) if name in wide]
         named = wide[order].rename(columns=charts.SPLIT_NAMES).reset_index(names="Level")
         st.dataframe(named, hide_index=True)
-        st.download_button("Counts as CSV", text.csv(named), "levels.csv", "text/csv", on_click="ignore")
+        download("Counts as CSV", named, "levels.csv")
 
 
 def _splits(report: Report, sizes: pd.DataFrame) -> None:
@@ -161,13 +163,7 @@ def _cleaning(report: Report) -> None:
             height=230,
             column_config={"post_id": "Post", "reason": "Reason"},
         )
-        st.download_button(
-            "All removed posts as CSV",
-            lambda: text.csv(queries.removed_posts(report)),
-            "removed-posts.csv",
-            "text/csv",
-            on_click="ignore",
-        )
+        download("All removed posts as CSV", partial(queries.removed_posts, report), "removed-posts.csv")
 
 
 def _facts(report: Report) -> None:

@@ -8,6 +8,7 @@ from dashboard.app_pages.errors import queries
 from dashboard.app_pages.errors.queries import MEASURES, SHARE_SELECTED
 from dashboard.app_pages.errors.slices import FEWEST_GROUPS, MOST_GROUPS, slices
 from dashboard.choosing import chips, choose, current, selectable
+from dashboard.controls import download
 from dashboard.reports import Report
 from dashboard.scope import Scope, scope_controls
 from dashboard.selection import LABELS, OUTCOMES, TEXTS, Selection, describe
@@ -125,4 +126,4 @@ def _slices(report: Report, scope: Scope, selection: Selection) -> None:
         names = {"field": "Slice", "value": "Value", "n": "Posts", "groups": "Groups", "verdict": "Against the rest"}
         columns = {name: st.column_config.NumberColumn(title, format="percent") for name, title in percent.items()}
         st.dataframe(shown, hide_index=True, column_config={**names, **columns})
-        st.download_button("Slices as CSV", text.csv(shown), "slices.csv", "text/csv", on_click="ignore")
+        download("Slices as CSV", shown, "slices.csv")

@@ -9,6 +9,7 @@ from dashboard import charts, choosing, selected, text
 from dashboard.app_pages.picture_against_words import charts as figures
 from dashboard.app_pages.picture_against_words import queries, study, tools
 from dashboard.app_pages.picture_against_words.signals import ordered, signal
+from dashboard.controls import download
 from dashboard.metrics import between
 from dashboard.reports import Report
 from dashboard.scope import Scope, own_model
@@ -120,7 +121,7 @@ def _trends(trends: pd.DataFrame) -> None:
         )
         titles: dict[str, Any] = {"signal": st.column_config.TextColumn("Signal", pinned=True), "against": "Against"}
         st.dataframe(shown, hide_index=True, key="table-trends", column_config=titles)
-        st.download_button("Correlations as CSV", text.csv(trends), "trends.csv", "text/csv", on_click="ignore")
+        download("Correlations as CSV", trends, "trends.csv")
         st.caption(
             "Spearman's rank correlation, and where controlled the partial one; brackets hold 95% intervals that draw "
             "whole groups. A gap between two sides, as the sentences put it, is a similarity turned round."

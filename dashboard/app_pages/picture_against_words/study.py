@@ -9,7 +9,7 @@ from dashboard import charts, text
 from dashboard.app_pages.picture_against_words import charts as figures
 from dashboard.app_pages.picture_against_words import queries
 from dashboard.app_pages.picture_against_words.signals import ordered, signal
-from dashboard.controls import one_of
+from dashboard.controls import download, one_of
 from dashboard.reports import Report
 
 BY = {"level": "Level of the score", "interval": "log2(1 + popularity)"}
@@ -85,9 +85,7 @@ def _table(table: pd.DataFrame, keys: tuple[str, ...], name: str) -> None:
         shown = shown[["by", "label", *keys, *FIGURES]]
         titles = {"by": "By", "label": "Bin", "cleaning": "Posts", "control": "Means", "reason": "Reason"}
         st.dataframe(shown, hide_index=True, key=f"table-{name}", column_config={**titles, **FIGURES})
-        st.download_button(
-            "Table as CSV", text.csv(shown), f"{name}.csv", "text/csv", key=f"csv-{name}", on_click="ignore"
-        )
+        download("Table as CSV", shown, f"{name}.csv")
 
 
 def _spread(report: Report, name: str, cleaning: str) -> None:

@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import charts, text
-from dashboard.controls import one_metric, one_of
+from dashboard.controls import download, one_metric, one_of
 from dashboard.metrics import between, verdict
 from dashboard.reports import Report
 from dashboard.store import query, records
@@ -51,4 +51,4 @@ def more_posts(report: Report) -> None:
         "Pictures of which only a class of likes per view is known were there in whole at every size. What lies beyond "
         "the last point was not tested."
     )
-    st.download_button("All sizes as CSV", text.csv(table), "learning_curve.csv", "text/csv", on_click="ignore")
+    download("All sizes as CSV", table, "learning_curve.csv")

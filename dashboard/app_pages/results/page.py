@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import charts, text
 from dashboard.app_pages.results import queries
 from dashboard.app_pages.results.charts import KINDS, dots
-from dashboard.controls import one_metric, one_of
+from dashboard.controls import download, one_metric, one_of
 from dashboard.differences import MISSING, differences
 from dashboard.metrics import HEADLINE, bracketed, metric, ordered
 from dashboard.reports import Report
@@ -165,8 +165,7 @@ def _table(table: pd.DataFrame, key: str, file: str) -> None:
     shown_first = ["name", "kind", *names, "n"]
     st.dataframe(wide[shown_first], hide_index=True, key=f"table-{key}", column_config={**titles, **columns})
     with st.container(horizontal=True, vertical_alignment="center"):
-        plain = table.drop(columns="name")
-        st.download_button("Figures as CSV", text.csv(plain), file, "text/csv", key=f"csv-{key}", on_click="ignore")
+        download("Figures as CSV", table.drop(columns="name"), file)
         st.caption("Brackets hold 95% intervals.")
     if key == "metrics":
         with st.expander("What each figure means"):
