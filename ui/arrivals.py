@@ -65,19 +65,20 @@ class Arrivals:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].rstrip("/") if scope["type"] == "http" else ""
+        posted = path and scope["method"] == "POST"
         answer: Any = self._app
-        if path.endswith(f"{API_PREFIX}/upload") and scope["method"] == "POST":
+        if posted and path.endswith(f"{API_PREFIX}/upload"):
             answer = await arrive(Request(scope, receive))
-        elif f"{API_PREFIX}/mcp" in path and scope["method"] == "POST" and not fits(Request(scope)):
+        elif posted and f"{API_PREFIX}/mcp" in path and not fits(Request(scope)):
             answer = PlainTextResponse(TOO_LARGE, 413)
-        elif path and scope["method"] == "POST" and not fits(Request(scope), LISTS):
+        elif posted and not fits(Request(scope), LISTS):
             answer = PlainTextResponse(CALL_TOO_LARGE, 413)
         elif path.endswith(f"{API_PREFIX}/upload_progress"):
             # Its bytes are not counted here; to a page that asks for them Gradio would answer with an error.
             answer = PlainTextResponse("", media_type="text/event-stream")
         elif path.endswith(f"{API_PREFIX}/deep_link"):
             answer = PlainTextResponse("Not found", 404)
-        elif (called := CALL.search(path)) and scope["method"] == "POST":
+        elif posted and (called := CALL.search(path)):
             answer = self._call if called[1] in endpoints(scope) else JSONResponse({"detail": NO_ENDPOINT}, 404)
         await answer(scope, receive, send)
 

@@ -21,6 +21,7 @@ from ui.tools import NO_PICTURE
 from ui.uploads import read_draft, uploaded_path
 
 if TYPE_CHECKING:
+    from engine.predictor import Predictor
     from ui.handlers import Page
 
 MOST = 100
@@ -58,14 +59,12 @@ class Several:
             scored = [
                 row
                 for start in range(0, len(drafts), TOGETHER)
-                for row in self._scored(drafts[start : start + TOGETHER], model, context)
+                for row in self._scored(drafts[start : start + TOGETHER], predictor, model, context)
             ]
             errors = sum(row["error"] is not None for row in scored)
-            name = predictor.bundle.name
-            return {"scored": scored, "errors": errors, "model": name}
+            return {"scored": scored, "errors": errors, "model": predictor.bundle.name}
 
-    def _scored(self, drafts: list[Any], model: str, context: Any) -> Iterator[dict[str, Any]]:
-        predictor = self._page.models.get(model)
+    def _scored(self, drafts: list[Any], predictor: "Predictor", model: str, context: Any) -> Iterator[dict[str, Any]]:
         posts: list[Post | str] = []
         for given in drafts:
             try:
