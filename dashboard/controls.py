@@ -1,6 +1,6 @@
 """What a reader chooses among on several pages, one of a few names or a metric, and what is taken away of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -45,8 +45,6 @@ def one_metric(
     return metric(str(chosen))
 
 
-def download(label: str, table: pd.DataFrame | Callable[[], pd.DataFrame], file: str) -> None:
-    """A button for a table as CSV, which is written when it is pressed."""
-    st.download_button(
-        label, lambda: text.csv(table() if callable(table) else table), file, "text/csv", on_click="ignore"
-    )
+def download(label: str, table: pd.DataFrame, file: str) -> None:
+    """A button for a small table as CSV."""
+    st.download_button(label, text.csv(table), file, "text/csv", on_click="ignore")

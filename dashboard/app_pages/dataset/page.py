@@ -1,7 +1,5 @@
 """What was the model trained on? Scores and their cuts, splits, what cleaning removed, and the posts' facts."""
 
-from functools import partial
-
 import pandas as pd
 import streamlit as st
 
@@ -163,7 +161,13 @@ def _cleaning(report: Report) -> None:
             height=230,
             column_config={"post_id": "Post", "reason": "Reason"},
         )
-        download("All removed posts as CSV", partial(queries.removed_posts, report), "removed-posts.csv")
+        st.download_button(
+            "All removed posts as CSV",
+            lambda: text.csv(queries.removed_posts(report)),
+            "removed-posts.csv",
+            "text/csv",
+            on_click="ignore",
+        )
 
 
 def _facts(report: Report) -> None:
